@@ -1,0 +1,1 @@
+"""Authenticators: one for each method, all with the contract of `base`."""

@@ -1,0 +1,1 @@
+"""Settings: the classes, loading, every problem at once, secrets by reference."""

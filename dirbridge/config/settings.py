@@ -1,0 +1,255 @@
+"""All settings of `dirbridge.toml`, with their defaults.
+
+Unknown keys are refused. `loading` turns what pydantic finds into problems that
+name file, table, key and the mend; rules between tables stand there as well.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from dirbridge.config.types import (
+    IP,
+    DomainText,
+    Duration,
+    HostPort,
+    Mode,
+    OneOrMany,
+    Pin,
+    RealmText,
+    SecretReference,
+    Size,
+)
+from dirbridge.model.names import DomainName
+
+
+class Table(BaseModel):
+    """A table of the configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DirectoryType(StrEnum):
+    """The kinds of directories."""
+
+    ACTIVE_DIRECTORY = "active-directory"
+    OPEN_DIRECTORY_KERBEROS = "open-directory-kerberos"
+    OPEN_DIRECTORY_PASSWORD_SERVER = "open-directory-password-server"  # noqa: S105
+    LDAP = "ldap"
+
+
+class Security(StrEnum):
+    """How the connection to a directory server is protected."""
+
+    LDAPS = "ldaps"
+    STARTTLS = "starttls"
+    SEALED = "sealed"
+    NONE = "none"
+
+
+class Bind(StrEnum):
+    """How the service account proves itself."""
+
+    SIMPLE = "simple"
+    KERBEROS = "kerberos"
+    EXTERNAL = "external"
+
+
+class Method(StrEnum):
+    """The login methods."""
+
+    KERBEROS = "kerberos"
+    LDAP_BIND = "ldap-bind"
+    NT_DOMAIN = "nt-domain"
+    PASSWORD_SERVER = "password-server"  # noqa: S105
+    LOCAL = "local"
+
+
+class Take(StrEnum):
+    """Which entries of a directory belong to a domain."""
+
+    ALL = "all"
+    BY_ADDRESS = "by-address"
+
+
+class BoundIpMatch(StrEnum):
+    """Which address of a connection is compared with `bound_ip`."""
+
+    LOCAL_THEN_REMOTE = "local-then-remote"
+    LOCAL = "local"
+    REMOTE = "remote"
+
+
+class HookType(StrEnum):
+    """The protocols of the hooks."""
+
+    DOVECOT_AUTH = "dovecot-auth"
+    SASLAUTHD = "saslauthd"
+
+
+class TemporaryFailure(StrEnum):
+    """How an outage is told where the protocol has no word for it."""
+
+    CLOSE = "close"
+    FAIL = "fail"
+
+
+class StoreSettings(Table):
+    """Where the local user database stands."""
+
+    url: str = "sqlite:////var/lib/dirbridge/dirbridge.db"
+    password: SecretReference | None = None
+
+
+class ServeSettings(Table):
+    """The running bridge."""
+
+    run_dir: Path = Path("/run/dirbridge")
+    deadline: Duration = timedelta(seconds=9)
+
+
+class HookSettings(Table):
+    """One socket on which a mail service asks."""
+
+    type: HookType
+    socket: Path | None = None
+    listen: HostPort | None = None
+    owner: str | None = None
+    group: str | None = None
+    mode: Mode = 0o660
+    temp_failure: TemporaryFailure = TemporaryFailure.CLOSE
+    local_ip: IP | None = None
+
+
+class DirectorySettings(Table):
+    """One directory of a domain."""
+
+    type: DirectoryType
+    server: HostPort
+    backup_server: OneOrMany[HostPort] = ()
+    security: Security = Security.LDAPS
+    allow_cleartext_passwords: bool = False
+    ca_file: Path | None = None
+    certificate_pin: Pin | None = None
+    tls_legacy: bool = False
+    bind: Bind = Bind.SIMPLE
+    username: str
+    password: SecretReference | None = None
+    directory_domain: DomainText | None = None
+    suffix: str | None = None
+    base: str | None = None
+    filter: str | None = None
+    require_group: str | None = None
+    take: Take = Take.ALL
+    mapping: str | None = None
+    connect_timeout: Duration = timedelta(seconds=3)
+    read_timeout: Duration = timedelta(seconds=15)
+
+    @property
+    def servers(self) -> tuple[HostPort, ...]:
+        """The servers in the order in which they are tried."""
+        return (self.server, *self.backup_server)
+
+    @property
+    def profile(self) -> str:
+        """The name of the mapping profile."""
+        return self.mapping or _PROFILES[self.type]
+
+
+_PROFILES = {
+    DirectoryType.ACTIVE_DIRECTORY: "active-directory",
+    DirectoryType.OPEN_DIRECTORY_KERBEROS: "open-directory",
+    DirectoryType.OPEN_DIRECTORY_PASSWORD_SERVER: "open-directory",
+    DirectoryType.LDAP: "open-directory",
+}
+
+
+class LoginSettings(Table):
+    """How a domain's people log in."""
+
+    methods: tuple[Method, ...] | None = None
+    kerberos_realm: RealmText | None = None
+    verify_kdc: bool = True
+    nt_domain: str | None = None
+
+
+class MailboxSettings(Table):
+    """Where mailboxes lie."""
+
+    home: str = "/var/vmail/{domain}/{mailbox}"
+    uid: int | None = None
+    gid: int | None = None
+    quota: Size | None = None
+
+
+class LimitSettings(Table):
+    """What one run may take away before a person must approve."""
+
+    share: float = Field(default=0.1, ge=0, le=1)
+    container_share: float = Field(default=0.3, ge=0, le=1)
+    absolute: int = Field(default=50, ge=0)
+    from_accounts: int = Field(default=10, ge=0)
+
+
+class SyncSettings(Table):
+    """How a domain is synced."""
+
+    interval: Duration = timedelta(minutes=5)
+    full_every: Duration = timedelta(hours=24)
+    push: bool = False
+    keep_old_address: Duration = timedelta(days=365)
+
+
+class DomainSettings(Table):
+    """One mail domain."""
+
+    primary: bool = False
+    description: str = ""
+    aliases: tuple[DomainText, ...] = ()
+    user_limit: int | None = Field(default=None, ge=0)
+    bound_ip: OneOrMany[IP] = ()
+    bound_ip_match: BoundIpMatch = BoundIpMatch.LOCAL_THEN_REMOTE
+    quarantine_days: int = Field(default=30, ge=0)
+    deliver_disabled: bool = True
+    directory: OneOrMany[DirectorySettings] = ()
+    login: LoginSettings = LoginSettings()
+    mailbox: MailboxSettings = MailboxSettings()
+    limits: LimitSettings = LimitSettings()
+    sync: SyncSettings = SyncSettings()
+
+
+class RetentionSettings(Table):
+    """How long the store remembers."""
+
+    attempts: Duration = timedelta(days=30)
+    changes: Duration = timedelta(days=400)
+
+
+class RealmSettings(Table):
+    """One file of `realms/`: a Kerberos realm."""
+
+    name: RealmText
+    kdcs: tuple[HostPort, ...] = ()
+    domain_realm: tuple[str, ...] = ()
+    keytab: SecretReference | None = None
+    service: str | None = None
+
+
+class Settings(Table):
+    """The whole of `dirbridge.toml`."""
+
+    store: StoreSettings = StoreSettings()
+    serve: ServeSettings = ServeSettings()
+    hooks: tuple[HookSettings, ...] = ()
+    domains: Annotated[dict[DomainText, DomainSettings], BeforeValidator(lambda v: v)]
+    retention: RetentionSettings = RetentionSettings()
+
+    @property
+    def primary(self) -> DomainName:
+        """The primary domain; loading makes sure that there is exactly one."""
+        return next(name for name, domain in self.domains.items() if domain.primary)

@@ -1,0 +1,76 @@
+"""The contract of all connectors, tested by `tests/contract/test_connector.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from dirbridge.model.entry import Cursor, Entry, Finished, Found, Gone
+from dirbridge.model.finding import Finding
+from dirbridge.model.names import DirectoryId
+
+ReadItem = Entry | Gone | Finished
+"""What a read yields."""
+
+
+class Connector(Protocol):
+    """Read one directory of one domain, failing over between its servers.
+
+    A connector is used by several threads at once. Every call may raise
+    `Unreachable` (no server of the list could be used), `BindRefused` (the
+    service account was refused; no other server was tried) or `Unsupported`.
+    """
+
+    @property
+    def source(self) -> str:
+        """Name of the directory within its domain, see `Account.source`."""
+        ...
+
+    def read(self, cursor: Cursor | None = None) -> Iterator[ReadItem]:
+        """Stream all accounts' entries, or what changed since `cursor`.
+
+        Whole entries come in the server's order, each id once. The last item is
+        always exactly one `Finished`; a server that fails in mid-read is told by
+        `Finished(complete=False)`, never by an exception after the first entry,
+        and never by silence. A cursor that does not hold leads to a full read.
+
+        Args:
+            cursor: Where the last read ended, or None for a full read.
+
+        Yields:
+            Entries and gone ids, then one `Finished`.
+        """
+        ...
+
+    def find(self, directory_id: DirectoryId) -> Entry | None:
+        """Read one account's entry, live, with its account-state attributes.
+
+        Args:
+            directory_id: The entry's stable id.
+
+        Returns:
+            The entry, or None where the directory says that there is none. Not
+            knowing is an exception, never None.
+        """
+        ...
+
+    def lookup(self, name: str) -> tuple[Found, ...]:
+        """Look entries up by what a person may type: login, UPN, address.
+
+        Entries that a sync would leave out are found as well, with the
+        exclusions that match them. Used by `explain`.
+
+        Args:
+            name: A name without its mail domain, or a whole address.
+
+        Returns:
+            What was found, in the server's order; empty where nothing was.
+        """
+        ...
+
+    def check(self) -> list[Finding]:
+        """Try every server: name, TLS, certificate, bind, base, and compare.
+
+        Never raises for a server's failure: a failure is a finding with its mend.
+        """
+        ...

@@ -1,0 +1,126 @@
+"""The error family: fields, not prose.
+
+Expected outcomes (a wrong password, an entry that cannot be mapped) are return
+values, not errors. Native exceptions are wrapped in the module that makes the
+call. `model/sentences.py` is the one place that turns these into sentences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that a person should know and mend.
+
+    Attributes:
+        code: Stable word for programs, such as `unknown-key`.
+        where: The place: a file with table and key, a server, an account.
+        text: What is wrong, one sentence.
+        next: What to do next, one sentence.
+    """
+
+    code: str
+    where: str
+    text: str
+    next: str
+
+
+class DirbridgeError(Exception):
+    """Base of all errors that dirbridge raises on purpose."""
+
+
+class ConfigError(DirbridgeError):
+    """The configuration cannot be used.
+
+    Attributes:
+        problems: Every problem that was found, in the order of the files.
+    """
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{p.where}: {p.text}" for p in problems))
+
+
+class ProtocolError(DirbridgeError):
+    """A wire protocol was broken."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We asked a codec for something that its protocol does not allow."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent something that its protocol does not allow."""
+
+
+class DirectoryError(DirbridgeError):
+    """A directory server could not do what was asked.
+
+    Attributes:
+        domain: The mail domain for which the directory was asked.
+        server: `host:port` of the server, or the whole list where all failed.
+        operation: What was tried: `connect`, `bind`, `read`, `find`.
+        code: Stable word for the cause, such as `timeout` or `certificate-name`.
+        detail: The server's or library's own words, without secrets.
+    """
+
+    def __init__(
+        self, *, domain: str, server: str, operation: str, code: str, detail: str = ""
+    ) -> None:
+        self.domain = domain
+        self.server = server
+        self.operation = operation
+        self.code = code
+        self.detail = detail
+        super().__init__(f"{domain}: {operation} on {server}: {code} {detail}".rstrip())
+
+
+class Unreachable(DirectoryError):
+    """No usable connection: refused, silent, busy, broken TLS, wrong certificate."""
+
+
+class BindRefused(DirectoryError):
+    """The server refused the service account: its password or its rights."""
+
+
+class IncompleteRead(DirectoryError):
+    """A read ended before its end; what came so far must take nobody away."""
+
+
+class Unsupported(DirectoryError):
+    """The server cannot do what was asked, or is not what the settings say."""
+
+
+class UnsafePlan(DirbridgeError):
+    """A plan takes away more than one run may without a person's approval.
+
+    Attributes:
+        limit: Name of the limit: `source-empty`, `share`, `container-share`,
+            `absolute`.
+        counts: Figures behind it, such as `{"away": 60, "accounts": 100}`.
+        approval: The approval that would let exactly this set pass.
+    """
+
+    def __init__(self, limit: str, counts: dict[str, int], approval: str) -> None:
+        self.limit = limit
+        self.counts = counts
+        self.approval = approval
+        super().__init__(f"{limit} {counts}")
+
+
+class StoreError(DirbridgeError):
+    """The local user database could not be read or written.
+
+    Attributes:
+        code: `unreachable`, `locked`, `older-schema`, `newer-schema`, `broken`.
+        where: The database, without any password.
+        detail: The driver's own words, without bound values.
+    """
+
+    def __init__(self, code: str, where: str, detail: str = "") -> None:
+        self.code = code
+        self.where = where
+        self.detail = detail
+        super().__init__(f"{where}: {code} {detail}".rstrip())

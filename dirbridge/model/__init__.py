@@ -1,0 +1,1 @@
+"""The values that cross rooms; they know nothing of sockets, files or SQL."""

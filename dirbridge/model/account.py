@@ -1,0 +1,131 @@
+"""Accounts: ours, and what the directory says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from dirbridge.model.names import Address, DirectoryId, DomainName
+
+
+class AccountState(StrEnum):
+    """What an account may do.
+
+    A `disabled` one is so because the directory says it; a `deactivated` one
+    vanished from the directory. Both keep mailbox and mail; a `removed` one
+    keeps only the reservation of its addresses.
+    """
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    DEACTIVATED = "deactivated"
+    REMOVED = "removed"
+
+
+class Origin(StrEnum):
+    """Who owns an account: a directory, or this database alone."""
+
+    MAPPED = "mapped"
+    LOCAL = "local"
+
+
+class Role(StrEnum):
+    """What an account may do to dirbridge itself."""
+
+    USER = "user"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountValues:
+    """What the directory says of one account, in our words.
+
+    Attributes:
+        directory_id: The entry's stable id.
+        dn: Where the entry stands now.
+        login_names: Names to log in by; the first is the main one.
+        upn: The user principal name (Active Directory), `name@suffix`.
+        principal: The Kerberos principal where the directory names one.
+        display_name: Name for people.
+        given_name: First name.
+        surname: Last name.
+        primary_address: The address that mail from this account carries.
+        aliases: Further addresses.
+        forward: Where mail is to be forwarded to.
+        quota: Mailbox limit in bytes.
+        title: Job title.
+        department: Department.
+        phone: Telephone number.
+        groups: DNs of the groups that the entry names itself.
+        state: `active` or `disabled`.
+        state_reason: Why it is disabled.
+        expires_at: When the account ends (UTC); judged at login.
+        created_at: When the entry was made (UTC).
+    """
+
+    directory_id: DirectoryId
+    dn: str = ""
+    login_names: tuple[str, ...] = ()
+    upn: str | None = None
+    principal: str | None = None
+    display_name: str | None = None
+    given_name: str | None = None
+    surname: str | None = None
+    primary_address: Address | None = None
+    aliases: tuple[Address, ...] = ()
+    forward: Address | None = None
+    quota: int | None = None
+    title: str | None = None
+    department: str | None = None
+    phone: str | None = None
+    groups: tuple[str, ...] = ()
+    state: AccountState = AccountState.ACTIVE
+    state_reason: str | None = None
+    expires_at: datetime | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAddress:
+    """An old primary address that goes on as an alias for a time (UTC)."""
+
+    address: Address
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One account of the local user database.
+
+    Attributes:
+        number: The store's own key.
+        domain: The mail domain that it belongs to.
+        mailbox: The mailbox name; given once, changed by no sync.
+        origin: Mapped from a directory, or local.
+        role: User or admin.
+        state: See `AccountState`.
+        state_reason: Why it is not active.
+        state_since: Since when it has this state (UTC).
+        values: What the directory says, or an admin for a local account.
+        kept: Old primary addresses that still reach it.
+        source: Name of the directory within its domain (`directory`, or
+            `directory-2` and so on where a domain has several).
+    """
+
+    number: int
+    domain: DomainName
+    mailbox: str
+    origin: Origin
+    role: Role = Role.USER
+    state: AccountState = AccountState.ACTIVE
+    state_reason: str | None = None
+    state_since: datetime
+    values: AccountValues
+    kept: tuple[KeptAddress, ...] = field(default=())
+    source: str = "directory"
+
+    @property
+    def canonical(self) -> str:
+        """The name that every hook answers: `mailbox@domain`."""
+        return f"{self.mailbox}@{self.domain}"

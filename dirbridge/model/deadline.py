@@ -1,0 +1,30 @@
+"""A point in time by which an answer must be there."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A deadline on the monotonic clock.
+
+    Attributes:
+        at: Seconds of `time.monotonic()`.
+    """
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """Return the deadline that many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    def left(self) -> float:
+        """Return the seconds left, never below zero."""
+        return max(0.0, self.at - time.monotonic())
+
+    def within(self, seconds: float) -> float:
+        """Return the smaller of `seconds` and what is left."""
+        return min(seconds, self.left())

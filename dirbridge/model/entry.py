@@ -1,0 +1,104 @@
+"""What a connector reads: entries, and how a read ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dirbridge.model.names import DirectoryId
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One directory entry as the server sent it.
+
+    Attributes:
+        id: The stable id, the account's identity.
+        dn: The distinguished name at the time of the read; no identity.
+        attributes: Values as bytes; names in lower case, as LDAP names compare
+            without case. Use `values` to look one up.
+    """
+
+    id: DirectoryId
+    dn: str
+    attributes: Mapping[str, tuple[bytes, ...]] = field(repr=False)
+
+    def values(self, attribute: str) -> tuple[bytes, ...]:
+        """Return an attribute's values in the server's order, empty if absent."""
+        return self.attributes.get(attribute.lower(), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An entry that the directory says was deleted or left the base."""
+
+    id: DirectoryId
+
+
+class ReadKind(StrEnum):
+    """Whether a read told everything or only what changed."""
+
+    FULL = "full"
+    DELTA = "delta"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where the next delta goes on; opaque outside its connector.
+
+    Attributes:
+        kind: The mechanism, such as `dirsync`, `usn`, `syncrepl`.
+        value: The mechanism's own state.
+    """
+
+    kind: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last thing that a read yields.
+
+    Attributes:
+        kind: Full or delta.
+        complete: True only when every page's result code was good and no limit
+            was met. Only a complete full read may show that somebody vanished.
+        server: `host:port` that answered.
+        base: The DN that was read below.
+        cursor: Where a delta may go on, or None.
+        why: Where not complete, the server's own words.
+    """
+
+    kind: ReadKind
+    complete: bool
+    server: str
+    base: str
+    cursor: Cursor | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A filter that leaves entries out, with the reason for people."""
+
+    name: str
+    filter: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entry that was looked up by name, live, for a person who asks why.
+
+    Attributes:
+        entry: The entry.
+        excluded_by: The profile's exclusions that match it.
+        in_scope: Whether it stands below the base and matches the filters.
+        server: `host:port` that answered.
+    """
+
+    entry: Entry
+    excluded_by: tuple[Exclusion, ...]
+    in_scope: bool
+    server: str

@@ -1,0 +1,149 @@
+"""Login requests and the three verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+from dirbridge.model.secret import Secret
+
+IPAddress = IPv4Address | IPv6Address
+
+
+class Reason(StrEnum):
+    """Why a login is rejected. The outside learns none of them."""
+
+    UNKNOWN = "unknown"
+    AMBIGUOUS = "ambiguous"
+    BAD_NAME = "bad-name"
+    EMPTY_PASSWORD = "empty-password"  # noqa: S105 - a reason, not a password
+    BAD_PASSWORD = "bad-password"  # noqa: S105
+    WRONG_PASSWORD = "wrong-password"  # noqa: S105
+    DISABLED = "disabled"
+    DEACTIVATED = "deactivated"
+    REMOVED = "removed"
+    EXPIRED = "expired"
+    LOCKED = "locked"
+    REVOKED = "revoked"
+    MUST_CHANGE = "must-change"
+    PASSWORD_EXPIRED = "password-expired"  # noqa: S105
+    LOGON_HOURS = "logon-hours"
+    WORKSTATION = "workstation"
+    NO_PASSWORD = "no-password"  # noqa: S105
+
+
+class Cause(StrEnum):
+    """Why nobody can say whether a login is right: never a wrong password."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    BUSY = "busy"
+    CONFIGURATION = "configuration"
+    CLOCK = "clock"
+    KDC_NOT_VERIFIED = "kdc-not-verified"
+    STORE = "store"
+    OVERLOADED = "overloaded"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRequest:
+    """One login as a hook hands it in.
+
+    Attributes:
+        name: What the person typed, decoded, not yet trimmed.
+        password: What the person typed.
+        service: The mail service: `smtp`, `imap`, ...
+        hook: The hook's type and place, for the log.
+        local_ip: The address that the client connected to, where known.
+        remote_ip: The client's address, where known.
+        secured: Whether the mail service says that the client came by TLS.
+    """
+
+    name: str
+    password: Secret
+    service: str = ""
+    hook: str = ""
+    local_ip: IPAddress | None = None
+    remote_ip: IPAddress | None = None
+    secured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The login is right.
+
+    Attributes:
+        user: `mailbox@domain`, the one name that the mail service shall use.
+        method: The method that said so.
+        server: The server that said so, `local` for a local account.
+    """
+
+    user: str
+    method: str
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The login is wrong; somebody who may know said so.
+
+    Attributes:
+        reason: Why, for log and explain only.
+        user: `mailbox@domain` where the account was found.
+        method: The method that said so, "" before one was asked.
+        server: The server that said so.
+        detail: Its own words, without secrets.
+    """
+
+    reason: Reason
+    user: str = ""
+    method: str = ""
+    server: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Nobody could be asked, so nobody knows.
+
+    Attributes:
+        cause: What is missing.
+        user: `mailbox@domain` where the account was found.
+        method: The method that was tried last.
+        server: The server that was tried last.
+        detail: Its own words, without secrets.
+    """
+
+    cause: Cause
+    user: str = ""
+    method: str = ""
+    server: str = ""
+    detail: str = ""
+
+
+Verdict = Accepted | Rejected | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One login for the attempts log; it holds no password.
+
+    Attributes:
+        verdict: What was answered.
+        request_name: What was typed, shortened.
+        service: The mail service.
+        hook: The hook.
+        remote_ip: Client address or None.
+        local_ip: Address connected to or None.
+        milliseconds: How long the answer took.
+    """
+
+    verdict: Verdict
+    request_name: str
+    service: str
+    hook: str
+    remote_ip: IPAddress | None = field(default=None)
+    local_ip: IPAddress | None = field(default=None)
+    milliseconds: float = 0.0

@@ -1,0 +1,1 @@
+"""The local user database; only this package knows SQL."""
