@@ -57,8 +57,21 @@ fill() { # this machine's way to the network, and the project without its histor
         say "(What is not committed stays outside.)"
 }
 
-inside() { # inside COMMAND ...: as root of the bare system, with a bare environment
-    chroot "$root" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" USER=root \
+enter() { # make the bare system the root of this mount name space: no way back
+    mount --bind "$1" "$1"
+    cd "$1"
+    mount -t proc proc proc
+    mount --rbind /sys sys
+    mount --rbind /dev dev
+    mount -t tmpfs -o mode=1777 tmpfs dev/shm
+    mount -t tmpfs -o mode=755 tmpfs run
+    pivot_root . mnt
+    cd /
+    umount -l /mnt
+}
+
+inside() { # inside COMMAND ...: in the project's folder, with a bare environment
+    env -i HOME=/root TERM="${TERM:-dumb}" USER=root \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         PIP_CERT="$ca" ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} \
         ${https_proxy:+https_proxy="$https_proxy"} ${no_proxy:+no_proxy="$no_proxy"} \
@@ -76,14 +89,9 @@ $(printf '%6d s  %s' $(($(seconds) - began)) "$name")"
 
 run_inside() { # the body, in the private spaces: process 1 of them
     trap 'exit 130' INT HUP TERM
-    root=$1
-    shift
     hostname fresh
-    mount -t proc proc "$root/proc"
-    mount --rbind /sys "$root/sys"
-    mount --rbind /dev "$root/dev"
-    mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-    mount -t tmpfs -o mode=755 tmpfs "$root/run"
+    enter "$1"
+    shift
     if [ "${1:-}" = -- ]; then
         shift
         inside "$@"
@@ -98,11 +106,11 @@ run_inside() { # the body, in the private spaces: process 1 of them
     [ "$*" = check ] || sets='base servers'
     # shellcheck disable=SC2086
     timed "set-up, second time" inside tools/setup.sh $sets
-    [ ! -e "$root/usr/sbin/policy-rc.d" ] || stop "The set-up left a policy-rc.d behind."
+    [ ! -e /usr/sbin/policy-rc.d ] || stop "The set-up left a policy-rc.d behind."
     say "== fresh: all well$report"
 }
 
-ca=/etc/ssl/machine-ca.crt # not where ca-certificates writes its own
+ca=/etc/machine-ca.crt # not where ca-certificates writes its own
 home=/root/dirbridge
 if [ "${1:-}" = --inside ]; then
     shift
