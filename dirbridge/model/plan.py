@@ -71,8 +71,8 @@ class Plan:
         made_at: When it was made (UTC).
         base: The DN that was read below.
         read: Entries that were read.
-        stored: Accounts of this domain in the store that a directory owns and
-            that are active or disabled; the limits' whole.
+        containers: How many accounts this directory has in the store that are
+            active or disabled, for each container's DN; the limits' wholes.
         unchanged: Accounts that stay as they are.
         changes: What changes, in the order in which it is applied: what takes
             away first, so that names and addresses become free.
@@ -87,11 +87,16 @@ class Plan:
     made_at: datetime
     base: str = ""
     read: int = 0
-    stored: int = 0
+    containers: Mapping[str, int] = field(default_factory=dict)
     unchanged: int = 0
     changes: tuple[Change, ...] = ()
     cursor: Cursor | None = None
     source: str = "directory"
+
+    @property
+    def stored(self) -> int:
+        """Accounts of this directory that were active or disabled before."""
+        return sum(self.containers.values())
 
     def of(self, *ops: Op) -> tuple[Change, ...]:
         """Return the changes with one of these operations."""

@@ -1,0 +1,1 @@
+"""Sync: read completely, decide purely, limit, then write once."""

@@ -1,0 +1,69 @@
+"""The fields of an account that a plan compares, and how they are shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from dirbridge.model.account import Account
+from dirbridge.model.plan import Value
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+FIELDS: Mapping[str, Callable[[Account], Value]] = {
+    "login_names": lambda a: a.values.login_names,
+    "upn": lambda a: a.values.upn,
+    "principal": lambda a: a.values.principal,
+    "display_name": lambda a: a.values.display_name,
+    "given_name": lambda a: a.values.given_name,
+    "surname": lambda a: a.values.surname,
+    "primary_address": lambda a: a.values.primary_address,
+    "aliases": lambda a: tuple(sorted(a.values.aliases)),
+    "kept_addresses": lambda a: tuple(sorted(kept.address for kept in a.kept)),
+    "forward": lambda a: a.values.forward,
+    "quota": lambda a: a.values.quota,
+    "title": lambda a: a.values.title,
+    "department": lambda a: a.values.department,
+    "phone": lambda a: a.values.phone,
+    "groups": lambda a: tuple(sorted(a.values.groups)),
+    "expires_at": lambda a: _time(a.values.expires_at),
+    "dn": lambda a: a.values.dn,
+    "state": lambda a: str(a.state),
+    "state_reason": lambda a: a.state_reason,
+}
+"""Field name to its value; the order is the order of every preview."""
+
+NAMES = frozenset({"login_names", "upn", "primary_address"})
+"""The fields whose change is a rename."""
+
+
+def show(account: Account) -> dict[str, Value]:
+    """Return all fields of an account that hold something."""
+    values = ((name, read(account)) for name, read in FIELDS.items())
+    return {name: value for name, value in values if value not in (None, ())}
+
+
+def differences(
+    before: Account, after: Account
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Return the fields that differ, as they were and as they shall be."""
+    changed = [
+        (name, old, new)
+        for name, read in FIELDS.items()
+        if (old := read(before)) != (new := read(after))
+    ]
+    return (
+        {name: old for name, old, _ in changed},
+        {name: new for name, _, new in changed},
+    )
+
+
+def fingerprint(account: Account) -> str:
+    """Return a short hash of all fields, to tell later whether one moved."""
+    text = json.dumps(show(account), ensure_ascii=False, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,365 @@
+"""The planner: pure, so plain values and hypothesis are enough."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dirbridge.errors import UnsafePlan
+from dirbridge.model.account import Account, AccountState, AccountValues, Origin
+from dirbridge.model.entry import Finished, Gone, ReadKind
+from dirbridge.model.mapping import Mapped, Unmapped
+from dirbridge.model.names import Address, DirectoryId, DomainName, fold
+from dirbridge.model.plan import Op, Plan
+from dirbridge.sync.limits import Limits, approval_id, check
+from dirbridge.sync.planner import Policy, Read, mailbox_name, make_plan
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DOMAIN = DomainName("company.com")
+POLICY = Policy(DOMAIN)
+
+
+def person(name: str, **fields: object) -> AccountValues:
+    values = {
+        "directory_id": DirectoryId(f"id-{name}"),
+        "dn": f"CN={name},OU=Staff,DC=corp",
+        "login_names": (name,),
+        "primary_address": Address(f"{name}@company.com"),
+    }
+    return AccountValues(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def reading(
+    *values: AccountValues,
+    complete: bool = True,
+    kind: ReadKind = ReadKind.FULL,
+    gone: tuple[str, ...] = (),
+    unmapped: tuple[str, ...] = (),
+) -> Read:
+    return Read(
+        tuple(Mapped(one, {}) for one in values),
+        tuple(
+            Unmapped(DirectoryId(f"id-{n}"), n, "login_names", "x") for n in unmapped
+        ),
+        tuple(Gone(DirectoryId(f"id-{name}")) for name in gone),
+        Finished(kind, complete, "dc1:636", "DC=corp"),
+    )
+
+
+def applied(stored: list[Account], plan: Plan) -> list[Account]:
+    """What the store holds after the plan."""
+    by_number = {account.number: account for account in stored}
+    for change in plan.changes:
+        if change.result is not None:
+            number = change.result.number or max(by_number, default=0) + 1
+            by_number[number] = replace(change.result, number=number)
+    return list(by_number.values())
+
+
+def stored_after(*values: AccountValues, now: datetime = NOW) -> list[Account]:
+    return applied([], make_plan(POLICY, [], reading(*values), now))
+
+
+def ops(plan: Plan) -> list[tuple[str, str]]:
+    return [(str(change.op), change.name.split("@")[0]) for change in plan.changes]
+
+
+def test_new_entries_are_created_with_a_mailbox_of_their_login_name() -> None:
+    [anna] = stored_after(person("Anna"))
+    assert (anna.mailbox, anna.canonical) == ("anna", "anna@company.com")
+
+
+def test_the_second_plan_is_empty() -> None:
+    stored = stored_after(person("anna"), person("bob"))
+    plan = make_plan(POLICY, stored, reading(person("bob"), person("anna")), NOW)
+    assert (plan.changes, plan.unchanged) == ((), 2)
+
+
+def test_a_rename_of_everything_keeps_the_mailbox_and_the_old_address() -> None:
+    stored = stored_after(person("anna", upn="anna@company.com"))
+    married = person(
+        "anna",
+        login_names=("anna.berg",),
+        upn="anna.berg@company.com",
+        primary_address=Address("anna.berg@company.com"),
+        dn="CN=anna berg,OU=Sales,DC=corp",
+    )
+    plan = make_plan(POLICY, stored, reading(married), NOW)
+    assert ops(plan) == [("rename", "anna")]
+    result = plan.changes[0].result
+    assert result is not None
+    assert result.mailbox == "anna"
+    assert [kept.address for kept in result.kept] == ["anna@company.com"]
+    assert result.kept[0].until == NOW + POLICY.keep_old_address
+    again = make_plan(POLICY, applied(stored, plan), reading(married), NOW)
+    assert again.changes == ()
+
+
+def test_a_move_alone_is_a_move() -> None:
+    stored = stored_after(person("anna"))
+    moved = person("anna", dn="CN=anna,OU=Sales,DC=corp")
+    assert ops(make_plan(POLICY, stored, reading(moved), NOW)) == [("move", "anna")]
+
+
+def test_who_vanishes_is_deactivated_then_removed_and_may_come_back() -> None:
+    stored = stored_after(person("anna"), person("bob"))
+    plan = make_plan(POLICY, stored, reading(person("bob")), NOW)
+    assert ops(plan) == [("deactivate", "anna")]
+    stored = applied(stored, plan)
+    soon = NOW + timedelta(days=29)
+    assert make_plan(POLICY, stored, reading(person("bob")), soon).changes == ()
+    back = make_plan(POLICY, stored, reading(person("anna"), person("bob")), soon)
+    assert ops(back) == [("reactivate", "anna")]
+    late = NOW + timedelta(days=30)
+    removal = make_plan(POLICY, stored, reading(person("bob")), late)
+    assert ops(removal) == [("remove", "anna")]
+    stored = applied(stored, removal)
+    again = make_plan(POLICY, stored, reading(person("anna"), person("bob")), late)
+    assert ops(again) == [("reactivate", "anna")]
+
+
+def test_an_unmappable_entry_is_there_so_nobody_vanished() -> None:
+    stored = stored_after(person("anna"), person("bob"))
+    read = reading(person("bob"), unmapped=("anna",))
+    assert make_plan(POLICY, stored, read, NOW).changes == ()
+
+
+@pytest.mark.parametrize(
+    "read", [reading(complete=False), reading(kind=ReadKind.DELTA)]
+)
+def test_only_a_complete_full_read_shows_who_vanished(read: Read) -> None:
+    stored = stored_after(person("anna"))
+    assert make_plan(POLICY, stored, read, NOW + timedelta(days=99)).changes == ()
+
+
+def test_a_delta_deactivates_whom_it_names_gone() -> None:
+    stored = stored_after(person("anna"), person("bob"))
+    read = reading(kind=ReadKind.DELTA, gone=("anna",))
+    assert ops(make_plan(POLICY, stored, read, NOW)) == [("deactivate", "anna")]
+
+
+def test_local_accounts_are_untouched_and_never_overwritten() -> None:
+    local = Account(
+        number=1,
+        domain=DOMAIN,
+        mailbox="anna",
+        origin=Origin.LOCAL,
+        state_since=NOW,
+        values=person("anna", directory_id=DirectoryId("local:1")),
+    )
+    plan = make_plan(POLICY, [local], reading(person("anna"), person("bob")), NOW)
+    assert ops(plan) == [("create", "bob"), ("conflict", "anna"), ("conflict", "anna")]
+    assert plan.of(Op.CONFLICT)[0].after["conflict"] == "local-account"
+    assert ops(make_plan(POLICY, [local], reading(), NOW)) == []
+
+
+def test_a_recreated_person_is_a_conflict_not_a_take_over() -> None:
+    stored = stored_after(person("anna"), person("bob"))
+    twin = person("anna", directory_id=DirectoryId("id-other"))
+    plan = make_plan(POLICY, stored, reading(twin, person("bob")), NOW)
+    assert ops(plan)[0] == ("deactivate", "anna")
+    conflicts = {str(change.after["conflict"]) for change in plan.of(Op.CONFLICT)}
+    assert conflicts == {"recreated"}
+    assert plan.of(Op.CREATE) == ()
+
+
+def test_an_address_of_two_newcomers_goes_to_neither_and_both_stand() -> None:
+    info = Address("info@company.com")
+    read = reading(person("anna", aliases=(info,)), person("bob", aliases=(info,)))
+    plan = make_plan(POLICY, [], read, NOW)
+    stored = applied([], plan)
+    assert [account.values.aliases for account in stored] == [(), ()]
+    assert len(plan.of(Op.CONFLICT)) == 2
+    assert make_plan(POLICY, stored, read, NOW).of(Op.CREATE, Op.UPDATE) == ()
+
+
+def test_who_has_an_address_keeps_it() -> None:
+    info = Address("info@company.com")
+    stored = stored_after(person("anna", aliases=(info,)))
+    read = reading(person("anna", aliases=(info,)), person("bob", aliases=(info,)))
+    plan = make_plan(POLICY, stored, read, NOW)
+    assert ops(plan) == [("create", "bob"), ("conflict", "bob")]
+    assert plan.changes[0].result is not None
+    assert plan.changes[0].result.values.aliases == ()
+
+
+def test_an_address_may_be_handed_on_in_one_run() -> None:
+    info = Address("info@company.com")
+    stored = stored_after(person("anna", aliases=(info,)), person("bob"))
+    read = reading(person("anna"), person("bob", aliases=(info,)))
+    plan = make_plan(POLICY, stored, read, NOW)
+    assert ops(plan) == [("update", "anna"), ("update", "bob")]
+    assert plan.of(Op.CONFLICT) == ()
+
+
+def test_a_removed_accounts_addresses_stay_reserved_for_180_days() -> None:
+    stored = stored_after(person("anna"), person("zoe"))
+    for moment in (NOW, NOW + timedelta(days=30)):
+        plan = make_plan(POLICY, stored, reading(person("zoe")), moment)
+        stored = applied(stored, plan)
+    newcomer = person("ann", primary_address=Address("anna@company.com"))
+    read = reading(newcomer, person("zoe"))
+    soon = make_plan(POLICY, stored, read, NOW + timedelta(days=209))
+    assert soon.of(Op.CONFLICT)[0].after["conflict"] == "reserved"
+    later = make_plan(POLICY, stored, read, NOW + timedelta(days=211))
+    assert later.of(Op.CONFLICT) == ()
+
+
+def test_a_mailbox_name_that_is_taken_gets_a_number_and_is_told() -> None:
+    stored = stored_after(person("anna"))
+    renamed = person("anna", login_names=("anna.berg",))
+    twin = person("new", login_names=("anna",))
+    plan = make_plan(POLICY, stored, reading(renamed, twin), NOW)
+    created = plan.of(Op.CREATE)[0]
+    assert created.name == "anna-2@company.com"
+    assert '"anna" is taken' in created.why
+
+
+def test_the_user_limit_is_hard_and_the_oldest_entries_come_first() -> None:
+    policy = replace(POLICY, user_limit=2)
+    people = [
+        person(name, created_at=NOW - timedelta(days=days))
+        for name, days in (("young", 1), ("old", 9), ("middle", 5))
+    ]
+    plan = make_plan(policy, [], reading(*people), NOW)
+    assert ops(plan) == [
+        ("create", "middle"),
+        ("create", "old"),
+        ("conflict", "young"),
+    ]
+
+
+def test_a_state_change_is_an_update_with_its_time() -> None:
+    stored = stored_after(person("anna"))
+    disabled = person("anna", state=AccountState.DISABLED, state_reason="off")
+    later = NOW + timedelta(hours=1)
+    plan = make_plan(POLICY, stored, reading(disabled), later)
+    assert ops(plan) == [("update", "anna")]
+    assert plan.changes[0].after == {"state": "disabled", "state_reason": "off"}
+    assert plan.changes[0].result is not None
+    assert plan.changes[0].result.state_since == later
+
+
+def test_a_withheld_rename_keeps_its_old_names_from_others() -> None:
+    stored = stored_after(person("anna"), person("bob"))
+    wants_bob = person("anna", login_names=("bob",))
+    wants_anna = person("new", login_names=("anna",), primary_address=None)
+    read = reading(wants_bob, person("bob"), wants_anna)
+    plan = make_plan(POLICY, stored, read, NOW)
+    assert {op for op, _ in ops(plan)} == {"conflict"}
+
+
+@pytest.mark.parametrize(
+    ("login", "mailbox"),
+    [
+        ("Zoe Vdb", "zoe.vdb"),
+        ("../../etc/passwd", "etc.passwd"),
+        ("o'brien", "o'brien"),
+        ("Jürgen", "jürgen"),
+        ("..", "account"),
+        ("a/b\0c", "a.b.c"),
+    ],
+)
+def test_mailbox_names_are_safe_in_a_path(login: str, mailbox: str) -> None:
+    assert mailbox_name(person("x", login_names=(login,))) == mailbox
+
+
+def crowd(number: int) -> list[AccountValues]:
+    return [person(f"u{index:03}") for index in range(number)]
+
+
+@pytest.mark.parametrize(
+    ("there", "left", "limit"),
+    [
+        (100, 100, None),
+        (100, 90, None),
+        (100, 89, "share"),
+        (9, 1, None),
+        (9, 0, "source-empty"),
+        (1000, 949, "absolute"),
+    ],
+)
+def test_limits(there: int, left: int, limit: str | None) -> None:
+    stored = stored_after(*crowd(there))
+    plan = make_plan(POLICY, stored, reading(*crowd(left)), NOW)
+    if limit is None:
+        check(plan, Limits())
+        return
+    with pytest.raises(UnsafePlan) as caught:
+        check(plan, Limits())
+    assert caught.value.limit == limit
+    check(plan, Limits(), approved=approval_id(plan.of(Op.DEACTIVATE)))
+    with pytest.raises(UnsafePlan):
+        check(plan, Limits(), approved="another")
+
+
+def test_the_share_of_one_container_is_limited() -> None:
+    inside = [person(f"s{i}", dn=f"CN=s{i},OU=Sales,DC=corp") for i in range(10)]
+    stored = stored_after(*crowd(90), *inside)
+    plan = make_plan(POLICY, stored, reading(*crowd(90), *inside[4:]), NOW)
+    with pytest.raises(UnsafePlan) as caught:
+        check(plan, Limits())
+    assert caught.value.limit == "container-share"
+    assert caught.value.counts == {"away": 4, "accounts": 10}
+
+
+NAMES = st.sampled_from(
+    ["anna", "ANNA", "bob", "Jürgen", "ju\u0308rgen", "zoë", "ß", "ss"]
+)
+PEOPLE = st.lists(
+    st.builds(
+        lambda key, login, local, alias, disabled: person(
+            str(key),
+            login_names=(login,),
+            primary_address=Address(f"{local}@company.com"),
+            aliases=(Address(f"{alias}@company.com"),),
+            state=AccountState.DISABLED if disabled else AccountState.ACTIVE,
+        ),
+        st.integers(0, 6),
+        NAMES,
+        NAMES,
+        NAMES,
+        st.booleans(),
+    ),
+    max_size=7,
+    unique_by=lambda values: values.directory_id,
+)
+
+
+@given(histories=st.lists(st.tuples(PEOPLE, st.booleans()), min_size=1, max_size=4))
+def test_apply_then_plan_again_takes_nothing_and_changes_nothing(
+    histories: list[tuple[list[AccountValues], bool]],
+) -> None:
+    stored: list[Account] = []
+    for people, complete in histories:
+        read = reading(*people, complete=complete)
+        plan = make_plan(POLICY, stored, read, NOW)
+        if not complete:
+            assert plan.of(Op.DEACTIVATE, Op.REMOVE) == ()
+        stored = applied(stored, plan)
+        again = make_plan(POLICY, stored, read, NOW)
+        assert {change.op for change in again.changes} <= {Op.CONFLICT}
+        _assert_nothing_is_held_twice(stored)
+
+
+def _assert_nothing_is_held_twice(stored: list[Account]) -> None:
+    addresses = [
+        fold(address)
+        for account in stored
+        for address in {
+            fold(text)
+            for text in (
+                account.values.primary_address,
+                *account.values.aliases,
+                *(kept.address for kept in account.kept),
+            )
+            if text
+        }
+    ]
+    assert len(addresses) == len(set(addresses))
+    mailboxes = [fold(account.mailbox) for account in stored]
+    assert len(mailboxes) == len(set(mailboxes))
