@@ -1,0 +1,1 @@
+"""Login: who is meant, may they, and does somebody who knows say yes."""

@@ -1,0 +1,215 @@
+"""Answer one login: resolve, refuse what may not reach a directory, ask."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from dirbridge.authenticators.base import Authenticator
+from dirbridge.errors import StoreError
+from dirbridge.login.domains import Resolver
+from dirbridge.model.account import Account, AccountState, Origin
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.login import (
+    Accepted,
+    Attempt,
+    Cause,
+    LoginRequest,
+    Reason,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
+from dirbridge.model.names import DomainName
+from dirbridge.model.secret import Secret
+
+LOG = logging.getLogger("dirbridge.login")
+
+LONGEST_NAME = 1024
+"""Characters; the longest address of RFC 5321 has 254."""
+
+_STATE_REASONS = {
+    AccountState.DISABLED: Reason.DISABLED,
+    AccountState.DEACTIVATED: Reason.DEACTIVATED,
+    AccountState.REMOVED: Reason.REMOVED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoginService:
+    """Answer logins, from any thread.
+
+    Attributes:
+        resolver: Finds who is meant.
+        methods: Each domain's authenticators for mapped accounts, in order.
+        local: The authenticator of local accounts.
+        limit: How long one answer may take at most.
+        attempted: Told each attempt, for the attempts log; must not block.
+    """
+
+    resolver: Resolver
+    methods: Mapping[DomainName, tuple[Authenticator, ...]]
+    local: Authenticator
+    limit: timedelta = timedelta(seconds=9)
+    attempted: Callable[[Attempt], None] = lambda _attempt: None
+
+    def answer(self, request: LoginRequest) -> Verdict:
+        """Say whether the login is right, wrong, or cannot be told.
+
+        Args:
+            request: What the mail service asks.
+
+        Returns:
+            One of the three verdicts; an outage is never a rejection.
+        """
+        started = time.monotonic()
+        verdict = self._verdict(request, Deadline.after(self.limit.total_seconds()))
+        attempt = Attempt(
+            verdict=verdict,
+            request_name=request.name[:LONGEST_NAME],
+            service=request.service,
+            hook=request.hook,
+            remote_ip=request.remote_ip,
+            local_ip=request.local_ip,
+            milliseconds=(time.monotonic() - started) * 1000,
+        )
+        LOG.info("%s", log_line(attempt))
+        self.attempted(attempt)
+        return verdict
+
+    def _verdict(self, request: LoginRequest, deadline: Deadline) -> Verdict:
+        refusal = refuse(request.name, request.password)
+        if refusal is not None:
+            return Rejected(refusal)
+        try:
+            found = self.resolver.resolve(
+                request.name, request.local_ip, request.remote_ip
+            )
+        except StoreError as error:
+            return Unavailable(Cause.STORE, detail=error.code)
+        account = found.account
+        if account is None:
+            return Rejected(found.reason or Reason.UNKNOWN)
+        barred = barred_by(account, datetime.now(UTC))
+        if barred is not None:
+            return Rejected(barred, user=account.canonical)
+        return self._ask(account, request.password, deadline)
+
+    def _ask(self, account: Account, password: Secret, deadline: Deadline) -> Verdict:
+        """Ask one method after another until one of them knows.
+
+        The next one is asked only when nobody could say, or when the method does
+        not know the account at all; a wrong password stands.
+        """
+        last: Verdict | None = None
+        for authenticator in self._authenticators(account):
+            verdict = authenticator.authenticate(account, password, deadline)
+            verdict = _named(verdict, account.canonical)
+            match verdict:
+                case Accepted():
+                    return verdict
+                case Rejected(reason=Reason.UNKNOWN):
+                    last = last if isinstance(last, Unavailable) else verdict
+                case Rejected():
+                    return verdict
+                case Unavailable():
+                    last = _more_telling(last, verdict)
+                case _:
+                    assert_never(verdict)
+        no_method = Unavailable(
+            Cause.CONFIGURATION, user=account.canonical, detail="no login method"
+        )
+        return last or no_method
+
+    def _authenticators(self, account: Account) -> tuple[Authenticator, ...]:
+        if account.origin is Origin.LOCAL:
+            return (self.local,)
+        return self.methods.get(account.domain, ())
+
+
+def refuse(name: str, password: Secret) -> Reason | None:
+    """Return why this login may not reach a directory, or None.
+
+    An empty password would bind as anonymous and look accepted (RFC 4513 section
+    5.1.2); one of control characters alone is what broken clients send for an
+    empty one (facts: mail-hooks 5); a NUL ends it in C libraries.
+    """
+    text = password.reveal()
+    if not text:
+        return Reason.EMPTY_PASSWORD
+    if "\0" in text or all(unicodedata.category(letter) == "Cc" for letter in text):
+        return Reason.BAD_PASSWORD
+    typed = name.strip()
+    broken = any(unicodedata.category(letter) == "Cc" for letter in typed)
+    if not typed or broken or len(typed) > LONGEST_NAME:
+        return Reason.BAD_NAME
+    return None
+
+
+def barred_by(account: Account, now: datetime) -> Reason | None:
+    """Return why the account may not log in whatever its password, or None."""
+    expires = account.values.expires_at
+    if account.state is AccountState.ACTIVE and expires and expires <= now:
+        return Reason.EXPIRED
+    return _STATE_REASONS.get(account.state)
+
+
+def _named(verdict: Verdict, user: str) -> Verdict:
+    """Put the account's one name into a verdict, whatever the method wrote."""
+    return replace(verdict, user=user)
+
+
+def _more_telling(before: Verdict | None, now: Unavailable) -> Unavailable:
+    """Prefer an outage to a method that merely lacks its set-up."""
+    if isinstance(before, Unavailable) and now.cause is Cause.CONFIGURATION:
+        return before
+    return now
+
+
+def log_line(attempt: Attempt) -> str:
+    """Return the stable line of one login; fields hold no blanks.
+
+    `login verdict= reason= user= rip= lip= service= hook= method= server= ms=`
+    """
+    verdict = attempt.verdict
+    word, reason = _words(verdict)
+    fields = {
+        "verdict": word,
+        "reason": reason,
+        "user": verdict.user or attempt.request_name,
+        "rip": str(attempt.remote_ip or ""),
+        "lip": str(attempt.local_ip or ""),
+        "service": attempt.service,
+        "hook": attempt.hook,
+        "method": verdict.method,
+        "server": verdict.server,
+        "ms": f"{attempt.milliseconds:.0f}",
+    }
+    return "login " + " ".join(f"{key}={_plain(text)}" for key, text in fields.items())
+
+
+def _words(verdict: Verdict) -> tuple[str, str]:
+    match verdict:
+        case Accepted():
+            return ("accepted", "")
+        case Rejected(reason=reason):
+            return ("rejected", reason)
+        case Unavailable(cause=cause):
+            return ("unavailable", cause)
+        case _:
+            assert_never(verdict)
+
+
+def _plain(text: str) -> str:
+    """Percent-encode what would break the line into other fields or lines."""
+
+    def encoded(match: re.Match[str]) -> str:
+        return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace"))
+
+    return re.sub(r"[\s%=\x00-\x1f\x7f-\x9f\u2028\u2029]", encoded, text[:256])
