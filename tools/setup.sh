@@ -78,7 +78,7 @@ apt-get update failed, see above; going on with the package lists at hand."
     [ -e /etc/postfix/main.cf ] ||
         echo 'postfix postfix/main_mailer_type select No configuration' |
         debconf-set-selections
-    say "Installing them (a few minutes for the servers) ..."
+    say "Installing them (a minute or two) ..."
     forbid_starts
     out=$($apt install --no-remove --no-install-recommends "$@" </dev/null 2>&1) ||
         failed "$out" "apt-get install failed, see above. Mend that and run it again."
