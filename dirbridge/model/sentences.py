@@ -1,0 +1,311 @@
+"""The one place where errors, reasons and causes become sentences for people.
+
+Every sentence about something wrong comes with the next step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dirbridge.errors import (
+    BindRefused,
+    ConfigError,
+    DirbridgeError,
+    DirectoryError,
+    IncompleteRead,
+    Problem,
+    StoreError,
+    UnsafePlan,
+    Unsupported,
+)
+from dirbridge.model.login import Accepted, Cause, Reason, Rejected, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a reason or cause means, what to do, and who can do it."""
+
+    text: str
+    next: str
+    who: str
+
+
+REASONS: dict[Reason, Advice] = {
+    Reason.UNKNOWN: Advice(
+        "No account has this name.",
+        "Check the spelling; if the person is new, run `dirbridge sync`.",
+        "mail admin",
+    ),
+    Reason.AMBIGUOUS: Advice(
+        "Two accounts have this name.",
+        "Log in with the full address, and give one of the accounts another name.",
+        "directory admin",
+    ),
+    Reason.BAD_NAME: Advice(
+        "This cannot be a login name.",
+        "Type the name as `user` or `user@domain`, without control characters.",
+        "the person",
+    ),
+    Reason.EMPTY_PASSWORD: Advice(
+        "The password was empty.",
+        "Type the password; look into the mail program's settings.",
+        "the person",
+    ),
+    Reason.BAD_PASSWORD: Advice(
+        "The password held only control characters or a NUL.",
+        "Type the password again; look into the mail program's settings.",
+        "the person",
+    ),
+    Reason.WRONG_PASSWORD: Advice(
+        "The password is wrong, or the directory hides another reason behind it.",
+        "Try the password elsewhere; `dirbridge explain` shows the account's state.",
+        "the person",
+    ),
+    Reason.DISABLED: Advice(
+        "The account is disabled in the directory.",
+        "Have it enabled there, then run `dirbridge sync`.",
+        "directory admin",
+    ),
+    Reason.DEACTIVATED: Advice(
+        "The account vanished from the directory and is deactivated.",
+        "Have the entry restored there, then run `dirbridge sync`.",
+        "directory admin",
+    ),
+    Reason.REMOVED: Advice(
+        "The account was removed after its quarantine.",
+        "Have the entry restored in the directory, then run `dirbridge sync`.",
+        "directory admin",
+    ),
+    Reason.EXPIRED: Advice(
+        "The account's end date has passed.",
+        "Have the end date moved in the directory, then run `dirbridge sync`.",
+        "directory admin",
+    ),
+    Reason.LOCKED: Advice(
+        "The account is locked after too many wrong passwords.",
+        "Wait for the lock to run out or have it unlocked; then mend the device that "
+        "keeps sending an old password.",
+        "directory admin",
+    ),
+    Reason.REVOKED: Advice(
+        "The KDC refuses the account: it is disabled, expired, locked, or outside its "
+        "logon hours.",
+        "Ask `dirbridge explain` which of them it is.",
+        "directory admin",
+    ),
+    Reason.MUST_CHANGE: Advice(
+        "The password must be changed before the next login.",
+        "Change it at a computer of the domain.",
+        "the person",
+    ),
+    Reason.PASSWORD_EXPIRED: Advice(
+        "The password has expired.",
+        "Change it at a computer of the domain.",
+        "the person",
+    ),
+    Reason.LOGON_HOURS: Advice(
+        "The account may not log in at this time.",
+        "Log in within the logon hours, or have them changed in the directory.",
+        "directory admin",
+    ),
+    Reason.WORKSTATION: Advice(
+        "The account may log in only from certain computers.",
+        "Have the mail server added to its workstations in the directory.",
+        "directory admin",
+    ),
+    Reason.NO_PASSWORD: Advice(
+        "The local account has no password yet.",
+        "Set one with `dirbridge accounts passwd`.",
+        "mail admin",
+    ),
+}
+
+CAUSES: dict[Cause, Advice] = {
+    Cause.UNREACHABLE: Advice(
+        "No server that could decide was reached.",
+        "Run `dirbridge check` and mend what it names.",
+        "mail admin",
+    ),
+    Cause.TIMEOUT: Advice(
+        "No answer came in time.",
+        "Run `dirbridge check`: a server may be frozen or overloaded.",
+        "mail admin",
+    ),
+    Cause.BUSY: Advice(
+        "The directory server is too busy.",
+        "Try again soon; look at the load of the directory server.",
+        "directory admin",
+    ),
+    Cause.CONFIGURATION: Advice(
+        "The login method lacks its set-up.",
+        "Run `dirbridge check`: it prints what is missing.",
+        "mail admin",
+    ),
+    Cause.CLOCK: Advice(
+        "This machine's clock and the directory's differ too much for Kerberos.",
+        "Set the clock, for example with chrony.",
+        "mail admin",
+    ),
+    Cause.KDC_NOT_VERIFIED: Advice(
+        "The KDC could not prove that it is the directory's own.",
+        "Make the keytab anew; if that does not help, look who answers as the KDC.",
+        "mail admin",
+    ),
+    Cause.STORE: Advice(
+        "The local user database could not be read.",
+        "Run `dirbridge status` and mend what it names.",
+        "mail admin",
+    ),
+    Cause.OVERLOADED: Advice(
+        "Too many logins wait already.",
+        "Look for a device or an attacker that floods the mail server.",
+        "mail admin",
+    ),
+    Cause.INTERNAL: Advice(
+        "dirbridge failed in itself.",
+        "Report it with the log's last lines.",
+        "mail admin",
+    ),
+}
+
+_CONNECTION = {
+    "refused": (
+        "refused the connection",
+        "Start the LDAP service there, or mend the port in `server`.",
+    ),
+    "timeout": (
+        "did not answer in time",
+        "See whether the server is up and a firewall lets the connection through.",
+    ),
+    "dns": (
+        "has a name that cannot be resolved",
+        "Mend the name in `server`, or this machine's DNS.",
+    ),
+    "certificate-name": (
+        "showed a certificate for another name",
+        "Write the name that stands in the certificate into `server`, or give the "
+        "server a certificate for its name.",
+    ),
+    "certificate-expired": (
+        "showed a certificate that has expired or is not valid yet",
+        "Renew the server's certificate; also look at this machine's clock.",
+    ),
+    "certificate-untrusted": (
+        "showed a certificate of a CA that is not trusted here",
+        "Name the CA's certificate in `ca_file`.",
+    ),
+    "tls": (
+        "could not agree on TLS",
+        "See whether the port speaks LDAPS, and which TLS versions the server has.",
+    ),
+    "busy": ("is busy", "Try again soon; look at the server's load."),
+    "unavailable": ("says that it is unavailable", "Look at the server."),
+    "closed": ("closed the connection", "Look at the server's log."),
+    "credentials": (
+        "refused the service account's name or password",
+        "Mend `username` and the file behind `password`. It is not tried again and "
+        "again, so that the account is not locked.",
+    ),
+    "rights": (
+        "refused the service account for lack of rights",
+        "Give it the right to read the base.",
+    ),
+    "strong-auth": (
+        "wants a protected connection",
+        'Use security = "ldaps" or "starttls".',
+    ),
+    "base-missing": (
+        "has no entry at the base",
+        "Mend `base`, `suffix` or `directory_domain`.",
+    ),
+    "base-mismatch": (
+        "has another base than the settings say",
+        "Mend `directory_domain`, `suffix` or `base`.",
+    ),
+}
+
+_FALLBACK = {
+    BindRefused: "Run `dirbridge check`: it says what the account lacks.",
+    IncompleteRead: "Nothing was changed; raise the server's size limit, or try again.",
+    Unsupported: "Run `dirbridge check` and compare `type` with the server.",
+}
+
+_STORE = {
+    "unreachable": ("cannot be reached", "Start the database, or mend `store.url`."),
+    "locked": ("is locked by another process", "Wait for it to end, then try again."),
+    "older-schema": ("has an older schema", "Run `dirbridge store upgrade`."),
+    "newer-schema": (
+        "was made by a newer dirbridge",
+        "Install that release here as well.",
+    ),
+    "broken": ("cannot be used", "Look at the disk, or restore a backup."),
+    "full": ("has no room left", "Make room on the disk, then try again."),
+    "no-folder": ("lies in a folder that is not there", "Make the folder first."),
+    "read-only": ("cannot be written", "Mend the owner and mode of file and folder."),
+}
+
+_LIMITS = {
+    "source-empty": "The directory answered without a single account; {accounts} are "
+    "known here.",
+    "absolute": "The run would take away {away} of {accounts} accounts.",
+    "share": "The run would take away {away} of {accounts} accounts.",
+    "container-share": "The run would take away {away} of the {accounts} accounts of "
+    "one container.",
+}
+
+
+def problems_of(error: DirbridgeError) -> tuple[Problem, ...]:
+    """Return what a person should know of an error, each with the next step."""
+    match error:
+        case ConfigError():
+            return error.problems
+        case DirectoryError():
+            return (_of_directory(error),)
+        case StoreError():
+            text, then = _STORE.get(error.code, _STORE["broken"])
+            return (_of_store(error, text, then),)
+        case UnsafePlan():
+            return (_of_limit(error),)
+        case _:
+            return (Problem("internal", "dirbridge", str(error), "Report it."),)
+
+
+def _of_directory(error: DirectoryError) -> Problem:
+    text, then = _CONNECTION.get(error.code, ("", ""))
+    detail = f" ({error.detail})" if error.detail else ""
+    said = text or f"failed to {error.operation}"
+    if isinstance(error, IncompleteRead):
+        said = "ended the read before its end"
+    return Problem(
+        code=error.code,
+        where=f"{error.domain}: {error.server}",
+        text=f"The directory server {said}{detail}.",
+        next=then or _FALLBACK.get(type(error), "Run `dirbridge check`."),
+    )
+
+
+def _of_store(error: StoreError, text: str, then: str) -> Problem:
+    detail = f" ({error.detail})" if error.detail else ""
+    said = f"The local user database {text}{detail}."
+    return Problem(f"store-{error.code}", error.where, said, then)
+
+
+def _of_limit(error: UnsafePlan) -> Problem:
+    return Problem(
+        code=error.limit,
+        where="limits",
+        text=f"{_LIMITS[error.limit].format(**error.counts)} Nothing was written.",
+        next="Look at the plan; if it is right, run again with "
+        f"`--approve {error.approval}`.",
+    )
+
+
+def advice_on(verdict: Verdict) -> Advice:
+    """Return what a verdict means, what to do, and who can do it."""
+    match verdict:
+        case Accepted():
+            return Advice("The login is right.", "", "nobody")
+        case Rejected(reason=reason):
+            return REASONS[reason]
+        case _:
+            return CAUSES[verdict.cause]
