@@ -1,0 +1,1 @@
+"""What dirbridge adds around ldap3: TLS and deadlines, failover, kept connections."""

@@ -1,0 +1,123 @@
+"""Connections that are kept between calls; one call at a time on each.
+
+A new LDAPS connection costs some twenty binds on a kept one (facts: performance 5).
+What was kept may be dead by the time it is used: the server closed it, restarted,
+or froze. A closed one is replaced within the same call; one that is silent means a
+frozen server, and the caller's failover goes on with the next.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from dirbridge.errors import Unreachable
+from dirbridge.ldap.transport import Endpoint
+from dirbridge.model.deadline import Deadline
+
+KEEP_SECONDS = 120.0
+"""Firewalls forget idle connections without a word; ours end before that."""
+
+_REPLACED = frozenset({"closed", "unavailable", "protocol"})
+
+
+class Keepable(Protocol):
+    """What can be kept."""
+
+    def idle(self) -> bool:
+        """Whether it may be used again."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+C = TypeVar("C", bound=Keepable)
+R = TypeVar("R")
+
+
+class Kept(Generic[C]):
+    """A small store of open connections for each server."""
+
+    def __init__(
+        self,
+        connect: Callable[[Endpoint, Deadline], C],
+        *,
+        limit: int = 8,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connect = connect
+        self._limit = limit
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: dict[Endpoint, list[tuple[float, C]]] = defaultdict(list)
+
+    def run(
+        self, server: Endpoint, deadline: Deadline, work: Callable[[C, Deadline], R]
+    ) -> R:
+        """Do some work on a kept connection, else on a new one.
+
+        Args:
+            server: The server.
+            deadline: When it must be done.
+            work: May be called a second time, on a new connection, where the kept
+                one turned out to be closed.
+
+        Raises:
+            Unreachable: The server cannot be used.
+        """
+        connection = self._take(server)
+        if connection is not None:
+            try:
+                return self._work(server, connection, deadline, work)
+            except Unreachable as error:
+                if error.code not in _REPLACED:
+                    raise
+        return self._work(server, self._connect(server, deadline), deadline, work)
+
+    def close(self) -> None:
+        """Close all that is kept."""
+        with self._lock:
+            kept, self._kept = self._kept, defaultdict(list)
+        for connections in kept.values():
+            for _, connection in connections:
+                connection.close()
+
+    def _work(
+        self,
+        server: Endpoint,
+        connection: C,
+        deadline: Deadline,
+        work: Callable[[C, Deadline], R],
+    ) -> R:
+        try:
+            result = work(connection, deadline)
+        except BaseException:
+            # Somewhere in the middle of an exchange: nobody can go on from here.
+            connection.close()
+            raise
+        self._give_back(server, connection)
+        return result
+
+    def _take(self, server: Endpoint) -> C | None:
+        """Take the one that was used last; close those that are too old or ended."""
+        oldest = self._clock() - KEEP_SECONDS
+        while True:
+            with self._lock:
+                if not self._kept[server]:
+                    return None
+                used, connection = self._kept[server].pop()
+            if used >= oldest and connection.idle():
+                return connection
+            connection.close()
+
+    def _give_back(self, server: Endpoint, connection: C) -> None:
+        with self._lock:
+            if len(self._kept[server]) < self._limit:
+                self._kept[server].append((self._clock(), connection))
+                return
+        connection.close()
