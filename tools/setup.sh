@@ -42,15 +42,17 @@ missing_of() { # those of the packages named that are not wholly installed
 }
 
 # Debian's packages start their daemons when they are installed, unless
-# policy-rc.d answers 101. One that was there before comes back, also when a
-# run before this one was killed in between.
+# policy-rc.d answers 101. One that was there before comes back; where a run was
+# killed in between, the next one sees to it.
+left_behind() {
+    [ -e $policy.before-dirbridge ] || grep -qs "^$policy_mark" $policy
+}
+
 forbid_starts() {
     trap allow_starts EXIT
     trap 'exit 130' INT
     trap 'exit 143' HUP TERM
-    if [ -e $policy ] && ! grep -q "^$policy_mark" $policy; then
-        mv $policy $policy.before-dirbridge
-    fi
+    [ ! -e $policy ] || mv $policy $policy.before-dirbridge
     printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" >$policy
     chmod 755 $policy
 }
@@ -95,6 +97,9 @@ debian() { # debian SET ...
     command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
         stop "This needs Debian 12 (apt). Elsewhere install what these packages" \
             "hold, see tools/packages.txt: $*"
+    exec 8</var/lib/dpkg # one set-up at a time on this machine
+    flock 8
+    ! left_behind || [ "$(id -u)" != 0 ] || allow_starts
     missing=$(missing_of "$@")
     [ -n "$missing" ] || return 0
     say "This needs Debian packages that are not installed: ${missing% }."
@@ -125,7 +130,7 @@ python() {
     printf %s "$now" >$stamp
 }
 
-exec 9<tools # one set-up at a time in this folder
-flock 9
 debian "$@"
+exec 8<&- 9<tools # one set-up at a time in this folder
+flock 9
 case " $* " in *' base '*) python ;; esac
