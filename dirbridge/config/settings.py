@@ -165,7 +165,7 @@ _PROFILES = {
     DirectoryType.ACTIVE_DIRECTORY: "active-directory",
     DirectoryType.OPEN_DIRECTORY_KERBEROS: "open-directory",
     DirectoryType.OPEN_DIRECTORY_PASSWORD_SERVER: "open-directory",
-    DirectoryType.LDAP: "open-directory",
+    DirectoryType.LDAP: "openldap",
 }
 
 

@@ -1,0 +1,67 @@
+"""The fields that a profile can fill, and what each of them holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a value is on its way from attribute to field."""
+
+    OCTETS = "octets"
+    TEXT = "text"
+    ADDRESS = "mail address"
+    NUMBER = "number"
+    TIME = "time"
+    REASON = "reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of `AccountValues`, or of a group.
+
+    Attributes:
+        kind: What its values are.
+        many: Whether it can hold more than one.
+        served_only: Whether only addresses in served domains may stand in it.
+    """
+
+    kind: Kind = Kind.TEXT
+    many: bool = False
+    served_only: bool = False
+
+
+ACCOUNT_FIELDS: Mapping[str, Field] = {
+    "login_names": Field(many=True),
+    "upn": Field(),
+    "principal": Field(),
+    "display_name": Field(),
+    "given_name": Field(),
+    "surname": Field(),
+    "primary_address": Field(Kind.ADDRESS, served_only=True),
+    "aliases": Field(Kind.ADDRESS, many=True, served_only=True),
+    "forward": Field(Kind.ADDRESS),
+    "quota": Field(Kind.NUMBER),
+    "title": Field(),
+    "department": Field(),
+    "phone": Field(),
+    "groups": Field(many=True),
+    # An account is disabled where a source of `state` yields a reason.
+    "state": Field(Kind.REASON),
+    "expires_at": Field(Kind.TIME),
+    "created_at": Field(Kind.TIME),
+}
+"""`[account.FIELD]`."""
+
+GROUP_FIELDS: Mapping[str, Field] = {
+    "name": Field(),
+    "display_name": Field(),
+    "primary_address": Field(Kind.ADDRESS, served_only=True),
+    "aliases": Field(Kind.ADDRESS, many=True, served_only=True),
+    "members": Field(many=True),
+    "member_ids": Field(many=True),
+    "nested": Field(many=True),
+}
+"""`[group.FIELD]`."""

@@ -1,0 +1,246 @@
+"""The transforms of `sources = [{ attribute, transforms }]`: a name, a pure function.
+
+Each takes one value and gives one, or None where the value is not of its kind and
+is passed over without a word (an `sip:` address among the mail addresses). A value
+that is broken raises `Undecodable`, and is dropped with a note.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from dirbridge.directory import (
+    account_control,
+    address,
+    auth_authority,
+    filetime,
+    generalized_time,
+    plists,
+)
+from dirbridge.directory.errors import Undecodable, as_text
+from dirbridge.mapping.fields import Kind
+from dirbridge.model.names import Address, fold, split_address
+
+Value = bytes | str | int | datetime
+
+LONGEST_TEXT = 4096
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
+_MEGABYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a value stands.
+
+    Attributes:
+        rdn: The value of the attribute in the entry's RDN, or None.
+    """
+
+    rdn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """One transform.
+
+    Attributes:
+        apply: Takes a value and its site; its docstring is for admins.
+        takes: What it takes; octets are decoded as `text` first where it takes text.
+        gives: What it gives.
+        keep_first: Whether only the first value goes on.
+    """
+
+    apply: Callable[..., Value | None]
+    takes: Kind
+    gives: Kind
+    keep_first: bool = False
+
+    @property
+    def meaning(self) -> str:
+        """What it does, one sentence for admins."""
+        return (self.apply.__doc__ or "").strip().splitlines()[0]
+
+
+def text(value: bytes, _: Site) -> str | None:
+    """Read the value as UTF-8 text and trim blanks; applied by itself where needed."""
+    read = as_text(value).strip()
+    if len(read) > LONGEST_TEXT:
+        raise Undecodable(f"is longer than {LONGEST_TEXT} characters")
+    if _CONTROL.search(read):
+        raise Undecodable("holds a control character")
+    return read or None
+
+
+def trim(value: str, _: Site) -> str | None:
+    """Trim blanks at both ends and make inner runs of blanks one."""
+    return " ".join(value.split()) or None
+
+
+def lower(value: str, _: Site) -> str:
+    """Make the text lower case."""
+    return value.lower()
+
+
+def mail_address(value: str, _: Site) -> Address:
+    """Read the text as a mail address; its domain becomes lower case."""
+    return address.decode(value)
+
+
+def smtp_primary(value: str, _: Site) -> str | None:
+    """Take a proxyAddresses value with the prefix `SMTP:`, the primary address."""
+    return value[5:] or None if value.startswith("SMTP:") else None
+
+
+def smtp_alias(value: str, _: Site) -> str | None:
+    """Take a proxyAddresses value with the prefix `smtp:`, an alias; others are not."""
+    is_alias = value[:5].lower() == "smtp:" and not value.startswith("SMTP:")
+    return value[5:] or None if is_alias else None
+
+
+def upn_local(value: str, _: Site) -> str | None:
+    """Take what stands before the @ of a user principal name."""
+    parts = split_address(value)
+    return parts[0] if parts else None
+
+
+def first(value: Value, _: Site) -> Value:
+    """Keep only the first of several values."""
+    return value
+
+
+def rdn(value: str, site: Site) -> str | None:
+    """Keep only the value that stands in the entry's own name (its RDN)."""
+    return value if site.rdn is not None and fold(value) == fold(site.rdn) else None
+
+
+def from_filetime(value: bytes, _: Site) -> datetime | None:
+    """Read a FILETIME such as accountExpires; `never` yields nothing."""
+    return filetime.decode(value)
+
+
+def from_generalized_time(value: bytes, _: Site) -> datetime:
+    """Read a time such as `20240229120000Z`."""
+    return generalized_time.decode(value)
+
+
+def from_account_control(value: bytes, _: Site) -> str | None:
+    """Yield a reason where userAccountControl has the bit for a disabled account."""
+    disabled = account_control.decode(value) & account_control.AccountControl.DISABLED
+    return "The account is disabled in the directory." if disabled else None
+
+
+def mail_attribute_forward(value: bytes, _: Site) -> Address | None:
+    """Take the forward address of apple-user-mailattribute."""
+    return plists.decode_mail_attribute(value).forward
+
+
+def mail_attribute_quota(value: bytes, _: Site) -> int | None:
+    """Take the quota of apple-user-mailattribute, in bytes."""
+    return plists.decode_mail_attribute(value).quota
+
+
+def mail_attribute_state(value: bytes, _: Site) -> str | None:
+    """Yield a reason where apple-user-mailattribute switches mail off."""
+    off = plists.decode_mail_attribute(value).state is plists.MailState.OFF
+    return "Mail is switched off for this user in Open Directory." if off else None
+
+
+def auth_authority_principal(value: bytes, site: Site) -> str | None:
+    """Take the Kerberos principal of authAuthority; a Mac's local realm is refused."""
+    decoded = auth_authority.decode(value)
+    if decoded.kind != auth_authority.KERBEROS:
+        return None
+    data = auth_authority.decode_kerberos(decoded)
+    name = data.principal or site.rdn
+    if not name:
+        return None
+    return name if "@" in name else f"{name}@{data.realm}"
+
+
+def auth_authority_state(value: bytes, _: Site) -> str | None:
+    """Yield a reason where authAuthority has the tag `DisabledUser`."""
+    disabled = auth_authority.decode(value).kind == auth_authority.DISABLED
+    return (
+        "The account is disabled in Open Directory (DisabledUser)."
+        if disabled
+        else None
+    )
+
+
+def quota_mb(value: str, _: Site) -> int | None:
+    """Read a number of megabytes as bytes; 0 is no limit."""
+    if not re.fullmatch(r"\d{1,9}", value, re.ASCII):
+        raise Undecodable("is not a number of megabytes")
+    return int(value) * _MEGABYTE or None
+
+
+TRANSFORMS: Mapping[str, Transform] = {
+    "text": Transform(text, Kind.OCTETS, Kind.TEXT),
+    "trim": Transform(trim, Kind.TEXT, Kind.TEXT),
+    "lower": Transform(lower, Kind.TEXT, Kind.TEXT),
+    "first": Transform(first, Kind.TEXT, Kind.TEXT, keep_first=True),
+    "rdn": Transform(rdn, Kind.TEXT, Kind.TEXT),
+    "upn-local": Transform(upn_local, Kind.TEXT, Kind.TEXT),
+    "address": Transform(mail_address, Kind.TEXT, Kind.ADDRESS),
+    "smtp-primary": Transform(smtp_primary, Kind.TEXT, Kind.TEXT),
+    "smtp-alias": Transform(smtp_alias, Kind.TEXT, Kind.TEXT),
+    "filetime": Transform(from_filetime, Kind.OCTETS, Kind.TIME),
+    "generalized-time": Transform(from_generalized_time, Kind.OCTETS, Kind.TIME),
+    "account-control": Transform(from_account_control, Kind.OCTETS, Kind.REASON),
+    "mail-attribute-forward": Transform(
+        mail_attribute_forward, Kind.OCTETS, Kind.ADDRESS
+    ),
+    "mail-attribute-quota": Transform(mail_attribute_quota, Kind.OCTETS, Kind.NUMBER),
+    "mail-attribute-state": Transform(mail_attribute_state, Kind.OCTETS, Kind.REASON),
+    "auth-authority-principal": Transform(
+        auth_authority_principal, Kind.OCTETS, Kind.TEXT
+    ),
+    "auth-authority-state": Transform(auth_authority_state, Kind.OCTETS, Kind.REASON),
+    "quota-mb": Transform(quota_mb, Kind.TEXT, Kind.NUMBER),
+}
+"""Every transform by the name that profiles use."""
+
+
+def chain(names: tuple[str, ...], wanted: Kind) -> tuple[Transform, ...]:
+    """Return the transforms of a source, with `text` before and `address` after.
+
+    Those two are put in by themselves where what stands there needs them, so that
+    `["smtp-primary", "address"]` and an empty list for a name both work.
+
+    Args:
+        names: The names as written; all are known.
+        wanted: What the field holds.
+
+    Raises:
+        ValueError: A transform does not take what the one before it gives, or the
+            last one does not give what the field holds.
+    """
+    steps: list[Transform] = []
+    kind = Kind.OCTETS
+    for name in names:
+        step = TRANSFORMS[name]
+        if kind is Kind.OCTETS and step.takes is Kind.TEXT:
+            steps.append(TRANSFORMS["text"])
+            kind = Kind.TEXT
+        if kind is Kind.ADDRESS and step.takes is Kind.TEXT:
+            kind = Kind.TEXT  # an address is a text as well
+        if kind is not step.takes:
+            raise ValueError(f'"{name}" takes a {step.takes}, not a {kind}')
+        steps.append(step)
+        kind = step.gives
+    if kind is Kind.OCTETS and wanted in {Kind.TEXT, Kind.ADDRESS}:
+        steps.append(TRANSFORMS["text"])
+        kind = Kind.TEXT
+    if kind is Kind.TEXT and wanted is Kind.ADDRESS:
+        steps.append(TRANSFORMS["address"])
+        kind = Kind.ADDRESS
+    if kind is Kind.ADDRESS and wanted is Kind.TEXT:
+        kind = Kind.TEXT
+    if kind is not wanted:
+        raise ValueError(
+            f"the field holds a {wanted}, and the transforms give a {kind}"
+        )
+    return tuple(steps)
