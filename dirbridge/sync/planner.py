@@ -184,7 +184,7 @@ def _drafts(
     """Return the account that each mapped entry would become."""
     return {
         one.values.directory_id: (
-            _changed(policy, ours[one.values.directory_id], one.values, now)
+            as_mapped(policy, ours[one.values.directory_id], one.values, now)
             if one.values.directory_id in ours
             else _new(policy, one.values, now)
         )
@@ -206,9 +206,17 @@ def _new(policy: Policy, values: AccountValues, now: datetime) -> Account:
     )
 
 
-def _changed(
+def as_mapped(
     policy: Policy, old: Account, values: AccountValues, now: datetime
 ) -> Account:
+    """Return what a stored account would become by newly mapped values.
+
+    Args:
+        policy: The domain's settings.
+        old: The account as stored.
+        values: What the directory says now.
+        now: The time of the plan (UTC).
+    """
     same_state = (old.state, old.state_reason) == (values.state, values.state_reason)
     return replace(
         old,

@@ -1,0 +1,1 @@
+"""Explain: run the real steps and collect the reasons that they give."""
