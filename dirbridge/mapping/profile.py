@@ -27,7 +27,7 @@ DEFAULT_WORDS = ("login", "domain", "directory_domain", "nt_domain")
 """What may stand in braces in a `default`."""
 
 VOLATILE = frozenset(
-    [
+    {
         "accountlockedtime",
         "badpasswordtime",
         "badpwdcount",
@@ -41,31 +41,30 @@ VOLATILE = frozenset(
         "modifiersname",
         "modifytimestamp",
         "pwdfailuretime",
+        "pwdlastsuccess",
         "usnchanged",
         "whenchanged",
-        "authtimestamp",
-        "pwdlastsuccess",
-    ]
+    }
 )
 """Attributes that change without a change of the account, in lower case."""
 
 _SECRET = frozenset(
-    [
-        "userpassword",
-        "unicodepwd",
-        "dbcspwd",
-        "ntpwdhistory",
-        "lmpwdhistory",
-        "supplementalcredentials",
-        "sambantpassword",
-        "sambalmpassword",
-        "krbprincipalkey",
-        "pwdhistory",
-        "ms-mcs-admpwd",
-        "mslaps-password",
-        "msds-managedpassword",
+    {
         "apple-kdc-authkey",
-    ]
+        "dbcspwd",
+        "krbprincipalkey",
+        "lmpwdhistory",
+        "ms-mcs-admpwd",
+        "msds-managedpassword",
+        "mslaps-password",
+        "ntpwdhistory",
+        "pwdhistory",
+        "sambalmpassword",
+        "sambantpassword",
+        "supplementalcredentials",
+        "unicodepwd",
+        "userpassword",
+    }
 )
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z")

@@ -16,6 +16,7 @@ from dirbridge.directory import (
     account_control,
     address,
     auth_authority,
+    dn,
     filetime,
     generalized_time,
     plists,
@@ -36,10 +37,20 @@ class Site:
     """Where a value stands.
 
     Attributes:
-        rdn: The value of the attribute in the entry's RDN, or None.
+        dn: The entry's DN.
+        attribute: The attribute.
     """
 
-    rdn: str | None = None
+    dn: str
+    attribute: str
+
+    @property
+    def rdn(self) -> str | None:
+        """The attribute's value in the entry's RDN, or None where it has none."""
+        try:
+            return dn.rdn_value(self.dn, self.attribute)
+        except Undecodable:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +165,7 @@ def auth_authority_principal(value: bytes, site: Site) -> str | None:
     if decoded.kind != auth_authority.KERBEROS:
         return None
     data = auth_authority.decode_kerberos(decoded)
-    name = data.principal or site.rdn
+    name = data.principal or Site(site.dn, "uid").rdn
     if not name:
         return None
     return name if "@" in name else f"{name}@{data.realm}"
