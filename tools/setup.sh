@@ -117,7 +117,7 @@ python() {
         [ "$(cat $stamp)" != "$now" ] || return 0
     /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         stop "dirbridge needs Python 3.11 or later. Use Debian 12 or later."
-    say "Installing Python packages in .venv (about a minute the first time) ..."
+    say "Installing Python packages in .venv (a few minutes the first time) ..."
     rm -f $stamp
     # A .venv of another folder or of another Python is of no use: make it anew.
     .venv/bin/pip --version 2>/dev/null | grep -qF "$PWD/.venv/" ||
