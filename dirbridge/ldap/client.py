@@ -88,21 +88,26 @@ class Client:
         """
         session = open_session(server, self.access, deadline)
         try:
-            if not self.access.takes_passwords:
-                raise self._cleartext(server)
-            self.account.bind(session, deadline)
+            self.authenticate(session, deadline)
         except BaseException:
             session.close()
             raise
         return session
 
-    def _cleartext(self, server: Endpoint) -> Unsupported:
-        return Unsupported(
-            domain=self.access.domain,
-            server=str(server),
-            operation="bind",
-            code="cleartext-password",
-        )
+    def authenticate(self, session: Session, deadline: Deadline) -> None:
+        """Bind an open session as the service account.
+
+        Raises:
+            Unreachable, BindRefused, Unsupported: See `DirectoryError`.
+        """
+        if not self.access.takes_passwords:
+            raise Unsupported(
+                domain=self.access.domain,
+                server=session.server,
+                operation="bind",
+                code="cleartext-password",
+            )
+        self.account.bind(session, deadline)
 
     def run(self, work: Callable[[Session, Deadline], R]) -> R:
         """Run short work on a kept or new session, on the first usable server.

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dirbridge.ldap.session import Answer, Query, RawEntry, Session
 from dirbridge.model.deadline import Deadline
 
-_RANGE = re.compile(r"(?P<name>[^;]+);range=(?P<first>\d+)-(?P<last>\d+|\*)\Z", re.I)
+_RANGE = re.compile(
+    r"(?P<name>[^;]+);range=(?P<first>\d+)-(?P<last>\d+|\*)\Z", re.IGNORECASE
+)
 _MOST_SLICES = 1000
 _ANY = "(objectClass=*)"
 

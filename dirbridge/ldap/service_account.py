@@ -90,7 +90,7 @@ class ServiceAccount:
             code = "busy" if result.code == BUSY else "unavailable"
             return session.transport.error("bind", code, said)
         if result.code not in _REFUSED or _not_a_verdict(result):
-            code = "stronger-auth" if result.code == STRONGER_AUTH else "bind"
+            code = "strong-auth" if result.code == STRONGER_AUTH else "bind"
             return self._unsupported(session, code, said)
         error = self._refusal(session, "credentials", said)
         with self._lock:

@@ -33,7 +33,7 @@ _lookups = Bounded("dns", limit=16)
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 _CERTIFICATE_CODES = {
-    9: "certificate-not-yet-valid",
+    9: "certificate-expired",
     10: "certificate-expired",
     62: "certificate-name",
     64: "certificate-name",

@@ -1,0 +1,216 @@
+"""Passwords checked by an LDAP simple bind, over verified TLS or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from dirbridge.authenticators.outages import cause_of
+from dirbridge.config.settings import DirectorySettings, DirectoryType, Method
+from dirbridge.directory import bind_codes
+from dirbridge.errors import DirectoryError
+from dirbridge.ldap.failover import Failover
+from dirbridge.ldap.kept import Kept
+from dirbridge.ldap.messages import Result
+from dirbridge.ldap.session import BUSY, NO_SUCH_OBJECT, UNAVAILABLE
+from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
+from dirbridge.model.account import Account
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.finding import Finding, Outcome
+from dirbridge.model.login import (
+    Accepted,
+    Cause,
+    Reason,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
+from dirbridge.model.names import DomainName
+from dirbridge.model.secret import Secret
+
+EACH_SERVER = 3.0
+"""Most seconds for one server while another is left to ask."""
+
+Judge = Callable[[Result], Reason | Cause]
+"""Says what a bind's result means that is not success."""
+
+_WIN32_LIMIT = 0xFFFF
+# The text that Apple stores where there is no password; on other servers it is a
+# password like any other and would let everybody in (facts: open-directory 8).
+_APPLE_MARKER = "********"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one kind of directory names people in a bind, and what it answers."""
+
+    name_of: Callable[[Account], str]
+    judge: Judge
+    never: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+class LdapBind:
+    """The method `ldap-bind`; see `authenticators.base`."""
+
+    def __init__(self, access: Access, failover: Failover, way: _Way) -> None:
+        self._access = access
+        self._failover = failover
+        self._way = way
+        self._kept: Kept[Transport] = Kept(self._open)
+
+    @property
+    def method(self) -> str:
+        """The method's name in the configuration."""
+        return Method.LDAP_BIND.value
+
+    def authenticate(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Verdict:
+        """Check a password; see `Authenticator.authenticate`."""
+        answer = _Answers(account.canonical, self.method)
+        refused = _refused_at_once(password.reveal(), self._way.never)
+        if refused is not None:
+            return answer.rejected(refused)
+        name = self._way.name_of(account)
+        if not name:
+            return answer.unavailable(
+                Cause.CONFIGURATION, detail="the account has no name to bind with"
+            )
+        if not self._access.takes_passwords:
+            return answer.unavailable(
+                Cause.CONFIGURATION, detail=f"security is {self._access.security}"
+            )
+        try:
+            server, result = self._bind(name, password, deadline)
+        except DirectoryError as error:
+            return answer.unavailable(cause_of(error), error.server, error.detail)
+        return self._verdict(answer, server, result)
+
+    def check(self) -> list[Finding]:
+        """Say whether binds can be sent; the servers are the connector's to try."""
+        where = ", ".join(str(server) for server in self._failover.servers)
+        if self._access.takes_passwords:
+            text = f"Passwords are checked by LDAP binds ({self._access.security})."
+            return [Finding(where, "ldap-bind", Outcome.OK, text)]
+        return [
+            Finding(
+                where,
+                "ldap-bind",
+                Outcome.FAILED,
+                f"Passwords are not sent with security = {self._access.security}.",
+                'Write security = "ldaps" or "starttls".',
+                "cleartext-password",
+            )
+        ]
+
+    def close(self) -> None:
+        """Close kept connections."""
+        self._kept.close()
+
+    def _open(self, server: Endpoint, deadline: Deadline) -> Transport:
+        return open_transport(server, self._access, deadline)
+
+    def _bind(
+        self, name: str, password: Secret, deadline: Deadline
+    ) -> tuple[Endpoint, Result]:
+        def work(transport: Transport, limit: Deadline) -> Result:
+            transport.allow(limit)
+            result = transport.simple_bind(name, password.reveal())
+            if result.code in _AWAY:
+                raise transport.error("bind", _AWAY[result.code], result.text)
+            return result
+
+        def ask(server: Endpoint, limit: Deadline) -> tuple[Endpoint, Result]:
+            return server, self._kept.run(server, limit, work)
+
+        return self._failover.run(ask, deadline, each=EACH_SERVER)
+
+    def _verdict(self, answer: _Answers, server: Endpoint, result: Result) -> Verdict:
+        if result.code == 0:
+            return answer.accepted(str(server))
+        judged = self._way.judge(result)
+        detail = f"result {result.code} {result.text}".strip()
+        if isinstance(judged, Reason):
+            return answer.rejected(judged, str(server), detail)
+        return answer.unavailable(judged, str(server), detail)
+
+
+_AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """Verdicts on one account by one method."""
+
+    user: str
+    method: str
+
+    def accepted(self, server: str) -> Accepted:
+        return Accepted(self.user, self.method, server)
+
+    def rejected(self, reason: Reason, server: str = "", detail: str = "") -> Rejected:
+        return Rejected(reason, self.user, self.method, server, detail)
+
+    def unavailable(
+        self, cause: Cause, server: str = "", detail: str = ""
+    ) -> Unavailable:
+        return Unavailable(cause, self.user, self.method, server, detail)
+
+
+def ldap_bind(
+    domain: DomainName, settings: DirectorySettings, failover: Failover | None = None
+) -> LdapBind:
+    """Build the authenticator from a directory's settings.
+
+    Args:
+        domain: The mail domain.
+        settings: The directory's table.
+        failover: The connector's, so that both know which server is down.
+    """
+    access = Access.of(domain, settings)
+    endpoints = [Endpoint.of(server, settings.security) for server in settings.servers]
+    active_directory = settings.type is DirectoryType.ACTIVE_DIRECTORY
+    dns_name = settings.directory_domain or domain
+    way = (
+        _Way(partial(_login_at, dns_name), _judge_active_directory)
+        if active_directory
+        else _Way(_dn, _judge_open_directory, frozenset({_APPLE_MARKER}))
+    )
+    return LdapBind(access, failover or Failover(domain, endpoints), way)
+
+
+def _login_at(dns_name: str, account: Account) -> str:
+    """Return sAMAccountName@DNS name: it works whatever the UPN is (facts: AD 7)."""
+    names = account.values.login_names
+    return f"{names[0]}@{dns_name}" if names else ""
+
+
+def _dn(account: Account) -> str:
+    return account.values.dn
+
+
+def _refused_at_once(password: str, never: frozenset[str]) -> Reason | None:
+    if not password:
+        return Reason.EMPTY_PASSWORD
+    if "\0" in password:
+        return Reason.BAD_PASSWORD
+    return Reason.WRONG_PASSWORD if password in never else None
+
+
+def _judge_active_directory(result: Result) -> Reason | Cause:
+    if result.code != bind_codes.INVALID_CREDENTIALS:
+        return Cause.CONFIGURATION
+    known = bind_codes.decode_active_directory(result.text)
+    if known is not None:
+        return known
+    # Security package errors are faults of the set-up; Win32 ones are refusals.
+    code = bind_codes.win32_error(result.text) or 0
+    return Cause.CONFIGURATION if code > _WIN32_LIMIT else Reason.REVOKED
+
+
+def _judge_open_directory(result: Result) -> Reason | Cause:
+    if result.code == NO_SUCH_OBJECT:
+        return Reason.UNKNOWN
+    reason = bind_codes.decode_open_directory(result.code, result.text)
+    return Cause.CONFIGURATION if reason is None else reason

@@ -1,0 +1,143 @@
+"""`dirbridge check` for one directory server, step by step.
+
+A step that fails ends the examination of that server: what comes after it needs
+it. Nothing here raises for a server's failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dirbridge.config.settings import Security
+from dirbridge.connectors.mends import finding_of
+from dirbridge.errors import DirectoryError, Unreachable
+from dirbridge.ldap.certificate import Certificate, certificate_of
+from dirbridge.ldap.client import Client
+from dirbridge.ldap.session import Session, open_session
+from dirbridge.ldap.transport import Endpoint, resolve
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.finding import Finding, Outcome
+
+ExamineBase = Callable[[Session, Deadline], tuple[str, bool, list[Finding]]]
+"""Gives the base, whether accounts are there, and findings of its own."""
+
+WARN_DAYS = 21
+"""A certificate with fewer days left is a warning."""
+
+
+def examine(
+    server: Endpoint, client: Client, examine_base: ExamineBase
+) -> list[Finding]:
+    """Try one server from its name to its accounts.
+
+    Args:
+        server: The server.
+        client: Its directory.
+        examine_base: Reads and compares what its connector knows of.
+    """
+    findings: list[Finding] = []
+    session: Session | None = None
+    try:
+        findings.append(_name(server, client))
+        limit = Deadline.after(client.access.connect_seconds)
+        session = open_session(server, client.access, limit)
+        findings += _connected(server, client, session)
+        findings += _bound(server, client, session)
+        findings += _based(server, client, session, examine_base)
+    except DirectoryError as error:
+        findings.append(finding_of(error, str(server)))
+    finally:
+        if session is not None:
+            session.close()
+    return findings
+
+
+def _name(server: Endpoint, client: Client) -> Finding:
+    try:
+        found = resolve(server.host, client.access.connect_seconds)
+    except OSError as error:
+        raise Unreachable(
+            domain=client.access.domain,
+            server=str(server),
+            operation="connect",
+            code="dns",
+            detail=str(error),
+        ) from error
+    addresses = ", ".join(address for _, address in found)
+    return _ok(server, "name", f"{server.host} is {addresses}.")
+
+
+def _connected(server: Endpoint, client: Client, session: Session) -> list[Finding]:
+    security = client.access.security
+    if security is Security.NONE:
+        return [
+            Finding(
+                str(server),
+                "connect",
+                Outcome.WARNING,
+                "The connection stands, without encryption: passwords can be read.",
+                'Write security = "ldaps".',
+                "no-encryption",
+            )
+        ]
+    connect = _ok(server, "connect", f"The connection stands ({security}).")
+    if client.access.legacy:
+        connect = Finding(
+            str(server),
+            "connect",
+            Outcome.WARNING,
+            "The connection stands, with old TLS admitted (tls_legacy).",
+            "Renew the server and leave `tls_legacy` out.",
+            "tls-legacy",
+        )
+    certificate = certificate_of(session.transport)
+    return [connect, _certificate(server, certificate)]
+
+
+def _certificate(server: Endpoint, certificate: Certificate | None) -> Finding:
+    if certificate is None:
+        return Finding(
+            str(server),
+            "certificate",
+            Outcome.UNKNOWN,
+            "The certificate was accepted but its dates cannot be read.",
+            "Give the server a certificate of your own authority.",
+            "certificate-unreadable",
+        )
+    text = (
+        f"It is for {', '.join(certificate.names)} and ends on "
+        f"{certificate.expires_at:%Y-%m-%d}, in {certificate.days_left} days."
+    )
+    if certificate.days_left < WARN_DAYS:
+        mend = "Renew the server's certificate now."
+        code = "certificate-ends-soon"
+        return Finding(str(server), "certificate", Outcome.WARNING, text, mend, code)
+    return _ok(server, "certificate", text)
+
+
+def _bound(server: Endpoint, client: Client, session: Session) -> list[Finding]:
+    client.authenticate(session, Deadline.after(client.access.read_seconds))
+    return [_ok(server, "bind", f"{client.account.username} is let in.")]
+
+
+def _based(
+    server: Endpoint, client: Client, session: Session, examine_base: ExamineBase
+) -> list[Finding]:
+    limit = Deadline.after(client.access.read_seconds)
+    base, populated, more = examine_base(session, limit)
+    if populated:
+        return [_ok(server, "base", f"Accounts below {base} can be read."), *more]
+    empty = Finding(
+        str(server),
+        "base",
+        Outcome.FAILED,
+        f"There is no account below {base} that the service account can see.",
+        "Write the `base` and `filter` that hold your accounts, and see that the "
+        "service account may read them.",
+        "base-empty",
+    )
+    return [empty, *more]
+
+
+def _ok(server: Endpoint, what: str, text: str) -> Finding:
+    return Finding(str(server), what, Outcome.OK, text)

@@ -1,0 +1,422 @@
+"""Reading a directory over LDAP, whatever its kind.
+
+What differs between Active Directory, Open Directory and plain LDAP servers comes
+in as `Traits`: values and functions. There is no `if` on the kind here.
+
+Silence is never absence: a read is complete only when every page ended with
+success and its last cookie was empty. Everything else is told by
+`Finished(complete=False)` (facts: ad-semantics 1, open-directory 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dirbridge.config.settings import DirectorySettings
+from dirbridge.connectors.base import ReadItem
+from dirbridge.connectors.examination import examine
+from dirbridge.directory import dn, guid
+from dirbridge.directory import filter as ldap_filter
+from dirbridge.directory.errors import Undecodable
+from dirbridge.errors import BindRefused, DirectoryError, Unreachable, Unsupported
+from dirbridge.ldap.client import Client, RootDse, read_root
+from dirbridge.ldap.failover import ServerState
+from dirbridge.ldap.ranges import with_whole_ranges
+from dirbridge.ldap.session import (
+    INSUFFICIENT_ACCESS,
+    INVALID_DN,
+    NO_SUCH_OBJECT,
+    OPERATIONS_ERROR,
+    REFERRAL,
+    Answer,
+    Query,
+    RawEntry,
+    Session,
+)
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.entry import Cursor, Entry, Exclusion, Finished, Found, ReadKind
+from dirbridge.model.finding import Finding
+from dirbridge.model.names import DirectoryId, DomainName
+
+PAGE = 1000
+"""Entries for each page: Active Directory's own limit (facts: ad-semantics 1)."""
+
+LOOKUP_LIMIT = 20
+"""Most entries that a look-up by name shows."""
+
+
+class Selection(Protocol):
+    """What a connector needs of a mapping profile."""
+
+    @property
+    def id(self) -> str:
+        """The identity attribute."""
+        ...
+
+    @property
+    def base_filter(self) -> str:
+        """What all accounts have in common."""
+        ...
+
+    @property
+    def exclude(self) -> Sequence[Exclusion]:
+        """What is left out, with the reason."""
+        ...
+
+    @property
+    def attributes(self) -> Collection[str]:
+        """Every attribute that a rule reads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Where a server keeps things.
+
+    Attributes:
+        suffix: The naming context.
+        base: The DN to read below.
+    """
+
+    suffix: str
+    base: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The server is not the one that the settings describe."""
+
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What sets one kind of directory apart from the others.
+
+    Attributes:
+        naming: Finds suffix and base from what the server says.
+        id_fallback: Identity attribute of entries that lack the profile's.
+        find: The search for one entry by its id.
+        names: The filter for a name that somebody typed.
+        state_attributes: The account's state, asked for one entry only.
+        narrow: A filter that settings add, such as that of a required group.
+        compare: What `check` compares beyond the base, on a bound session.
+    """
+
+    naming: Callable[[RootDse], Naming | Mismatch]
+    find: Callable[[DirectoryId, Naming], Query]
+    names: Callable[[str], str]
+    id_fallback: str | None = None
+    state_attributes: Sequence[str] = ()
+    narrow: str | None = None
+    compare: Callable[[Session, RootDse, Deadline], list[Finding]]
+
+
+class LdapDirectory:
+    """A connector for one kind of LDAP directory; see `connectors.base`."""
+
+    def __init__(
+        self,
+        domain: DomainName,
+        settings: DirectorySettings,
+        selection: Selection,
+        client: Client,
+        traits: Traits,
+        *,
+        source: str = "directory",
+    ) -> None:
+        self._domain = domain
+        self._selection = selection
+        self._client = client
+        self._traits = traits
+        self._source = source
+        self._scope_filter = ldap_filter.all_of(
+            selection.base_filter, settings.filter, traits.narrow
+        )
+        self._filter = ldap_filter.all_of(
+            self._scope_filter,
+            *(ldap_filter.negate(each.filter) for each in selection.exclude),
+        )
+        self._attributes = _unique(
+            (*selection.attributes, selection.id, traits.id_fallback or selection.id)
+        )
+
+    @property
+    def source(self) -> str:
+        """Name of the directory within its domain."""
+        return self._source
+
+    def states(self) -> tuple[ServerState, ...]:
+        """Return what is known of each server."""
+        return self._client.states()
+
+    def close(self) -> None:
+        """Close kept connections."""
+        self._client.close()
+
+    def read(self, cursor: Cursor | None = None) -> Iterator[ReadItem]:  # noqa: ARG002
+        """Stream all entries; see `Connector.read`. Cursors are not used yet."""
+        server, session, (naming, first) = self._client.begin(self._first_page)
+        try:
+            yield from _Reading(self, session, naming).items(first)
+        except Unreachable as error:
+            self._client.failover.note_failure(server, error)
+            yield self.unfinished(session, naming, f"{error.code} {error.detail}")
+        finally:
+            session.close()
+
+    def find(self, directory_id: DirectoryId) -> Entry | None:
+        """Read one entry with its state; see `Connector.find`."""
+
+        def work(session: Session, deadline: Deadline) -> Entry | None:
+            naming = self._naming(session, deadline)
+            try:
+                query = self._traits.find(directory_id, naming)
+            except Undecodable:
+                return None
+            found = self._all(session, self._with_state(query), deadline)
+            same = [e for raw in found if (e := self.entry(raw)).id == directory_id]
+            if len(same) > 1:
+                raise self._unsupported(session, "duplicate-id", str(directory_id))
+            return next(iter(same), None)
+
+        return self._client.run(work)
+
+    def lookup(self, name: str) -> tuple[Found, ...]:
+        """Look a typed name up; see `Connector.lookup`."""
+
+        def work(session: Session, deadline: Deadline) -> tuple[Found, ...]:
+            naming = self._naming(session, deadline)
+            query = Query(
+                base=naming.suffix,
+                filter=self._traits.names(name.strip()),
+                size_limit=LOOKUP_LIMIT,
+            )
+            found = self._all(session, self._with_state(query), deadline)
+            entries = [e for raw in found if (e := self.entry(raw)).id]
+            return tuple(self._found(session, naming, e, deadline) for e in entries)
+
+        return self._client.run(work)
+
+    def check(self) -> list[Finding]:
+        """Try every server; see `Connector.check`."""
+        return [
+            finding
+            for server in self._client.failover.servers
+            for finding in examine(server, self._client, self._examine_base)
+        ]
+
+    def entry(self, raw: RawEntry) -> Entry:
+        """Give an entry its id, "" where it has none that can be read."""
+        return Entry(_id_of(raw, self._id_attributes), raw.dn, raw.attributes)
+
+    def unfinished(self, session: Session, naming: Naming, why: str) -> Finished:
+        """Return the end of a read that did not tell everything."""
+        return Finished(
+            ReadKind.FULL,
+            complete=False,
+            server=session.server,
+            base=naming.base,
+            why=why.strip(),
+        )
+
+    def next_page(self, session: Session, naming: Naming, cookie: bytes) -> Answer:
+        """Read one page; the first where the cookie is empty."""
+        query = Query(
+            base=naming.base, filter=self._filter, attributes=self._attributes
+        )
+        limit = Deadline.after(self._client.access.read_seconds)
+        answer = session.search(query, limit, page=PAGE, cookie=cookie)
+        return with_whole_ranges(session, answer, limit)
+
+    @property
+    def _id_attributes(self) -> tuple[str, ...]:
+        fallback = self._traits.id_fallback
+        return (self._selection.id, *([fallback] if fallback else []))
+
+    def _first_page(
+        self, session: Session, deadline: Deadline
+    ) -> tuple[Naming, Answer]:
+        naming = self._naming(session, deadline)
+        answer = self.next_page(session, naming, b"")
+        if not answer.entries:
+            self._refuse(session, naming.base, answer)
+        return naming, answer
+
+    def _naming(self, session: Session, deadline: Deadline) -> Naming:
+        naming = self._traits.naming(read_root(session, deadline))
+        if isinstance(naming, Mismatch):
+            raise self._unsupported(
+                session,
+                "base-mismatch",
+                f"the settings say {naming.expected}, the server has {naming.found}",
+            )
+        return naming
+
+    def _with_state(self, query: Query) -> Query:
+        attributes = _unique((*self._attributes, *self._traits.state_attributes))
+        return Query(
+            base=query.base,
+            filter=query.filter,
+            scope=query.scope,
+            size_limit=query.size_limit,
+            attributes=attributes,
+        )
+
+    def _all(
+        self, session: Session, query: Query, deadline: Deadline
+    ) -> tuple[RawEntry, ...]:
+        """Search unpaged; no entry and no such object are the same answer here."""
+        answer = session.search(query, deadline)
+        if answer.code == NO_SUCH_OBJECT and query.base.startswith("<"):
+            return ()
+        if not answer.good and not (query.size_limit and answer.entries):
+            self._refuse(session, query.base, answer)
+            raise self._unsupported(session, "search-failed", answer.why())
+        return with_whole_ranges(session, answer, deadline).entries
+
+    def _found(
+        self, session: Session, naming: Naming, entry: Entry, deadline: Deadline
+    ) -> Found:
+        def matches(text: str) -> bool:
+            query = Query(base=entry.dn, filter=text, scope="BASE")
+            return bool(session.search(query, deadline).entries)
+
+        return Found(
+            entry,
+            tuple(e for e in self._selection.exclude if matches(e.filter)),
+            _below(entry.dn, naming.base) and matches(self._scope_filter),
+            session.server,
+        )
+
+    def _examine_base(
+        self, session: Session, deadline: Deadline
+    ) -> tuple[str, bool, list[Finding]]:
+        """Return base, whether it has accounts, and what else was compared."""
+        root = read_root(session, deadline)
+        naming = self._naming(session, deadline)
+        query = Query(base=naming.base, filter=self._filter, size_limit=0)
+        answer = session.search(query, deadline, page=1)
+        if not answer.good:
+            self._refuse(session, naming.base, answer)
+            raise self._unsupported(session, "search-failed", answer.why())
+        more = self._traits.compare(session, root, deadline)
+        return naming.base, bool(answer.entries), more
+
+    def _refuse(self, session: Session, base: str, answer: Answer) -> None:
+        """Raise for answers that are about the base or about our rights."""
+        if answer.code in _NO_BASE:
+            raise self._unsupported(session, "base-missing", f"{base} {answer.why()}")
+        if answer.code in (INSUFFICIENT_ACCESS, OPERATIONS_ERROR):
+            raise BindRefused(
+                domain=self._domain,
+                server=session.server,
+                operation="read",
+                code="rights",
+                detail=f"{base} {answer.why()}",
+            )
+
+    def _unsupported(self, session: Session, code: str, detail: str) -> DirectoryError:
+        return Unsupported(
+            domain=self._domain,
+            server=session.server,
+            operation="read",
+            code=code,
+            detail=detail,
+        )
+
+
+_NO_BASE = (NO_SUCH_OBJECT, INVALID_DN, REFERRAL)
+
+
+class _Reading:
+    """One read: pages until the cookie is empty, each id once."""
+
+    def __init__(
+        self, directory: LdapDirectory, session: Session, naming: Naming
+    ) -> None:
+        self._directory = directory
+        self._session = session
+        self._naming = naming
+        self._seen: dict[DirectoryId, str] = {}
+        self._faults: list[str] = []
+
+    def items(self, first: Answer) -> Iterator[ReadItem]:
+        """Yield entries of this and all further pages, then how it ended."""
+        answer = first
+        while True:
+            yield from self._entries(answer)
+            if not answer.good:
+                self._faults.append(answer.why())
+            if not (answer.good and answer.cookie):
+                break
+            answer = self._directory.next_page(
+                self._session, self._naming, answer.cookie
+            )
+        yield self._finished()
+
+    def _entries(self, answer: Answer) -> Iterator[Entry]:
+        for raw in answer.entries:
+            entry = self._directory.entry(raw)
+            if not entry.id:
+                self._faults.append(f"{entry.dn} has no readable id")
+            elif entry.id in self._seen:
+                # Two entries of one identity: nobody can say whose account it is.
+                self._faults.append(
+                    f"{entry.dn} and {self._seen[entry.id]} have the same id {entry.id}"
+                )
+            else:
+                self._seen[entry.id] = entry.dn
+                yield entry
+
+    def _finished(self) -> Finished:
+        if self._faults:
+            more = f" (and {len(self._faults) - 1} more)" if self._faults[1:] else ""
+            return self._directory.unfinished(
+                self._session, self._naming, self._faults[0] + more
+            )
+        return Finished(
+            ReadKind.FULL,
+            complete=True,
+            server=self._session.server,
+            base=self._naming.base,
+        )
+
+
+def _id_of(raw: RawEntry, attributes: Sequence[str]) -> DirectoryId:
+    for attribute in attributes:
+        for value in raw.attributes.get(attribute.lower(), ())[:1]:
+            try:
+                return guid.decode_id(attribute, value)
+            except Undecodable:
+                break
+    return DirectoryId("")
+
+
+def _below(entry: str, base: str) -> bool:
+    try:
+        return dn.is_below(entry, base)
+    except Undecodable:
+        return False
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Return each attribute once, without regard to case, sorted."""
+    return tuple(sorted({name.lower(): name for name in names}.values()))
+
+
+def same_dn(one: str, other: str) -> bool:
+    """Whether two DNs are the same; what is no DN is compared as text."""
+    try:
+        return dn.comparable(one) == dn.comparable(other)
+    except Undecodable:
+        return one == other
+
+
+def one_value(entry: Mapping[str, Sequence[bytes]], name: str) -> str:
+    """Return an attribute's first value as text for people, "" where none."""
+    values = entry.get(name.lower(), ())
+    return values[0].decode("utf-8", "replace") if values else ""
