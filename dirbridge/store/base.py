@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from dirbridge.model.account import Account
+from dirbridge.model.entry import Cursor
 from dirbridge.model.login import Attempt
 from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Plan
@@ -93,10 +94,25 @@ class AuditRow:
     server: str
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedAttempt:
+    """A login attempt as the store remembers it.
+
+    Attributes:
+        at: When it was recorded (UTC).
+        attempt: The attempt; texts are shortened, and what no database can hold
+            (NUL, lone surrogates) is replaced.
+    """
+
+    at: datetime
+    attempt: Attempt
+
+
 class StoreReader(Protocol):
     """What may be asked of the local user database, from any thread.
 
-    Every method may raise `StoreError`.
+    Every answer is of one moment: no reader sees half of an `apply`. Every method
+    may raise `StoreError`. Tested by `tests/contract/test_store.py`.
     """
 
     def named(
@@ -106,6 +122,7 @@ class StoreReader(Protocol):
 
         Names are compared after `fold`. For `ALIAS`, addresses that are kept for
         a time after a rename count while they last. Removed accounts never come.
+        A name that no database can hold (with a NUL) belongs to nobody.
 
         Args:
             domain: The mail domain that the account belongs to.
@@ -119,12 +136,25 @@ class StoreReader(Protocol):
         """Stream accounts of one domain or of all, removed ones too, by number."""
         ...
 
+    def cursor(self, domain: DomainName, source: str) -> Cursor | None:
+        """Return where the next delta of a domain's directory goes on, or None."""
+        ...
+
     def last_runs(self, domain: DomainName, limit: int = 1) -> tuple[Run, ...]:
         """Return the newest runs of a domain, newest first."""
         ...
 
     def audit(self, run: int) -> tuple[AuditRow, ...]:
         """Return what a run changed, in the order in which it was applied."""
+        ...
+
+    def attempts(self, name: str, limit: int = 20) -> tuple[RecordedAttempt, ...]:
+        """Return the newest attempts of somebody, newest first.
+
+        Args:
+            name: `mailbox@domain`, or what was typed; compared after `fold`.
+            limit: How many at most.
+        """
         ...
 
     def verifier(self, account: Account) -> str | None:
@@ -140,7 +170,9 @@ class Store(StoreReader, Protocol):
 
         Conflicts change no account but are audited. `run.number` is ignored and
         given by the store. A create takes `change.result` with a new number; any
-        other operation replaces the account of `change.result.number`.
+        other operation replaces the account of `change.result.number`. Uniqueness
+        is judged on the outcome: two accounts may swap addresses. A plan without a
+        cursor keeps the cursor that is there.
 
         Args:
             plan: What to change; its changes are applied in their order.
@@ -160,4 +192,8 @@ class Store(StoreReader, Protocol):
 
     def record(self, attempts: Iterable[Attempt], at: datetime) -> None:
         """Write login attempts."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections; the store is not used afterwards."""
         ...

@@ -1,0 +1,208 @@
+"""A store in memory: the same contract without a database, for tests and demos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Self
+
+from dirbridge.errors import StoreError
+from dirbridge.model.account import Account, AccountState
+from dirbridge.model.entry import Cursor
+from dirbridge.model.login import Attempt
+from dirbridge.model.names import Address, DomainName, fold
+from dirbridge.model.plan import Op, Plan
+from dirbridge.store import rows
+from dirbridge.store.base import AuditRow, NameKind, RecordedAttempt, Run
+
+_WHERE = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """All that the store holds; a write replaces it whole, so readers see one."""
+
+    accounts: dict[int, Account] = field(default_factory=dict)
+    verifiers: dict[int, str] = field(default_factory=dict)
+    runs: tuple[Run, ...] = ()
+    audit: dict[int, tuple[AuditRow, ...]] = field(default_factory=dict)
+    cursors: dict[tuple[DomainName, str], Cursor] = field(default_factory=dict)
+    attempts: tuple[RecordedAttempt, ...] = ()
+
+
+class MemoryStore:
+    """A store that forgets everything at its end.
+
+    Tested by `tests/contract/test_store.py`.
+    """
+
+    def __init__(
+        self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        """Take the clock, in UTC, by which kept addresses lapse."""
+        self._clock = clock
+        self._lock = Lock()
+        self._content = _Content()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def named(
+        self, domain: DomainName, kind: NameKind, name: str
+    ) -> tuple[Account, ...]:
+        """Return a domain's accounts that have a name of that kind."""
+        folded, now = fold(name), self._clock()
+        return tuple(
+            account
+            for account in self.accounts(domain)
+            if account.state is not AccountState.REMOVED
+            and folded in map(fold, _names(account, kind, now))
+        )
+
+    def accounts(self, domain: DomainName | None = None) -> Iterator[Account]:
+        """Stream accounts of one domain or of all, removed ones too, by number."""
+        held = self._content.accounts
+        return (held[n] for n in sorted(held) if domain in (None, held[n].domain))
+
+    def cursor(self, domain: DomainName, source: str) -> Cursor | None:
+        """Return where the next delta of a domain's directory goes on, or None."""
+        return self._content.cursors.get((domain, source))
+
+    def last_runs(self, domain: DomainName, limit: int = 1) -> tuple[Run, ...]:
+        """Return the newest runs of a domain, newest first."""
+        own = [run for run in reversed(self._content.runs) if run.domain == domain]
+        return tuple(own[:limit])
+
+    def audit(self, run: int) -> tuple[AuditRow, ...]:
+        """Return what a run changed, in the order in which it was applied."""
+        return self._content.audit.get(run, ())
+
+    def attempts(self, name: str, limit: int = 20) -> tuple[RecordedAttempt, ...]:
+        """Return the newest attempts of somebody, newest first."""
+        folded = fold(name)
+        own = [
+            recorded
+            for recorded in reversed(self._content.attempts)
+            if folded
+            in (
+                fold(recorded.attempt.verdict.user),
+                fold(recorded.attempt.request_name),
+            )
+        ]
+        return tuple(own[:limit])
+
+    def verifier(self, account: Account) -> str | None:
+        """Return an account's Argon2id verifier, or None."""
+        return self._content.verifiers.get(account.number)
+
+    def set_verifier(self, account: Account, verifier: str | None) -> None:
+        """Keep an account's Argon2id verifier, or forget it."""
+        with self._lock:
+            held = dict(self._content.verifiers)
+            held.pop(account.number, None)
+            if verifier is not None:
+                if account.number not in self._content.accounts:
+                    raise _refused("a verifier belongs to no account")
+                held[account.number] = verifier
+            self._content = replace(self._content, verifiers=held)
+
+    def record(self, attempts: Iterable[Attempt], at: datetime) -> None:
+        """Write login attempts."""
+        new = [RecordedAttempt(at, rows.storable(attempt)) for attempt in attempts]
+        with self._lock:
+            held = (*self._content.attempts, *new)
+            self._content = replace(self._content, attempts=held)
+
+    def apply(self, plan: Plan, run: Run) -> Run:
+        """Apply a plan: accounts, audit rows, cursor and run, all or nothing."""
+        with self._lock:
+            old = self._content
+            number = old.runs[-1].number + 1 if old.runs else 1
+            known = replace(run, number=number)
+            accounts = _applied(old.accounts, plan)
+            _check_unique(accounts.values())
+            told = [rows.audit_row(known, plan.server, c) for c in plan.changes]
+            cursors = dict(old.cursors)
+            if plan.cursor is not None:
+                cursors[plan.domain, plan.source] = plan.cursor
+            self._content = replace(
+                old,
+                accounts=accounts,
+                runs=(*old.runs, known),
+                audit={**old.audit, number: tuple(told)},
+                cursors=cursors,
+            )
+            return known
+
+
+def _applied(old: dict[int, Account], plan: Plan) -> dict[int, Account]:
+    held = dict(old)
+    for change in plan.changes:
+        if change.op is Op.CONFLICT:
+            continue
+        if change.result is None:
+            raise _refused(f"a change of {change.name} has no result")
+        account = change.result
+        if change.op is Op.CREATE:
+            account = replace(account, number=max(held, default=0) + 1)
+        elif account.number not in old:
+            raise _refused(f"account {account.number} is not there")
+        try:
+            rows.check_storable(account)
+        except ValueError as error:
+            raise _refused("a value cannot be stored") from error
+        held[account.number] = account
+    return held
+
+
+def _names(account: Account, kind: NameKind, now: datetime) -> Iterable[str]:
+    values = account.values
+    match kind:
+        case NameKind.LOGIN:
+            return values.login_names
+        case NameKind.UPN:
+            return () if values.upn is None else (values.upn,)
+        case NameKind.PRIMARY:
+            return _primary(account)
+        case NameKind.ALIAS:
+            kept = (k.address for k in account.kept if k.until > now)
+            return (*values.aliases, *kept)
+
+
+def _primary(account: Account) -> tuple[Address, ...]:
+    address = account.values.primary_address
+    return () if address is None else (address,)
+
+
+def _check_unique(accounts: Iterable[Account]) -> None:
+    owners: dict[tuple[str, ...], int] = {}
+    for account in accounts:
+        for unique in _unique(account):
+            if owners.setdefault(unique, account.number) != account.number:
+                raise _refused(f"two accounts with one {unique[0]}")
+
+
+def _unique(account: Account) -> Iterable[tuple[str, ...]]:
+    """Return what no other account may have, each with its kind in front."""
+    yield "mailbox name", account.domain, fold(account.mailbox)
+    yield (
+        "directory id",
+        account.domain,
+        account.source,
+        account.values.directory_id,
+    )
+    if rows.is_live(account):
+        for address in (*_primary(account), *account.values.aliases):
+            yield "address", fold(address)
+
+
+def _refused(words: str) -> StoreError:
+    return StoreError("refused", _WHERE, words)

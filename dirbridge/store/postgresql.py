@@ -1,0 +1,154 @@
+"""PostgreSQL through psycopg 3, for fleets of bridges over one database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from dirbridge.errors import StoreError
+from dirbridge.model.secret import Secret
+from dirbridge.store.database import Rows
+
+_CONNECT_SECONDS = 5
+_POOL_SECONDS = 5
+_ONE_WRITER = 0x6469_7262_7269_6467
+"""The advisory lock that plans queue for: `dirbridg` in ASCII."""
+
+_CODES = (
+    # The beginning of the SQLSTATE (PostgreSQL manual, appendix A), and our word.
+    ("08", "unreachable"),
+    ("28", "unreachable"),
+    ("3D", "unreachable"),
+    ("57P", "unreachable"),
+    ("53100", "full"),
+    ("53", "unreachable"),
+    ("40", "locked"),
+    ("55P03", "locked"),
+    ("57014", "locked"),
+    ("22", "refused"),
+    ("23", "refused"),
+)
+
+
+class PostgresqlDatabase:
+    """A PostgreSQL database; see `store.database.Database`."""
+
+    def __init__(self, url: URL, password: Secret | None) -> None:
+        self.where = url.render_as_string(hide_password=True)
+        self._url = url
+        self._password = password
+        secret = {"password": password.reveal()} if password else {}
+        engine = create_engine(
+            url,
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "application_name": "dirbridge",
+                "options": "-c timezone=UTC",
+                **secret,
+            },
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_size=8,
+            max_overflow=24,
+            pool_timeout=_POOL_SECONDS,
+        )
+        self.reads: Engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        self.writes: Engine = engine
+
+    def queue(self, connection: Connection) -> None:
+        """Take the advisory lock, which ends with the transaction."""
+        connection.execute(_LOCK, {"lock": _ONE_WRITER})
+
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """Return a connection in one transaction."""
+        return self.writes.begin()
+
+    def account_numbers(self, connection: Connection, count: int) -> Sequence[int]:
+        """Draw numbers from the column's sequence."""
+        return connection.execute(_NUMBERS, {"count": count}).scalars().all()
+
+    def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
+        """Insert many rows with COPY: five times an INSERT's speed (measured)."""
+        if not rows:
+            return
+        names = list(rows[0])
+        copy = sql.SQL("COPY {} ({}) FROM STDIN").format(
+            sql.Identifier(table.name),
+            sql.SQL(", ").join(map(sql.Identifier, names)),
+        )
+        try:
+            driver = cast(
+                "psycopg.Connection[Any]", connection.connection.driver_connection
+            )
+            with driver.cursor() as cursor, cursor.copy(copy) as lines:
+                for row in rows:
+                    lines.write_row([_zoned(row[name]) for name in names])
+        except psycopg.Error as error:
+            raise DBAPIError(
+                "COPY", None, error, hide_parameters=True, connection_invalidated=False
+            ) from error
+
+    def cause(self, error: BaseException) -> tuple[str, str]:
+        """Return our word for the SQLSTATE; of the text only what has no values."""
+        if not isinstance(error, psycopg.Error):
+            return "broken", type(error).__name__
+        state = error.sqlstate
+        if state is None:
+            # No server has seen a row yet: libpq's words on the connection.
+            words = str(error).strip().splitlines()
+            return "unreachable", words[0] if words else type(error).__name__
+        code = next((ours for theirs, ours in _CODES if state.startswith(theirs)), None)
+        constraint = error.diag.constraint_name
+        if code == "refused":
+            return code, f"{type(error).__name__} {constraint or ''}".strip()
+        return code or "broken", error.diag.message_primary or state
+
+    def backup(self, folder: Path | None) -> str:
+        """Run pg_dump where it is installed and a folder is given."""
+        program = shutil.which("pg_dump")
+        if program is None or folder is None:
+            return "PostgreSQL was not saved by dirbridge; keep a pg_dump of your own."
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        target = folder / f"dirbridge.{stamp}.dump"
+        plain = self._url.set(drivername="postgresql").render_as_string()
+        secret = {"PGPASSWORD": self._password.reveal()} if self._password else {}
+        try:
+            done = subprocess.run(  # noqa: S603 - the url is the configuration's own
+                [program, "--format=custom", f"--dbname={plain}"],
+                stdout=os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600),
+                stderr=subprocess.PIPE,
+                env={**os.environ, **secret},
+                check=False,
+            )
+        except OSError as error:
+            raise StoreError("backup", self.where, f"{target}: {error}") from error
+        if done.returncode:
+            target.unlink(missing_ok=True)
+            words = done.stderr.decode("utf-8", "replace").strip()
+            raise StoreError("backup", self.where, f"pg_dump: {words}")
+        return f"The database before the upgrade is saved in {target}."
+
+
+def _zoned(value: object) -> object:
+    """Return the value; COPY goes past the columns' own check of times."""
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError("a time without a zone cannot be stored")
+    return value
+
+
+_NUMBERS = text(
+    "SELECT nextval(pg_get_serial_sequence('accounts', 'number'))"
+    " FROM generate_series(1, :count)"
+)
+_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")

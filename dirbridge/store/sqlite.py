@@ -1,0 +1,193 @@
+"""SQLite: one file in WAL mode, readable by its owner alone.
+
+A transaction of `reads` begins with BEGIN and sees one moment; one of `writes`
+begins with BEGIN IMMEDIATE, so that two writers queue instead of failing halfway.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+from dirbridge.errors import StoreError
+from dirbridge.store.database import Rows
+
+_BUSY_SECONDS = 30
+_POOL_SECONDS = 5
+_MODE = 0o600
+
+_CODES = (
+    # The beginning of SQLite's name of the error, and our word for it.
+    ("SQLITE_BUSY", "locked"),
+    ("SQLITE_LOCKED", "locked"),
+    ("SQLITE_CONSTRAINT", "refused"),
+    ("SQLITE_TOOBIG", "refused"),
+    ("SQLITE_FULL", "full"),
+    ("SQLITE_READONLY", "unreachable"),
+    ("SQLITE_CANTOPEN", "unreachable"),
+    ("SQLITE_PERM", "unreachable"),
+    ("SQLITE_IOERR", "unreachable"),
+)
+
+_LAST_NUMBER = "SELECT seq FROM sqlite_sequence WHERE name = 'accounts'"
+
+
+class SqliteDatabase:
+    """A SQLite file; see `store.database.Database`."""
+
+    def __init__(self, url: URL) -> None:
+        if not url.database or url.database.startswith(":memory:"):
+            raise StoreError(
+                "url", str(url), "names no file; write sqlite:////path/to/file.db"
+            )
+        self.path = Path(url.database).absolute()
+        self.where = f"sqlite:///{self.path}"
+        _check_access(self.path, self.where)
+        engine = create_engine(
+            url,
+            creator=lambda: _connect(self.path),
+            hide_parameters=True,
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=24,
+            pool_timeout=_POOL_SECONDS,
+        )
+        event.listen(engine, "begin", _begin)
+        self.reads: Engine = engine
+        self.writes: Engine = engine.execution_options(dirbridge_writes=True)
+
+    def queue(self, connection: Connection) -> None:
+        """Nothing more to do: BEGIN IMMEDIATE has waited already."""
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """Give a connection in one transaction without foreign keys, checked after.
+
+        A rebuilt table is dropped on the way, which would take its children along;
+        the pragma is only heard outside a transaction.
+        """
+        with self.writes.connect() as connection:
+            driver = cast("sqlite3.Connection", connection.connection.driver_connection)
+            driver.execute("PRAGMA foreign_keys = OFF")
+            try:
+                with connection.begin():
+                    yield connection
+                    broken = connection.exec_driver_sql("PRAGMA foreign_key_check")
+                    if broken.first() is not None:
+                        words = "the upgrade would break references; report this"
+                        raise StoreError("broken", self.where, words)
+            finally:
+                driver.execute("PRAGMA foreign_keys = ON")
+
+    def account_numbers(self, connection: Connection, count: int) -> Sequence[int]:
+        """Go on after the last number ever given; nobody else writes meanwhile."""
+        last = connection.exec_driver_sql(_LAST_NUMBER).scalar() or 0
+        return range(last + 1, last + 1 + count)
+
+    def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
+        """Insert many rows with the driver's executemany."""
+        if rows:
+            connection.execute(table.insert(), rows)
+
+    def cause(self, error: BaseException) -> tuple[str, str]:
+        """Return our word for SQLite's error, and its text, which has no values."""
+        name = getattr(error, "sqlite_errorname", None) or ""
+        code = next((ours for theirs, ours in _CODES if name.startswith(theirs)), None)
+        return code or "broken", str(error)
+
+    def backup(self, folder: Path | None) -> str:
+        """Copy the database with SQLite's backup call, which waits for writers."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        target = (folder or self.path.parent) / f"{self.path.name}.{stamp}.bak"
+        try:
+            _make_file(target)
+            with closing(_connect(self.path)) as ours, closing(_connect(target)) as to:
+                ours.backup(to)
+        except (OSError, sqlite3.Error) as error:
+            target.unlink(missing_ok=True)
+            text = f"no backup at {target}, so nothing was changed: {error}"
+            raise StoreError("backup", self.where, text) from error
+        return f"The database before the upgrade is saved in {target}."
+
+
+@contextmanager
+def file_made(path: Path, where: str) -> Iterator[None]:
+    """Hold the folder's lock, with the file there (0600) and in WAL mode.
+
+    Two first starts at once must not both make the tables, and SQLite does not
+    queue for a change of the journal mode. The lock is on the folder: closing any
+    other descriptor of the file would drop SQLite's own locks in this process.
+
+    Raises:
+        StoreError: The file cannot be made or is no database.
+    """
+    try:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _no_access(path.parent, where, error) from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if not path.exists():
+            _make_file(path)
+        with closing(_connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        yield
+    except OSError as error:
+        raise _no_access(path.parent, where, error) from error
+    finally:
+        os.close(folder)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file; it is never made here, where its mode would be the umask's."""
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        check_same_thread=False,
+        # The driver begins no transactions by itself; `_begin` does.
+        isolation_level=None,
+    )
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("dirbridge_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty file; -wal and -shm take their mode from it."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE))
+
+
+def _check_access(path: Path, where: str) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        text = f"there is no folder {folder}; make it: install -d -m 0750 {folder}"
+        raise StoreError("unreachable", where, text)
+    # SQLite writes its -wal and -shm beside the file, so the folder counts too.
+    for place in (folder, path):
+        if place.exists() and not os.access(place, os.W_OK):
+            text = f"{place} is not writable; run dirbridge as the owner of {folder}"
+            raise StoreError("unreachable", where, text)
+
+
+def _no_access(folder: Path, where: str, error: OSError) -> StoreError:
+    text = f"{error.strerror}; run dirbridge as the owner of {folder}"
+    return StoreError("unreachable", where, text)
