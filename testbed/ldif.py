@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
@@ -43,7 +44,10 @@ def move(dn: str, rdn: str, parent: str) -> str:
 
 def _line(name: str, value: str | bytes) -> str:
     raw = value.encode() if isinstance(value, str) else value
-    safe = all(32 <= byte < 127 for byte in raw)
-    if safe and raw[:1] not in (b" ", b":", b"<") and not raw.endswith(b" "):
+    if _SAFE.fullmatch(raw):
         return f"{name}: {raw.decode()}"
     return f"{name}:: {base64.b64encode(raw).decode()}"
+
+
+# Printable ASCII that begins and ends with no blank, and begins with no `:` or `<`.
+_SAFE = re.compile(rb"[!-9;=-~](?:[ -~]*[!-~])?")

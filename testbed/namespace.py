@@ -45,6 +45,7 @@ options timeout:1 attempts:1
 MARK = "TESTBED_NAMESPACE"
 # Packets for a server that is cut off are routed here, where nobody listens.
 SINK = "sink"
+ORDINARY_ADDRESS = "198.51.100.1"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -164,6 +165,9 @@ def _bring_up_network() -> None:
     _ip("link", "add", SINK, "type", "veth", "peer", "name", end)
     for link in (SINK, end):
         _ip("link", "set", link, "arp", "off", "up")
+    # A resolver with AI_ADDRCONFIG (libkrb5's) takes a machine with nothing but
+    # loopback addresses for one without IPv4 and finds no name at all.
+    _ip("address", "add", f"{ORDINARY_ADDRESS}/32", "dev", end)
     # Without it the kernel refuses at once to send 127/8 out of a real device.
     Path(f"/proc/sys/net/ipv4/conf/{SINK}/route_localnet").write_text("1")
 

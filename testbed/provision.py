@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed import ca, cast, kdc, postgresql, samba, slapd
+from testbed import ca, cast, kdc, postgresql, samba_provision, slapd
 from testbed.process import BedError, run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +57,7 @@ def _build_base(directory: Path) -> None:
 
 def _password_names() -> list[str]:
     return [
-        *("ad:Administrator", f"ad:{samba.SERVICE_ACCOUNT}", slapd.ROOT_KEY),
+        *("ad:Administrator", f"ad:{samba_provision.SERVICE_ACCOUNT}", slapd.ROOT_KEY),
         *("od:kdc-master", postgresql.PASSWORD_KEY),
         *(f"ad:{person.sam}" for person in cast.AD_PEOPLE),
         *(f"od:{person.uid}" for person in cast.OD_PEOPLE),
@@ -67,8 +67,8 @@ def _password_names() -> list[str]:
 PARTS = {
     BASE: Part(_build_base, ("ca",), (("openssl", "openssl"),)),
     "ad": Part(
-        samba.build,
-        ("samba", "cast", "ldif"),
+        samba_provision.build,
+        ("samba_provision", "cast"),
         (
             ("samba", "samba"),
             ("samba_spnupdate", "samba"),
@@ -80,7 +80,7 @@ PARTS = {
     ),
     "od": Part(
         slapd.build,
-        ("slapd", "apple", "cast", "ldif"),
+        ("slapd", "apple", "cast"),
         (("slapd", "slapd"), ("slapadd", "slapd"), ("ldapmodify", "ldap-utils")),
     ),
     "kdc": Part(
