@@ -1,0 +1,365 @@
+"""Name resolution and the login service, on the shipped memory parts."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dirbridge.authenticators.local import LocalAuthenticator, make_verifier
+from dirbridge.errors import StoreError
+from dirbridge.login.domains import MailDomain, Resolver, Way
+from dirbridge.login.service import LoginService, log_line, refuse
+from dirbridge.model.account import Account, AccountState, AccountValues, Origin
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.entry import ReadKind
+from dirbridge.model.finding import Finding
+from dirbridge.model.login import (
+    Accepted,
+    Attempt,
+    Cause,
+    LoginRequest,
+    Reason,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
+from dirbridge.model.names import Address, DirectoryId, DomainName
+from dirbridge.model.plan import Change, Op, Plan
+from dirbridge.model.secret import Secret
+from dirbridge.store.base import Run, RunResult
+from dirbridge.store.memory import MemoryStore
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+COM, ORG = DomainName("company.com"), DomainName("design.org")
+V4, V6 = ip_address("192.0.2.10"), ip_address("2001:db8::10")
+DOMAINS = (
+    MailDomain(
+        COM,
+        primary=True,
+        aliases=(DomainName("company.net"),),
+        directory_domains=(DomainName("corp.company.com"),),
+        nt_domain="CORP",
+    ),
+    MailDomain(ORG, bound_ip=(V4, V6)),
+)
+
+
+def account(domain: DomainName, login: str, **fields: object) -> Account:
+    values: dict[str, object] = {
+        "directory_id": DirectoryId(f"{domain}-{login}"),
+        "login_names": (login,),
+        "primary_address": Address(f"{login}@{domain}"),
+    }
+    ours = {key: fields.pop(key) for key in ("state", "origin") if key in fields}
+    return Account(
+        number=0,
+        domain=domain,
+        mailbox=login,
+        origin=ours.pop("origin", Origin.MAPPED),  # type: ignore[arg-type]
+        state_since=NOW,
+        values=AccountValues(**{**values, **fields}),  # type: ignore[arg-type]
+        **ours,  # type: ignore[arg-type]
+    )
+
+
+def filled(*accounts: Account) -> MemoryStore:
+    store = MemoryStore()
+    for one in accounts:
+        change = Change(
+            op=Op.CREATE,
+            account=one.values.directory_id,
+            name=one.canonical,
+            result=one,
+        )
+        plan = Plan(
+            domain=one.domain,
+            server="x",
+            kind=ReadKind.FULL,
+            complete=True,
+            made_at=NOW,
+            changes=(change,),
+        )
+        run = Run(
+            number=0,
+            domain=one.domain,
+            source="directory",
+            server="x",
+            kind="full",
+            started_at=NOW,
+            finished_at=NOW,
+            result=RunResult.APPLIED,
+        )
+        store.apply(plan, run)
+    return store
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return filled(
+        account(COM, "anna", upn="anna.berg@group.example"),
+        account(ORG, "anna"),
+        account(COM, "bob", aliases=(Address("robert@company.com"),)),
+        account(COM, "Jürgen"),
+        account(COM, "off", state=AccountState.DISABLED),
+        account(COM, "left", state=AccountState.DEACTIVATED),
+        account(COM, "ended", expires_at=NOW - timedelta(days=1)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical", "way"),
+    [
+        ("anna", "anna@company.com", Way.PRIMARY_DOMAIN),
+        ("  ANNA ", "anna@company.com", Way.PRIMARY_DOMAIN),
+        ("anna@company.com", "anna@company.com", Way.ADDRESS),
+        ("Anna@COMPANY.com.", "anna@company.com", Way.ADDRESS),
+        ("anna@company.net", "anna@company.com", Way.ADDRESS),
+        ("anna@corp.company.com", "anna@company.com", Way.ADDRESS),
+        ("anna@design.org", "anna@design.org", Way.ADDRESS),
+        ("anna.berg@group.example", "anna@company.com", Way.UPN),
+        ("robert@company.com", "bob@company.com", Way.ADDRESS),
+        ("robert@company.net", "bob@company.com", Way.ADDRESS),
+        ("robert", "bob@company.com", Way.PRIMARY_DOMAIN),
+        ("CORP\\anna", "anna@company.com", Way.NT_DOMAIN),
+        ("corp\\Ju\u0308rgen", "Jürgen@company.com", Way.NT_DOMAIN),
+        ("JÜRGEN", "Jürgen@company.com", Way.PRIMARY_DOMAIN),
+    ],
+)
+def test_a_name_means_one_account(
+    store: MemoryStore, name: str, canonical: str, way: Way
+) -> None:
+    found = Resolver(DOMAINS, store).resolve(name)
+    assert found.account is not None
+    assert (found.account.canonical, found.way) == (canonical, way)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nobody", "nobody@company.com", "anna@else.where", "OTHER\\anna", "@", "\\"],
+)
+def test_an_unknown_name_means_nobody(store: MemoryStore, name: str) -> None:
+    found = Resolver(DOMAINS, store).resolve(name)
+    assert (found.account, found.reason) == (None, Reason.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "canonical"),
+    [
+        (V4, None, "anna@design.org"),
+        (V6, None, "anna@design.org"),
+        (ip_address("::ffff:192.0.2.10"), None, "anna@design.org"),
+        (None, V4, "anna@design.org"),
+        (ip_address("192.0.2.99"), V4, "anna@design.org"),
+        (ip_address("192.0.2.99"), None, "anna@company.com"),
+    ],
+)
+def test_a_bare_name_belongs_to_the_domain_bound_to_the_address(
+    store: MemoryStore, local: object, remote: object, canonical: str
+) -> None:
+    found = Resolver(DOMAINS, store).resolve("anna", local, remote)  # type: ignore[arg-type]
+    assert found.account is not None
+    assert found.account.canonical == canonical
+
+
+def test_the_local_address_is_looked_at_first() -> None:
+    other = ip_address("192.0.2.20")
+    domains = (
+        MailDomain(COM, primary=True, bound_ip=(other,)),
+        MailDomain(ORG, bound_ip=(V4,), match_remote=False),
+    )
+    resolver = Resolver(domains, filled(account(COM, "anna"), account(ORG, "anna")))
+    assert resolver.resolve("anna", V4, other).domains == (ORG,)
+    assert resolver.resolve("anna", other, V4).domains == (COM,)
+    assert resolver.resolve("anna", None, V4).way is Way.PRIMARY_DOMAIN
+
+
+def test_two_accounts_with_one_name_are_ambiguous() -> None:
+    twins = filled(
+        account(COM, "anna", upn="a@x.y"),
+        replace(account(COM, "eva", upn="a@x.y"), mailbox="eva"),
+    )
+    found = Resolver(DOMAINS, twins).resolve("a@x.y")
+    assert found.reason is Reason.AMBIGUOUS
+
+
+def test_an_nt_domain_shared_by_two_mail_domains_means_the_one_with_the_account() -> (
+    None
+):
+    domains = (
+        MailDomain(COM, primary=True, nt_domain="CORP"),
+        MailDomain(ORG, nt_domain="CORP"),
+    )
+    both = filled(account(COM, "anna"), account(ORG, "anna"), account(ORG, "carla"))
+    resolver = Resolver(domains, both)
+    assert resolver.resolve("CORP\\anna").reason is Reason.AMBIGUOUS
+    found = resolver.resolve("CORP\\carla").account
+    assert found is not None
+    assert found.domain == ORG
+
+
+class Answers:
+    """An authenticator that answers what it is told, and counts."""
+
+    def __init__(self, method: str, answer: Reason | Cause | None) -> None:
+        self.method = method
+        self.answer = answer
+        self.asked = 0
+
+    def authenticate(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Verdict:
+        self.asked += 1
+        match self.answer:
+            case Reason():
+                return Rejected(self.answer, method=self.method)
+            case Cause():
+                return Unavailable(self.answer, method=self.method)
+            case _:
+                return Accepted("", self.method, "dc1")
+
+    def check(self) -> list[Finding]:
+        return []
+
+
+def service(store: MemoryStore, *methods: Answers) -> LoginService:
+    local = LocalAuthenticator(store.verifier)
+    return LoginService(Resolver(DOMAINS, store), {COM: methods, ORG: methods}, local)
+
+
+def ask(bridge: LoginService, name: str, password: str = "secret") -> Verdict:
+    return bridge.answer(LoginRequest(name, Secret(password)))
+
+
+def test_the_answer_carries_the_one_name(store: MemoryStore) -> None:
+    verdict = ask(service(store, Answers("a", None)), "CORP\\ANNA")
+    assert verdict == Accepted("anna@company.com", "a", "dc1")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected", "asked"),
+    [
+        (Reason.WRONG_PASSWORD, None, Reason.WRONG_PASSWORD, 0),
+        (Reason.LOCKED, None, Reason.LOCKED, 0),
+        (Cause.CONFIGURATION, None, None, 1),
+        (Cause.UNREACHABLE, None, None, 1),
+        (Reason.UNKNOWN, None, None, 1),
+        (Cause.UNREACHABLE, Reason.WRONG_PASSWORD, Reason.WRONG_PASSWORD, 1),
+        (Cause.UNREACHABLE, Cause.CONFIGURATION, Cause.UNREACHABLE, 1),
+        (Cause.CONFIGURATION, Cause.TIMEOUT, Cause.TIMEOUT, 1),
+        (Cause.UNREACHABLE, Reason.UNKNOWN, Cause.UNREACHABLE, 1),
+        (Reason.UNKNOWN, Cause.UNREACHABLE, Cause.UNREACHABLE, 1),
+        (Reason.UNKNOWN, Reason.UNKNOWN, Reason.UNKNOWN, 1),
+    ],
+)
+def test_the_next_method_is_asked_only_when_nobody_could_say(
+    store: MemoryStore,
+    first: Reason | Cause,
+    second: Reason | Cause | None,
+    expected: Reason | Cause | None,
+    asked: int,
+) -> None:
+    one, two = Answers("one", first), Answers("two", second)
+    verdict = ask(service(store, one, two), "anna")
+    got = getattr(verdict, "reason", getattr(verdict, "cause", None))
+    assert (got, one.asked, two.asked) == (expected, 1, asked)
+
+
+def test_a_domain_without_a_method_is_an_outage_not_a_wrong_password(
+    store: MemoryStore,
+) -> None:
+    verdict = ask(service(store), "anna")
+    assert isinstance(verdict, Unavailable)
+    assert verdict.cause is Cause.CONFIGURATION
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "reason"),
+    [
+        ("anna", "", Reason.EMPTY_PASSWORD),
+        ("anna", "\r", Reason.BAD_PASSWORD),
+        ("anna", "\0", Reason.BAD_PASSWORD),
+        ("anna", "right\0", Reason.BAD_PASSWORD),
+        ("", "x", Reason.BAD_NAME),
+        ("   ", "x", Reason.BAD_NAME),
+        ("an\0na", "x", Reason.BAD_NAME),
+        ("an\nna", "x", Reason.BAD_NAME),
+        ("a" * 2**20, "x", Reason.BAD_NAME),
+        ("nobody", "x", Reason.UNKNOWN),
+        ("off", "x", Reason.DISABLED),
+        ("left", "x", Reason.DEACTIVATED),
+        ("ended", "x", Reason.EXPIRED),
+    ],
+)
+def test_what_may_not_reach_a_directory_is_refused_before(
+    store: MemoryStore, name: str, password: str, reason: Reason
+) -> None:
+    method = Answers("one", None)
+    verdict = ask(service(store, method), name, password)
+    assert isinstance(verdict, Rejected)
+    assert (verdict.reason, method.asked) == (reason, 0)
+
+
+def test_a_store_that_fails_is_an_outage() -> None:
+    class Broken(MemoryStore):
+        def named(self, *_arguments: object) -> tuple[Account, ...]:  # type: ignore[override]
+            raise StoreError("unreachable", "db")
+
+    verdict = ask(service(Broken(), Answers("one", None)), "anna")
+    assert isinstance(verdict, Unavailable)
+    assert verdict.cause is Cause.STORE
+
+
+def test_local_accounts_are_checked_here() -> None:
+    store = filled(account(COM, "admin", origin=Origin.LOCAL))
+    bridge = service(store, Answers("directory", Cause.UNREACHABLE))
+    empty = ask(bridge, "admin")
+    assert isinstance(empty, Rejected)
+    assert empty.reason is Reason.NO_PASSWORD
+    [admin] = store.accounts()
+    store.set_verifier(admin, make_verifier(Secret("pässwörd")))
+    assert ask(bridge, "admin", "pässwörd") == Accepted(
+        "admin@company.com", "local", "local"
+    )
+    wrong = ask(bridge, "admin", "password")
+    assert isinstance(wrong, Rejected)
+    assert wrong.reason is Reason.WRONG_PASSWORD
+
+
+def test_the_log_line_is_stable_and_holds_no_password(
+    store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dirbridge.login")
+    bridge = service(store, Answers("ldap-bind", None))
+    bridge.answer(
+        LoginRequest(
+            "anna", Secret("hunter2"), "smtp", "dovecot-auth", V4, ip_address("::1")
+        )
+    )
+    line = caplog.messages[0]
+    assert line.startswith(
+        "login verdict=accepted reason= user=anna@design.org rip=::1 lip=192.0.2.10 "
+        "service=smtp hook=dovecot-auth method=ldap-bind server=dc1 ms="
+    )
+    assert "hunter2" not in caplog.text
+
+
+@given(name=st.text(max_size=60), service_name=st.text(max_size=20))
+def test_nothing_typed_can_forge_a_log_line(name: str, service_name: str) -> None:
+    attempt = Attempt(Rejected(Reason.UNKNOWN), name, service_name, "hook")
+    line = log_line(attempt)
+    assert len(line.splitlines()) == 1
+    assert [word.split("=")[0] for word in line.split(" ")[1:]] == [
+        "verdict", "reason", "user", "rip", "lip", "service", "hook", "method",
+        "server", "ms",
+    ]  # fmt: skip
+
+
+@given(password=st.text(alphabet=st.characters(categories=["Cc"])))
+def test_control_only_passwords_never_pass(password: str) -> None:
+    assert refuse("anna", Secret(password)) is not None
