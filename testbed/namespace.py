@@ -142,6 +142,8 @@ def _mount(source: str, target: str, flags: int) -> None:
 
 def _cover(path: Path, text: str) -> None:
     """Lay a file with this text over `path`, for our mount namespace only."""
+    if path.exists() and path.read_text() == text:
+        return  # inherited from the namespace that we come from
     if not path.exists():
         path.touch(mode=0o644)
         atexit.register(_uncover, path, os.getpid())

@@ -1,0 +1,167 @@
+"""Real servers for tests: started on demand, once per run, in a namespace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed import namespace, provision
+from testbed.bed import Bed
+from testbed.kdc import Kdc
+from testbed.postgresql import Postgresql
+from testbed.samba import Dc1, Dc2
+from testbed.slapd import Od1, Od2
+
+# marker: the part of the bed, or the programs with their Debian package
+PARTS = {
+    "needs_samba": "ad",
+    "needs_slapd": "od",
+    "needs_kdc": "kdc",
+    "needs_postgresql": "postgresql",
+}
+PROGRAMS = {
+    "needs_postfix": (("postfix", "postfix"),),
+    "needs_saslauthd": (("testsaslauthd", "sasl2-bin"), ("saslauthd", "sasl2-bin")),
+}
+# fixture: the marker that it brings along
+MARKERS = {
+    "dc1": "needs_samba",
+    "dc2": "needs_samba",
+    "od1": "needs_slapd",
+    "od2": "needs_slapd",
+    "kdc": "needs_kdc",
+    "postgresql": "needs_postgresql",
+}
+REQUIRED = "DIRBRIDGE_REQUIRE_SERVERS"
+
+_no_namespace = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in set(getattr(item, "fixturenames", ())) & MARKERS.keys():
+            item.add_marker(MARKERS[fixture])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Enter the namespace while there is only one thread."""
+    if session.config.option.collectonly:
+        return
+    if not any(_needs(item) for item in session.items):
+        return
+    try:
+        namespace.enter()
+    except namespace.NamespaceError as error:
+        session.config.stash[_no_namespace] = str(error)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    needs = _needs(item)
+    missing = sorted({package for marker in needs for package in _missing(marker)})
+    if missing:
+        _skip(f"needs the Debian packages: apt-get install {' '.join(missing)}")
+    if needs and _no_namespace in item.config.stash:
+        _skip(item.config.stash[_no_namespace])
+
+
+def _needs(item: pytest.Item) -> list[str]:
+    known = PARTS.keys() | PROGRAMS.keys()
+    return [mark.name for mark in item.iter_markers() if mark.name in known]
+
+
+def _missing(marker: str) -> list[str]:
+    if marker in PARTS:
+        return provision.missing_packages(PARTS[marker])
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    return [
+        package
+        for program, package in PROGRAMS[marker]
+        if shutil.which(program, path=path) is None
+    ]
+
+
+def _skip(reason: str) -> None:
+    if os.environ.get(REQUIRED) == "1":
+        pytest.fail(f"{REQUIRED}=1, and this test {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+_beds: list[Bed] = []
+
+
+@pytest.fixture(scope="session")
+def bed() -> Iterator[Bed]:
+    """The bed, with nothing started; ask for `dc1`, `od1`... as well."""
+    directory = Path(tempfile.mkdtemp(prefix="bed-"))
+    directory.chmod(0o711)  # PostgreSQL's user passes through
+    try:
+        with Bed(directory) as made:
+            _beds.append(made)
+            yield made
+    finally:
+        _beds.clear()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _heal_servers() -> Iterator[None]:
+    """After each test: start, thaw and restore what it left otherwise."""
+    yield
+    for made in _beds:
+        made.heal()
+
+
+@pytest.fixture(scope="session")
+def dc1(bed: Bed) -> Dc1:
+    bed.start("dc1")
+    return bed.dc1
+
+
+@pytest.fixture(scope="session")
+def dc2(bed: Bed) -> Dc2:
+    bed.start("dc2")
+    return bed.dc2
+
+
+@pytest.fixture(scope="session")
+def od1(bed: Bed) -> Od1:
+    bed.start("od1")
+    return bed.od1
+
+
+@pytest.fixture(scope="session")
+def od2(bed: Bed) -> Od2:
+    bed.start("od2")
+    return bed.od2
+
+
+@pytest.fixture(scope="session")
+def kdc(bed: Bed) -> Kdc:
+    bed.start("kdc")
+    return bed.kdc
+
+
+@pytest.fixture(scope="session")
+def postgresql(bed: Bed) -> Postgresql:
+    bed.start("postgresql")
+    return bed.postgresql
+
+
+@pytest.fixture
+def changeable_ad(bed: Bed, dc1: Dc1) -> Iterator[Dc1]:
+    """DC 1 for a test that changes people: afterwards both DCs are as new."""
+    yield dc1
+    bed.reset("dc1")
+
+
+@pytest.fixture
+def changeable_od(bed: Bed, od1: Od1) -> Iterator[Od1]:
+    """The OD master for a test that changes people: afterwards it is as new."""
+    yield od1
+    bed.reset("od1")
