@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from dirbridge.authenticators.answers import Answers
 from dirbridge.authenticators.outages import cause_of
 from dirbridge.config.settings import DirectorySettings, DirectoryType, Method
 from dirbridge.directory import bind_codes
@@ -18,14 +19,7 @@ from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding, Outcome
-from dirbridge.model.login import (
-    Accepted,
-    Cause,
-    Reason,
-    Rejected,
-    Unavailable,
-    Verdict,
-)
+from dirbridge.model.login import Cause, Reason, Verdict
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
 
@@ -68,24 +62,25 @@ class LdapBind:
         self, account: Account, password: Secret, deadline: Deadline
     ) -> Verdict:
         """Check a password; see `Authenticator.authenticate`."""
-        answer = _Answers(account.canonical, self.method)
+        answer = Answers(account.canonical, self.method)
         refused = _refused_at_once(password.reveal(), self._way.never)
         if refused is not None:
             return answer.rejected(refused)
         name = self._way.name_of(account)
         if not name:
             return answer.unavailable(
-                Cause.CONFIGURATION, detail="the account has no name to bind with"
+                Cause.CONFIGURATION, "the account has no name to bind with"
             )
         if not self._access.takes_passwords:
             return answer.unavailable(
-                Cause.CONFIGURATION, detail=f"security is {self._access.security}"
+                Cause.CONFIGURATION, f"security is {self._access.security}"
             )
         try:
             server, result = self._bind(name, password, deadline)
         except DirectoryError as error:
-            return answer.unavailable(cause_of(error), error.server, error.detail)
-        return self._verdict(answer, server, result)
+            answer = replace(answer, server=error.server)
+            return answer.unavailable(cause_of(error), f"{error.code} {error.detail}")
+        return self._verdict(replace(answer, server=str(server)), result)
 
     def check(self) -> list[Finding]:
         """Say whether binds can be sent; the servers are the connector's to try."""
@@ -126,36 +121,17 @@ class LdapBind:
 
         return self._failover.run(ask, deadline, each=EACH_SERVER)
 
-    def _verdict(self, answer: _Answers, server: Endpoint, result: Result) -> Verdict:
+    def _verdict(self, answer: Answers, result: Result) -> Verdict:
         if result.code == 0:
-            return answer.accepted(str(server))
+            return answer.accepted()
         judged = self._way.judge(result)
         detail = f"result {result.code} {result.text}".strip()
         if isinstance(judged, Reason):
-            return answer.rejected(judged, str(server), detail)
-        return answer.unavailable(judged, str(server), detail)
+            return answer.rejected(judged, detail)
+        return answer.unavailable(judged, detail)
 
 
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Answers:
-    """Verdicts on one account by one method."""
-
-    user: str
-    method: str
-
-    def accepted(self, server: str) -> Accepted:
-        return Accepted(self.user, self.method, server)
-
-    def rejected(self, reason: Reason, server: str = "", detail: str = "") -> Rejected:
-        return Rejected(reason, self.user, self.method, server, detail)
-
-    def unavailable(
-        self, cause: Cause, server: str = "", detail: str = ""
-    ) -> Unavailable:
-        return Unavailable(cause, self.user, self.method, server, detail)
 
 
 def ldap_bind(
