@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from difflib import get_close_matches
 from typing import get_args, get_origin
 
@@ -49,6 +50,11 @@ _SENTENCES: Mapping[str, tuple[str, str, str]] = {
     "less_than_equal": ("wrong-value", "must be at most {le}", "Lower it"),
     "greater_than": ("wrong-value", "must be more than {gt}", "Raise it"),
 }
+
+_LATER_VALUES: Mapping[str, frozenset[str]] = {
+    "type": frozenset({"dovecot-dict", "socketmap", "policy", "nginx", "http"}),
+}
+"""Values that the manual names and whose work comes with a later release."""
 
 _UNKNOWN_TYPE = ("wrong-value", "is not allowed here", "Look it up in the manual")
 
@@ -104,10 +110,56 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
 
 
+def as_written(location: Location, raw: object) -> Location:
+    """Drop what pydantic adds: `[key]`, and 0 where one table stands for a list."""
+    keys: list[int | str] = []
+    for key in location:
+        if key == "[key]" or (isinstance(key, int) and not isinstance(raw, list)):
+            continue
+        keys.append(key)
+        raw = _step(raw, key)
+    return tuple(keys)
+
+
+def pruned(
+    raw: Mapping[str, object], error: ValidationError
+) -> tuple[dict[str, object], tuple[Location, ...]]:
+    """Return a copy without what is broken, for further checks to look at.
+
+    So that a typo in one table does not hide two primary domains in others.
+
+    Args:
+        raw: The file's tables.
+        error: What pydantic found in them.
+
+    Returns:
+        The copy, and the places that were taken out of it.
+    """
+    copy = deepcopy(dict(raw))
+    places = []
+    for detail in error.errors():
+        location = as_written(detail["loc"], raw)
+        if detail["type"] == "missing":
+            location = location[:-1]
+        # A list that lost one of its tables would count the others wrongly.
+        if location and isinstance(location[-1], int):
+            location = location[:-1]
+        _take_out(copy, location)
+        places.append(location)
+    return copy, tuple(places)
+
+
+def _take_out(tables: object, location: Location) -> None:
+    for key in location[:-1]:
+        tables = _step(tables, key)
+    if isinstance(tables, dict) and location:
+        tables.pop(location[-1], None)
+
+
 def _problem(
     detail: ErrorDetails, model: type[BaseModel], raw: Mapping[str, object], file: str
 ) -> Problem:
-    keys = _as_written(detail["loc"], raw)
+    keys = as_written(detail["loc"], raw)
     where = place(file, keys)
     key = next((str(each) for each in reversed(keys) if isinstance(each, str)), "")
     if detail["type"] == "extra_forbidden":
@@ -129,6 +181,9 @@ def _from_table(detail: ErrorDetails, where: str, key: str, subject: str) -> Pro
         context = {"expected": str(context["expected"]).replace("'", '"')}
     if code == "missing-key":
         return Problem(code, where, f'The key "{key}" is missing.', f"{mend}.")
+    if detail["input"] in _LATER_VALUES.get(key, ()):
+        text = f"{subject} is not in this release yet."
+        return Problem("not-yet", where, text, f"Write {context['expected']}.")
     text = f"{subject} {wrong.format(**context)}."
     close = detail["type"] == "enum" and nearest(
         str(detail["input"]), re.findall(r'"([^"]+)"', context["expected"])
@@ -146,17 +201,6 @@ def _subject(key: str, keys: Location, value: object) -> str:
     if len(shown) > _LONGEST:
         shown = f"{shown[:_LONGEST]}..."
     return f"{key} = {shown}"
-
-
-def _as_written(location: Location, raw: object) -> Location:
-    """Drop what pydantic adds: `[key]`, and 0 where one table stands for a list."""
-    keys: list[int | str] = []
-    for key in location:
-        if key == "[key]" or (isinstance(key, int) and not isinstance(raw, list)):
-            continue
-        keys.append(key)
-        raw = _step(raw, key)
-    return tuple(keys)
 
 
 def _step(raw: object, key: int | str) -> object:

@@ -9,21 +9,28 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from dirbridge.config.types import (
     IP,
+    DnsSuffix,
+    DnText,
     DomainText,
     Duration,
+    FilterText,
+    HomeTemplate,
     HostPort,
+    LocalPath,
     Mode,
+    NtDomain,
     OneOrMany,
     Pin,
     RealmText,
     SecretReference,
+    ServicePrincipal,
     Size,
+    StoreUrl,
 )
 from dirbridge.model.names import DomainName
 
@@ -102,14 +109,14 @@ class TemporaryFailure(StrEnum):
 class StoreSettings(Table):
     """Where the local user database stands."""
 
-    url: str = "sqlite:////var/lib/dirbridge/dirbridge.db"
+    url: StoreUrl = "sqlite:////var/lib/dirbridge/dirbridge.db"
     password: SecretReference | None = None
 
 
 class ServeSettings(Table):
     """The running bridge."""
 
-    run_dir: Path = Path("/run/dirbridge")
+    run_dir: LocalPath = Path("/run/dirbridge")
     deadline: Duration = timedelta(seconds=9)
 
 
@@ -117,7 +124,7 @@ class HookSettings(Table):
     """One socket on which a mail service asks."""
 
     type: HookType
-    socket: Path | None = None
+    socket: LocalPath | None = None
     listen: HostPort | None = None
     owner: str | None = None
     group: str | None = None
@@ -132,19 +139,22 @@ class DirectorySettings(Table):
     type: DirectoryType
     server: HostPort
     backup_server: OneOrMany[HostPort] = ()
+    discover: str | None = None
     security: Security = Security.LDAPS
-    allow_cleartext_passwords: bool = False
-    ca_file: Path | None = None
+    allow_cleartext_passwords: StrictBool = False
+    ca_file: LocalPath | None = None
     certificate_pin: Pin | None = None
-    tls_legacy: bool = False
+    tls_legacy: StrictBool = False
     bind: Bind = Bind.SIMPLE
+    cert_file: LocalPath | None = None
+    key_file: LocalPath | None = None
     username: str
     password: SecretReference | None = None
     directory_domain: DomainText | None = None
-    suffix: str | None = None
-    base: str | None = None
-    filter: str | None = None
-    require_group: str | None = None
+    suffix: DnText | None = None
+    base: DnText | None = None
+    filter: FilterText | None = None
+    require_group: DnText | None = None
     take: Take = Take.ALL
     mapping: str | None = None
     connect_timeout: Duration = timedelta(seconds=3)
@@ -174,16 +184,17 @@ class LoginSettings(Table):
 
     methods: tuple[Method, ...] | None = None
     kerberos_realm: RealmText | None = None
-    verify_kdc: bool = True
-    nt_domain: str | None = None
+    verify_kdc: StrictBool = True
+    nt_domain: NtDomain | None = None
+    offline_logins: Duration | None = None
 
 
 class MailboxSettings(Table):
     """Where mailboxes lie."""
 
-    home: str = "/var/vmail/{domain}/{mailbox}"
-    uid: int | None = None
-    gid: int | None = None
+    home: HomeTemplate = "/var/vmail/{domain}/{mailbox}"
+    uid: StrictInt | None = Field(default=None, ge=1)
+    gid: StrictInt | None = Field(default=None, ge=1)
     quota: Size | None = None
 
 
@@ -192,8 +203,8 @@ class LimitSettings(Table):
 
     share: float = Field(default=0.1, ge=0, le=1)
     container_share: float = Field(default=0.3, ge=0, le=1)
-    absolute: int = Field(default=50, ge=0)
-    from_accounts: int = Field(default=10, ge=0)
+    absolute: StrictInt = Field(default=50, ge=0)
+    from_accounts: StrictInt = Field(default=10, ge=0)
 
 
 class SyncSettings(Table):
@@ -201,21 +212,21 @@ class SyncSettings(Table):
 
     interval: Duration = timedelta(minutes=5)
     full_every: Duration = timedelta(hours=24)
-    push: bool = False
+    push: StrictBool = False
     keep_old_address: Duration = timedelta(days=365)
 
 
 class DomainSettings(Table):
     """One mail domain."""
 
-    primary: bool = False
+    primary: StrictBool = False
     description: str = ""
     aliases: tuple[DomainText, ...] = ()
-    user_limit: int | None = Field(default=None, ge=0)
+    user_limit: StrictInt | None = Field(default=None, ge=0)
     bound_ip: OneOrMany[IP] = ()
     bound_ip_match: BoundIpMatch = BoundIpMatch.LOCAL_THEN_REMOTE
-    quarantine_days: int = Field(default=30, ge=0)
-    deliver_disabled: bool = True
+    quarantine_days: StrictInt = Field(default=30, ge=0)
+    deliver_disabled: StrictBool = True
     directory: OneOrMany[DirectorySettings] = ()
     login: LoginSettings = LoginSettings()
     mailbox: MailboxSettings = MailboxSettings()
@@ -234,10 +245,10 @@ class RealmSettings(Table):
     """One file of `realms/`: a Kerberos realm."""
 
     name: RealmText
-    kdcs: tuple[HostPort, ...] = ()
-    domain_realm: tuple[str, ...] = ()
+    kdcs: OneOrMany[HostPort] = ()
+    domain_realm: OneOrMany[DnsSuffix] = ()
     keytab: SecretReference | None = None
-    service: str | None = None
+    service: ServicePrincipal | None = None
 
 
 class Settings(Table):
@@ -246,10 +257,14 @@ class Settings(Table):
     store: StoreSettings = StoreSettings()
     serve: ServeSettings = ServeSettings()
     hooks: tuple[HookSettings, ...] = ()
-    domains: Annotated[dict[DomainText, DomainSettings], BeforeValidator(lambda v: v)]
+    domains: dict[DomainText, DomainSettings]
     retention: RetentionSettings = RetentionSettings()
 
     @property
     def primary(self) -> DomainName:
-        """The primary domain; loading makes sure that there is exactly one."""
-        return next(name for name, domain in self.domains.items() if domain.primary)
+        """The primary domain; one alone is primary by itself.
+
+        Loading makes sure that of several exactly one is.
+        """
+        marked = (name for name, domain in self.domains.items() if domain.primary)
+        return next(marked, next(iter(self.domains)))

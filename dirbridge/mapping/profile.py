@@ -132,9 +132,10 @@ class Profile:
     @property
     def attributes(self) -> tuple[str, ...]:
         """The attributes to request: the identity and all sources, each once."""
-        sources = (source for rule in self.account for source in rule.sources)
-        wanted = [self.id, *(source.attribute for source in sources)]
-        return tuple({name.lower(): name for name in reversed(wanted)}.values())[::-1]
+        wanted = {self.id.lower(): self.id}
+        for source in (source for rule in self.account for source in rule.sources):
+            wanted.setdefault(source.attribute.lower(), source.attribute)
+        return tuple(wanted.values())
 
     def search_filter(self, *more: str | None) -> str:
         """Return the filter for a read: the base, no exclusion, and `more`."""

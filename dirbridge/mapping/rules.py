@@ -175,8 +175,10 @@ def _default(rule: FieldRule, work: _Work) -> Iterator[Value]:
 
 def _each_once(values: list[Value]) -> tuple[Value, ...]:
     """Drop what is there already; names are compared after folding."""
-    seen = {fold(v) if isinstance(v, str) else v: v for v in reversed(values)}
-    return tuple(reversed(seen.values()))
+    seen: dict[Value, Value] = {}
+    for value in values:
+        seen.setdefault(fold(value) if isinstance(value, str) else value, value)
+    return tuple(seen.values())
 
 
 def _rule(source: Source, entry: Entry) -> Rule:

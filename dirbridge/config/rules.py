@@ -1,0 +1,262 @@
+"""What must hold between the tables of `dirbridge.toml`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+from dirbridge.config.problems import Location
+from dirbridge.config.settings import (
+    Bind,
+    DirectorySettings,
+    DomainSettings,
+    HookSettings,
+    LoginSettings,
+    Security,
+    Settings,
+    SyncSettings,
+    Table,
+)
+from dirbridge.config.types import parse_domain
+from dirbridge.model.names import DomainName
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that does not hold.
+
+    Attributes:
+        code: Stable word for programs.
+        keys: The place.
+        text: What is wrong, one sentence.
+        next: The mend, one sentence.
+        needs: Places that the rule found missing. Where one of them was there but
+            broken, the rule says nothing new.
+    """
+
+    code: str
+    keys: Location
+    text: str
+    next: str
+    needs: tuple[Location, ...] = ()
+
+
+def broken(settings: Settings, raw: Mapping[str, object]) -> Iterator[Broken]:
+    """Yield every rule that does not hold.
+
+    Args:
+        settings: The settings, sound as single keys.
+        raw: The tables as written.
+    """
+    yield from _same_domain_twice(raw)
+    yield from chain.from_iterable(rule(settings) for rule in _RULES)
+
+
+def _same_domain_twice(raw: Mapping[str, object]) -> Iterator[Broken]:
+    """Two spellings of one domain would silently become one."""
+    tables = raw.get("domains")
+    seen: dict[DomainName, str] = {}
+    for name in tables if isinstance(tables, dict) else ():
+        try:
+            domain = parse_domain(name)
+        except ValueError:
+            continue
+        if domain in seen:
+            text = f'"{name}" and "{seen[domain]}" are the same domain.'
+            yield Broken("domain-twice", ("domains", name), text, "Join both tables.")
+        seen[domain] = name
+
+
+def _primary(settings: Settings) -> Iterator[Broken]:
+    domains = settings.domains
+    if not domains:
+        text = "There is no domain."
+        mend = 'Add a table [domains."company.com"] with your mail domain.'
+        yield Broken("missing-key", ("domains",), text, mend, (("domains",),))
+        return
+    marked = [name for name, domain in domains.items() if domain.primary]
+    for name in marked[1:]:
+        yield Broken(
+            "two-primary-domains",
+            ("domains", name, "primary"),
+            f"Two domains are primary: {marked[0]} and {name}.",
+            "Keep primary = true in one of them only.",
+        )
+    if not marked and len(domains) > 1:
+        yield Broken(
+            "no-primary-domain",
+            ("domains",),
+            "No domain is primary.",
+            f'Write primary = true in one of them, such as "{next(iter(domains))}".',
+            tuple(("domains", name, "primary") for name in domains),
+        )
+
+
+def _aliases(settings: Settings) -> Iterator[Broken]:
+    owners: dict[DomainName, DomainName] = {name: name for name in settings.domains}
+    for name, domain in settings.domains.items():
+        for number, alias in enumerate(domain.aliases):
+            owner = owners.get(alias)
+            if owner is not None:
+                what = "is a domain itself" if owner == alias else f"is {owner}'s too"
+                yield Broken(
+                    "alias-twice",
+                    ("domains", name, "aliases", number),
+                    f'The alias "{alias}" {what}.',
+                    "Keep each name in one place.",
+                )
+            owners.setdefault(alias, name)
+
+
+def _bound_addresses(settings: Settings) -> Iterator[Broken]:
+    owners: dict[object, DomainName] = {}
+    for name, domain in settings.domains.items():
+        keys: Location = ("domains", name, "bound_ip")
+        for version in (4, 6):
+            if sum(each.version == version for each in domain.bound_ip) > 1:
+                text = f"{name} is bound to more than one IPv{version} address."
+                mend = "Keep one IPv4 and one IPv6 address at most."
+                yield Broken("bound-ip-count", keys, text, mend)
+        for address in domain.bound_ip:
+            owner = owners.setdefault(address, name)
+            if owner != name:
+                text = f"{address} is bound to {owner} as well."
+                mend = "Bind each address to one domain only."
+                yield Broken("bound-ip-twice", keys, text, mend)
+
+
+def _hooks(settings: Settings) -> Iterator[Broken]:
+    seen: dict[str, int] = {}
+    for number, hook in enumerate(settings.hooks):
+        yield from _hook(hook, ("hooks", number))
+        address = str(hook.socket or hook.listen or "")
+        first = seen.setdefault(address, number)
+        if address and first != number:
+            key = "socket" if hook.socket else "listen"
+            text = f"{address} is hook #{first + 1}'s as well."
+            mend = "Give each hook a socket of its own."
+            yield Broken("socket-twice", ("hooks", number, key), text, mend)
+
+
+def _hook(hook: HookSettings, keys: Location) -> Iterator[Broken]:
+    if (hook.socket is None) == (hook.listen is None):
+        yield Broken(
+            "hook-address",
+            keys,
+            "The hook has no address to listen on."
+            if hook.socket is None
+            else "The hook has both a socket and a listen address.",
+            'Write either socket = "/path" or listen = "127.0.0.1:PORT".',
+            ((*keys, "socket"), (*keys, "listen")),
+        )
+    if hook.listen is not None and hook.listen.port is None:
+        yield Broken(
+            "wrong-value",
+            (*keys, "listen"),
+            f'listen = "{hook.listen}" has no port.',
+            'Write it like "127.0.0.1:1234".',
+        )
+
+
+def _directories(settings: Settings) -> Iterator[Broken]:
+    for keys, directory in _all_directories(settings):
+        clear = directory.security is Security.NONE
+        if clear and not directory.allow_cleartext_passwords:
+            yield Broken(
+                "cleartext",
+                (*keys, "security"),
+                'security = "none" sends passwords over the network in clear text.',
+                'Write security = "ldaps", or admit it with '
+                "allow_cleartext_passwords = true.",
+                ((*keys, "allow_cleartext_passwords"),),
+            )
+        if directory.bind is Bind.SIMPLE and directory.password is None:
+            yield Broken(
+                "missing-key",
+                (*keys, "password"),
+                'The key "password" is missing; bind = "simple" needs it.',
+                'Write password = { file = "/etc/dirbridge/secrets/NAME" }.',
+                ((*keys, "password"),),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """A key whose work comes with a later release.
+
+    Attributes:
+        key: The key.
+        instead: What to do now, one sentence.
+        values: The values that are refused; all but the default where empty.
+    """
+
+    key: str
+    instead: str
+    values: frozenset[str] = frozenset()
+
+
+_LATER: Mapping[type[Table], tuple[_Later, ...]] = {
+    DirectorySettings: (
+        _Later("security", 'Write security = "ldaps".', frozenset({"sealed"})),
+        _Later(
+            "bind",
+            'Write bind = "simple" with username and password.',
+            frozenset({"kerberos", "external"}),
+        ),
+        _Later("cert_file", 'Take it out and write bind = "simple".'),
+        _Later("key_file", 'Take it out and write bind = "simple".'),
+        _Later("discover", "Name the servers in server and backup_server."),
+        _Later("certificate_pin", "Give the server's certificate or CA in ca_file."),
+        _Later("tls_legacy", "Take it out, and renew the server's certificate."),
+        _Later("require_group", 'Use filter = "(memberOf=DN)" until then.'),
+        _Later("take", 'Write take = "all", and tell the entries apart by filter.'),
+    ),
+    LoginSettings: (
+        _Later("offline_logins", "Take it out, and name a backup_server."),
+    ),
+    SyncSettings: (_Later("push", 'Take it out; interval = "1m" comes near.'),),
+    DomainSettings: (
+        _Later("deliver_disabled", "Take it out; disabled accounts get their mail."),
+    ),
+}
+
+
+def _not_yet(settings: Settings) -> Iterator[Broken]:
+    """Refuse what the manual names and this release cannot do."""
+    for keys, table in _all_tables(settings):
+        for later in _LATER.get(type(table), ()):
+            value = getattr(table, later.key)
+            default = type(table).model_fields[later.key].default
+            refused = value in later.values if later.values else value != default
+            if refused:
+                shown = f'{later.key} = "{value}"' if later.values else f"{later.key}"
+                text = f"{shown} is not in this release yet."
+                yield Broken("not-yet", (*keys, later.key), text, later.instead)
+
+
+def _all_directories(
+    settings: Settings,
+) -> Iterator[tuple[Location, DirectorySettings]]:
+    for name, domain in settings.domains.items():
+        for number, directory in enumerate(domain.directory):
+            yield ("domains", name, "directory", number), directory
+
+
+def _all_tables(settings: Settings) -> Iterator[tuple[Location, Table]]:
+    """Yield the tables that may hold keys of a later release."""
+    for name, domain in settings.domains.items():
+        yield ("domains", name), domain
+        yield ("domains", name, "login"), domain.login
+        yield ("domains", name, "sync"), domain.sync
+    yield from _all_directories(settings)
+
+
+_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
+    _primary,
+    _aliases,
+    _bound_addresses,
+    _hooks,
+    _directories,
+    _not_yet,
+)
