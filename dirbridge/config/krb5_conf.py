@@ -1,0 +1,212 @@
+"""One private krb5.conf from the domains and `realms/`.
+
+libkrb5 reads KRB5_CONFIG once and for the whole process (facts: ad-semantics 14),
+so there is one file with all realms, written before gssapi is first used. The
+system's own /etc/krb5.conf is neither read nor changed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from dirbridge.config.loading import Configuration
+from dirbridge.config.settings import (
+    DirectorySettings,
+    DirectoryType,
+    DomainSettings,
+    Method,
+    RealmSettings,
+)
+from dirbridge.config.types import HostPort, SecretReference, parse_realm
+from dirbridge.directory import dn
+from dirbridge.errors import ConfigError, Problem
+from dirbridge.model.names import DomainName, RealmName
+
+KDC_PORT = 88
+FILE = "krb5.conf"
+VARIABLE = "KRB5_CONFIG"
+
+# Why each: names come from the configuration alone, never from DNS, which an
+# attacker may answer; TCP from the first byte, as large tickets need it anyway;
+# and no replay cache, which would write into the system's temporary folder.
+_LIBDEFAULTS = (
+    ("dns_lookup_kdc", "false"),
+    ("dns_lookup_realm", "false"),
+    ("rdns", "false"),
+    ("dns_canonicalize_hostname", "false"),
+    ("udp_preference_limit", "1"),
+    ("default_rcache_name", "none:"),
+)
+_HEAD = (
+    "# Written by dirbridge from dirbridge.toml and realms/. Changes here are lost.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """A Kerberos realm in use.
+
+    Attributes:
+        name: The realm.
+        kdcs: Its KDCs in the order in which they are tried, each with its port.
+        domain_realm: DNS names that belong to it, with a dot in front where all
+            names below are meant.
+        domains: The mail domains that use it.
+        keytab: The keytab by which its tickets are verified.
+        service: The service principal in the keytab, without the realm.
+    """
+
+    name: RealmName
+    kdcs: tuple[HostPort, ...]
+    domain_realm: tuple[str, ...]
+    domains: tuple[DomainName, ...]
+    keytab: SecretReference | None = None
+    service: str | None = None
+
+
+def realms_in_use(configuration: Configuration) -> tuple[Realm, ...]:
+    """Return the realms that domains use; the primary domain's comes first."""
+    settings = configuration.settings
+    users: dict[RealmName, list[DomainName]] = {}
+    for name in sorted(settings.domains, key=lambda each: each != settings.primary):
+        realm = realm_of(name, settings.domains[name])
+        if realm is not None:
+            users.setdefault(realm, []).append(name)
+    return tuple(
+        _merged(name, domains, configuration) for name, domains in users.items()
+    )
+
+
+def realm_of(name: DomainName, domain: DomainSettings) -> RealmName | None:
+    """Return the realm in which a domain's people log in, or None.
+
+    Where `kerberos_realm` is left out it comes from the directory: Active
+    Directory's own DNS name, or the name of the Open Directory server.
+    """
+    methods = domain.login.methods
+    if methods is not None and Method.KERBEROS not in methods:
+        return None
+    if domain.login.kerberos_realm is not None:
+        return domain.login.kerberos_realm
+    found = (_realm_of_directory(name, each) for each in domain.directory)
+    return next((realm for realm in found if realm is not None), None)
+
+
+def render(realms: Iterable[Realm]) -> str:
+    """Return the text of a krb5.conf; the first realm is the default one."""
+    in_use = tuple(realms)
+    return _HEAD + "".join(f"{line}\n" for line in _lines(in_use))
+
+
+def install(text: str, run_dir: Path) -> Path:
+    """Write the krb5.conf and make this process use it.
+
+    Call it before gssapi is first used: libkrb5 reads the variable once.
+
+    Args:
+        text: What `render` returned.
+        run_dir: The folder to write to; made where it is missing.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    path = run_dir / FILE
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        _replace(path, text)
+    except OSError as error:
+        problem = Problem(
+            "run-dir",
+            "serve: run_dir",
+            f"{path} cannot be written: {error.strerror}.",
+            "Let the user that runs dirbridge write there, or name another run_dir.",
+        )
+        raise ConfigError((problem,)) from None
+    os.environ[VARIABLE] = str(path)
+    return path
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file in one step: a reader sees the old one or the new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _lines(realms: tuple[Realm, ...]) -> Iterator[str]:
+    yield "[libdefaults]"
+    for realm in realms[:1]:
+        yield f"    default_realm = {realm.name}"
+    for key, value in _LIBDEFAULTS:
+        yield f"    {key} = {value}"
+    yield from ("", "[realms]")
+    for realm in realms:
+        yield f"    {realm.name} = {{"
+        for kdc in realm.kdcs:
+            yield f"        kdc = {kdc}"
+        yield "    }"
+    yield from ("", "[domain_realm]")
+    for realm in realms:
+        for name in realm.domain_realm:
+            yield f"    {name} = {realm.name}"
+
+
+def _merged(
+    name: RealmName, domains: list[DomainName], configuration: Configuration
+) -> Realm:
+    """Join what the realm's file says with what its domains say."""
+    file = configuration.realms.get(name) or RealmSettings(name=name)
+    tables = (configuration.settings.domains[each] for each in domains)
+    servers = (
+        HostPort(server.host)
+        for table in tables
+        for directory in table.directory
+        for server in directory.servers
+    )
+    kdcs = (HostPort(k.host, k.port or KDC_PORT) for k in file.kdcs or tuple(servers))
+    dns_name = name.lower()
+    return Realm(
+        name=name,
+        kdcs=tuple(dict.fromkeys(kdcs)),
+        domain_realm=file.domain_realm or (f".{dns_name}", dns_name),
+        domains=tuple(domains),
+        keytab=file.keytab,
+        service=file.service,
+    )
+
+
+def _realm_of_directory(
+    name: DomainName, directory: DirectorySettings
+) -> RealmName | None:
+    match directory.type:
+        case DirectoryType.ACTIVE_DIRECTORY:
+            return parse_realm(directory.directory_domain or name)
+        case DirectoryType.OPEN_DIRECTORY_KERBEROS:
+            return _realm_of_server(directory)
+        case DirectoryType.OPEN_DIRECTORY_PASSWORD_SERVER | DirectoryType.LDAP:
+            return None
+
+
+def _realm_of_server(directory: DirectorySettings) -> RealmName | None:
+    """Return the server's name in capitals, as Apple's set-up names the realm."""
+    host = directory.server.host
+    try:
+        ip_address(host)
+    except ValueError:
+        return parse_realm(host)
+    suffix = dn.dns_name(directory.suffix) if directory.suffix else ""
+    return parse_realm(suffix) if suffix else None
