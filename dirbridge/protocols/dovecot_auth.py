@@ -21,6 +21,10 @@ know of each other: their replies may come in any order. Whose turn it is:
     client      CONT -> server         -
                 CANCEL -> nobody
 
+Postfix never takes a request back: where its client gives up in the middle, the
+exchange stays open for good (seen with 3.7.11). So beyond `max_exchanges` the
+oldest one that waits for its client is forgotten.
+
 What only one person's mail program can have done (base64 that is none, a
 response without a request) must not break the connection, on which other people
 log in: it comes out as `Unanswerable`, and FAIL is the only reply to it. What
@@ -41,6 +45,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
@@ -50,7 +55,7 @@ from dirbridge.errors import LocalProtocolError, RemoteProtocolError
 MAX_LINE = 16384
 """Longest line of a client, in bytes, as in Dovecot."""
 
-MAX_EXCHANGES = 4096
+MAX_EXCHANGES = 1024
 """Most exchanges that may be open on one connection."""
 
 
@@ -111,7 +116,10 @@ class Continue:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The client takes a request back; the exchange is over or was never there."""
+    """The client takes a request back; the exchange is over or was never there.
+
+    Also told for an exchange that was forgotten because too many are open.
+    """
 
     id: int
 
@@ -222,6 +230,7 @@ class ServerConnection:
         self._greeted = False
         self._closed = False
         self._turns: dict[int, _Turn] = {}
+        self._forgotten: deque[Cancel] = deque()
         self._buffer = bytearray()
         # Bytes that were searched for LF already: without it a line that comes
         # byte by byte would cost the square of its length.
@@ -247,6 +256,8 @@ class ServerConnection:
         """
         if self._stage is _Stage.ERROR:
             raise RemoteProtocolError("a line was broken before")
+        if self._forgotten:
+            return self._forgotten.popleft()
         try:
             line = self._take_line()
             if line is not None:
@@ -317,10 +328,19 @@ class ServerConnection:
             raise RemoteProtocolError("a command out of turn")
         self._set_turn(event.id, after)
         if len(self._turns) > self._max_exchanges:
-            raise RemoteProtocolError("too many open exchanges")
+            self._forget_oldest()
         if (before, word) == (_Turn.NOBODY, b"CONT"):
             return Unanswerable(event.id, Why.UNKNOWN_ID)
         return event
+
+    def _forget_oldest(self) -> None:
+        """Cancel the oldest exchange that waits for the client."""
+        waiting = (n for n, turn in self._turns.items() if turn is _Turn.CLIENT)
+        oldest = next(waiting, None)
+        if oldest is None:
+            raise RemoteProtocolError("too many open exchanges")
+        del self._turns[oldest]
+        self._forgotten.append(Cancel(oldest))
 
     def _set_turn(self, number: int, turn: _Turn) -> None:
         if turn is _Turn.NOBODY:

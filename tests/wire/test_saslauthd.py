@@ -1,0 +1,146 @@
+"""The saslauthd codec, with bytes of a real testsaslauthd."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dirbridge.errors import LocalProtocolError, RemoteProtocolError
+from dirbridge.protocols.saslauthd import (
+    Closed,
+    Need,
+    No,
+    Ok,
+    Request,
+    ServerConnection,
+)
+from tests.wire.feeding import DATA, each_cut, events
+
+CAPTURED = {
+    "saslauthd-testsaslauthd.bin": Request(b"anna", b"secret", b"smtp", b"example.com"),
+    "saslauthd-testsaslauthd-utf8.bin": Request(
+        "jürgen@example.com".encode(), "pässwört".encode(), b"imap", b""
+    ),
+    "saslauthd-testsaslauthd-empty.bin": Request(b"", b"", b"imap", b""),
+}
+
+each_capture = pytest.mark.parametrize(("name", "request_"), CAPTURED.items())
+
+
+def request_bytes(*strings: bytes) -> bytes:
+    return b"".join(len(s).to_bytes(2, "big") + s for s in strings)
+
+
+@each_cut
+@each_capture
+@pytest.mark.parametrize("tail", [b"", b"\x00", b"\xff\xff\xff", b"anna" * 9999])
+def test_captured_requests(name, request_, cut, tail):
+    codec = ServerConnection()
+    seen = []
+    for piece in [*cut((DATA / name).read_bytes()), tail or b"x"]:
+        codec.receive_data(piece)
+        seen += events(codec)
+    assert seen == [request_]
+    assert codec.send(Ok()) == b"\x00\x02OK"
+
+
+def test_says_no():
+    codec = ServerConnection()
+    codec.receive_data(request_bytes(b"anna", b"wrong", b"smtp", b""))
+    codec.next_event()
+    assert codec.send(No()) == b"\x00\x02NO"
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_one_reply_for_one_request(early):
+    codec = ServerConnection()
+    if not early:
+        codec.receive_data(request_bytes(b"anna", b"secret", b"smtp", b""))
+        codec.next_event()
+        codec.send(Ok())
+    with pytest.raises(LocalProtocolError):
+        codec.send(Ok())
+
+
+def test_the_end_after_the_request():
+    codec = ServerConnection()
+    codec.receive_data(request_bytes(b"anna", b"secret", b"smtp", b""))
+    codec.receive_data(b"")
+    assert isinstance(codec.next_event(), Request)
+    assert codec.next_event() == Closed()
+    assert codec.send(Ok())
+    with pytest.raises(LocalProtocolError):
+        codec.receive_data(b"x")
+
+
+def test_the_end_before_any_request():
+    codec = ServerConnection()
+    assert codec.next_event() is Need.DATA
+    codec.receive_data(b"")
+    assert codec.next_event() == Closed()
+
+
+@each_cut
+def test_the_end_inside_a_request(cut):
+    whole = request_bytes(b"anna", b"secret", b"smtp", b"realm")
+    for length in range(1, len(whole)):
+        codec = ServerConnection()
+        for piece in cut(whole[:length]):
+            codec.receive_data(piece)
+            assert codec.next_event() is Need.DATA
+        codec.receive_data(b"")
+        for _ in range(2):
+            with pytest.raises(RemoteProtocolError):
+                codec.next_event()
+
+
+def test_strings_up_to_the_limit():
+    codec = ServerConnection(max_string=300)
+    codec.receive_data(request_bytes(b"a" * 300, b"p" * 300, b"s" * 300, b"r" * 300))
+    assert codec.next_event() == Request(b"a" * 300, b"p" * 300, b"s" * 300, b"r" * 300)
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_a_string_beyond_the_limit_is_refused_at_its_length(before):
+    codec = ServerConnection(max_string=300)
+    codec.receive_data(request_bytes(*[b"x"] * before) + (301).to_bytes(2, "big"))
+    with pytest.raises(RemoteProtocolError):
+        codec.next_event()
+
+
+def test_no_password_in_a_repr():
+    assert "secret" not in repr(Request(b"anna", b"secret", b"smtp", b""))
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.integers(0, 64))
+def test_garbage_gives_only_the_remote_error(pieces, limit):
+    assert_harmless(pieces, limit)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.integers(0, 64))
+def test_garbage_gives_only_the_remote_error_fast(pieces, limit):
+    assert_harmless(pieces, limit)
+
+
+def assert_harmless(pieces: list[bytes], limit: int) -> None:
+    codec = ServerConnection(max_string=limit)
+    try:
+        for piece in [*pieces, b""]:
+            codec.receive_data(piece)
+            assert len(list(events(codec))) <= 2
+    except RemoteProtocolError as error:
+        assert str(error)
+
+
+@given(*[st.binary(max_size=600)] * 4)
+def test_round_trip(login, password, service, realm):
+    codec = ServerConnection()
+    codec.receive_data(request_bytes(login, password, service, realm))
+    assert codec.next_event() == Request(login, password, service, realm)
+    assert isinstance(codec.next_event(), Enum)
