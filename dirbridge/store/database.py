@@ -65,6 +65,26 @@ class Database(Protocol):
         ...
 
 
+def plain_rows(
+    connection: Connection, table: Table, rows: Rows
+) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+    """Return the columns of rows, and the rows as the driver takes them.
+
+    Going past SQLAlchemy's own way of binding makes a bulk insert twice as fast.
+    """
+    columns = [column for column in table.columns if column.name in rows[0]]
+    binds = [
+        (column.name, column.type.dialect_impl(connection.dialect).bind_processor)
+        for column in columns
+    ]
+    ways = [(name, bind(connection.dialect)) for name, bind in binds]
+    plain = (
+        tuple(row[name] if way is None else way(row[name]) for name, way in ways)
+        for row in rows
+    )
+    return [column.name for column in columns], plain
+
+
 @contextmanager
 def wrapped(database: Database) -> Iterator[None]:
     """Turn every error of SQL and driver into a `StoreError`.

@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from dirbridge.errors import StoreError
-from dirbridge.store.database import Rows
+from dirbridge.store.database import Rows, plain_rows
 
 _BUSY_SECONDS = 30
 _POOL_SECONDS = 5
@@ -96,8 +96,11 @@ class SqliteDatabase:
 
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
         """Insert many rows with the driver's executemany."""
-        if rows:
-            connection.execute(table.insert(), rows)
+        if not rows:
+            return
+        names, plain = plain_rows(connection, table, rows)
+        insert = table.insert().compile(dialect=connection.dialect, column_keys=names)
+        connection.exec_driver_sql(str(insert), list(plain))
 
     def cause(self, error: BaseException) -> tuple[str, str]:
         """Return our word for SQLite's error, and its text, which has no values."""
