@@ -1,0 +1,379 @@
+"""The composition root: the only place that builds objects from configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property, partial
+from pathlib import Path
+
+from dirbridge.authenticators.base import Authenticator
+from dirbridge.authenticators.kerberos import KerberosAuthenticator
+from dirbridge.authenticators.kerberos import Realm as KerberosRealm
+from dirbridge.authenticators.ldap_bind import ldap_bind
+from dirbridge.authenticators.local import LocalAuthenticator
+from dirbridge.authenticators.missing import MissingMethod
+from dirbridge.config import krb5_conf, loading
+from dirbridge.config.krb5_conf import Realm
+from dirbridge.config.loading import Configuration
+from dirbridge.config.secrets import Secrets, secret_path
+from dirbridge.config.settings import (
+    BoundIpMatch,
+    DirectorySettings,
+    DirectoryType,
+    DomainSettings,
+    Method,
+    Settings,
+)
+from dirbridge.connectors.active_directory import active_directory
+from dirbridge.connectors.ldap_directory import LdapDirectory
+from dirbridge.connectors.open_directory import open_directory
+from dirbridge.errors import ConfigError, Problem
+from dirbridge.explain.service import Directory, Explainer
+from dirbridge.login.domains import MailDomain, Resolver
+from dirbridge.login.service import LoginService
+from dirbridge.mapping.profile import Profile, load_profile
+from dirbridge.mapping.rules import Context, map_entry
+from dirbridge.model.finding import Finding
+from dirbridge.model.login import Attempt
+from dirbridge.model.names import DomainName, fold
+from dirbridge.model.secret import Secret
+from dirbridge.scheduler import Scheduled
+from dirbridge.store.base import Store, StoreReader
+from dirbridge.store.opening import Upgrade, open_store, upgrade_store
+from dirbridge.sync.job import SyncJob
+from dirbridge.sync.limits import Limits
+from dirbridge.sync.planner import Policy
+
+
+@dataclass(frozen=True)
+class App:
+    """The application of one configuration; each part is built when it is needed.
+
+    Attributes:
+        configuration: The loaded configuration.
+        profiles: The mapping profiles that it names.
+    """
+
+    configuration: Configuration
+    profiles: dict[str, Profile]
+
+    @classmethod
+    def load(cls, path: Path | None) -> App:
+        """Load configuration and mapping profiles.
+
+        Raises:
+            ConfigError: Every problem of all files at once.
+        """
+        configuration = loading.load(path)
+        return cls(configuration, _profiles(configuration))
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of `dirbridge.toml`."""
+        return self.configuration.settings
+
+    @cached_property
+    def realms(self) -> tuple[Realm, ...]:
+        """The Kerberos realms that the domains use."""
+        return krb5_conf.realms_in_use(self.configuration)
+
+    def domain(self, name: str) -> DomainName:
+        """Return a mail domain by what somebody typed.
+
+        Raises:
+            ConfigError: It is not served here.
+        """
+        wanted = DomainName(fold(name))
+        if wanted in self.settings.domains:
+            return wanted
+        served = ", ".join(self.settings.domains)
+        text = f'"{name}" is no mail domain of this configuration.'
+        then = f"Name one of: {served}."
+        raise ConfigError((Problem("unknown-domain", name, text, then),))
+
+    @contextmanager
+    def open_store(self) -> Iterator[Store]:
+        """Open the local user database, and close it in the end."""
+        store = open_store(self.settings.store.url, self._store_password())
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def upgrade_store(self) -> Upgrade:
+        """Bring the local user database to the newest schema."""
+        return upgrade_store(self.settings.store.url, self._store_password())
+
+    def _store_password(self) -> Secret | None:
+        reference = self.settings.store.password
+        return (
+            None
+            if reference is None
+            else self._secrets.get(reference, "store.password")
+        )
+
+    @cached_property
+    def mail_domains(self) -> tuple[MailDomain, ...]:
+        """What name resolution knows of each domain."""
+        return tuple(
+            _mail_domain(name, domain, primary=name == self.settings.primary)
+            for name, domain in self.settings.domains.items()
+        )
+
+    def resolver(self, store: StoreReader) -> Resolver:
+        """Return what finds out who is meant by a name."""
+        return Resolver(self.mail_domains, store)
+
+    @cached_property
+    def directories(self) -> dict[DomainName, tuple[Directory, ...]]:
+        """Each domain's directories, with mapping and rules."""
+        return {
+            name: tuple(
+                self._directory(name, domain, settings, number)
+                for number, settings in enumerate(domain.directory, start=1)
+            )
+            for name, domain in self.settings.domains.items()
+        }
+
+    def _directory(
+        self,
+        name: DomainName,
+        domain: DomainSettings,
+        settings: DirectorySettings,
+        number: int,
+    ) -> Directory:
+        source = "directory" if number == 1 else f"directory-{number}"
+        profile = self.profiles[settings.profile]
+        context = Context(
+            domain=name,
+            served=self._served,
+            directory_domain=settings.directory_domain or name,
+            nt_domain=_nt_domain(name, domain) or "",
+        )
+        policy = Policy(
+            domain=name,
+            source=source,
+            user_limit=domain.user_limit,
+            quarantine=timedelta(days=domain.quarantine_days),
+            keep_old_address=domain.sync.keep_old_address,
+        )
+        return Directory(
+            connector=self._connector(name, domain, settings, source),
+            mapping=lambda entry: map_entry(profile, entry, context),
+            policy=policy,
+        )
+
+    @cached_property
+    def _served(self) -> frozenset[DomainName]:
+        return frozenset(
+            one
+            for name, domain in self.settings.domains.items()
+            for one in (name, *domain.aliases)
+        )
+
+    def _connector(
+        self,
+        name: DomainName,
+        domain: DomainSettings,
+        settings: DirectorySettings,
+        source: str,
+    ) -> LdapDirectory:
+        profile = self.profiles[settings.profile]
+        password = partial(self._bind_password, name, settings)
+        if settings.type is DirectoryType.ACTIVE_DIRECTORY:
+            return active_directory(
+                name,
+                settings,
+                profile,
+                password,
+                source=source,
+                login=domain.login,
+            )
+        return open_directory(
+            name, settings, profile, password, source=source, login=domain.login
+        )
+
+    @cached_property
+    def _secrets(self) -> Secrets:
+        return Secrets()
+
+    def _bind_password(self, name: DomainName, settings: DirectorySettings) -> Secret:
+        if settings.password is None:
+            return Secret("")
+        where = f'domains."{name}".directory: password'
+        return self._secrets.get(settings.password, where)
+
+    def jobs(self, store: Store, domain: str | None = None) -> tuple[SyncJob, ...]:
+        """Return the sync jobs of one domain, or of all.
+
+        Raises:
+            ConfigError: The domain is not served here.
+        """
+        wanted = self.settings.domains if domain is None else (self.domain(domain),)
+        return tuple(
+            SyncJob(
+                policy=directory.policy,
+                limits=Limits(**self.settings.domains[name].limits.model_dump()),
+                connector=directory.connector,
+                mapping=directory.mapping,
+                store=store,
+            )
+            for name in wanted
+            for directory in self.directories[name]
+        )
+
+    def schedule(self, store: Store) -> tuple[Scheduled, ...]:
+        """Return all jobs with their intervals, for `serve`."""
+        return tuple(
+            Scheduled(job, self.settings.domains[job.policy.domain].sync.interval)
+            for job in self.jobs(store)
+        )
+
+    @cached_property
+    def methods(self) -> dict[DomainName, tuple[Authenticator, ...]]:
+        """Each domain's authenticators in the order in which they are asked.
+
+        The private krb5.conf is written and named in KRB5_CONFIG first, since
+        libkrb5 reads it when it is first used.
+        """
+        if self.realms:
+            run_dir = self.settings.serve.run_dir
+            krb5_conf.install(krb5_conf.render(self.realms), run_dir)
+        return {
+            name: tuple(
+                self._authenticator(name, domain, method)
+                for method in self._method_names(name, domain)
+            )
+            for name, domain in self.settings.domains.items()
+        }
+
+    def _method_names(
+        self, name: DomainName, domain: DomainSettings
+    ) -> tuple[Method, ...]:
+        """Return the configured methods, else what the directory suggests."""
+        if domain.login.methods is not None:
+            return domain.login.methods
+        if not domain.directory:
+            return ()
+        kind = domain.directory[0].type
+        if kind is DirectoryType.OPEN_DIRECTORY_PASSWORD_SERVER:
+            return (Method.PASSWORD_SERVER,)
+        realm = self._realm_of(name)
+        if realm is not None and realm.keytab is not None:
+            return (Method.KERBEROS,)
+        return (Method.LDAP_BIND,)
+
+    def _realm_of(self, name: DomainName) -> Realm | None:
+        return next((realm for realm in self.realms if name in realm.domains), None)
+
+    def _authenticator(
+        self, name: DomainName, domain: DomainSettings, method: Method
+    ) -> Authenticator:
+        if not domain.directory:
+            return MissingMethod(method)
+        directory = domain.directory[0]
+        if method is Method.LDAP_BIND:
+            return ldap_bind(name, directory)
+        realm = self._realm_of(name)
+        if method is Method.KERBEROS and realm is not None:
+            return KerberosAuthenticator(
+                KerberosRealm(
+                    name=realm.name,
+                    keytab=_keytab(realm),
+                    service=realm.service,
+                    verify=domain.login.verify_kdc,
+                    kind=directory.type,
+                )
+            )
+        return MissingMethod(method)
+
+    def login_service(
+        self, store: Store, attempted: Callable[[Attempt], None] = lambda _one: None
+    ) -> LoginService:
+        """Return what answers logins.
+
+        Args:
+            store: The local user database.
+            attempted: Told each attempt; must not block.
+        """
+        return LoginService(
+            resolver=self.resolver(store),
+            methods=self.methods,
+            local=LocalAuthenticator(store.verifier),
+            limit=self.settings.serve.deadline,
+            attempted=attempted,
+        )
+
+    def explainer(self, store: StoreReader) -> Explainer:
+        """Return what explains logins."""
+        return Explainer(self.resolver(store), self.directories, self.methods)
+
+    def findings(self) -> list[Finding]:
+        """Try everything: each directory's servers and each login method."""
+        found: list[Finding] = []
+        for name in self.settings.domains:
+            for directory in self.directories[name]:
+                found += directory.connector.check()
+            for method in self.methods[name]:
+                found += method.check()
+        return found
+
+
+def _profiles(configuration: Configuration) -> dict[str, Profile]:
+    """Load every mapping profile that a directory names."""
+    names = {
+        directory.profile
+        for domain in configuration.settings.domains.values()
+        for directory in domain.directory
+    }
+    found: dict[str, Profile] = {}
+    problems: list[Problem] = []
+    for name in sorted(names):
+        try:
+            found[name] = load_profile(name, configuration.beside)
+        except ConfigError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigError(tuple(problems))
+    return found
+
+
+def _mail_domain(
+    name: DomainName, domain: DomainSettings, *, primary: bool
+) -> MailDomain:
+    match = domain.bound_ip_match
+    return MailDomain(
+        name=name,
+        primary=primary,
+        aliases=domain.aliases,
+        directory_domains=tuple(
+            one.directory_domain for one in domain.directory if one.directory_domain
+        ),
+        nt_domain=_nt_domain(name, domain),
+        bound_ip=tuple(domain.bound_ip),
+        match_local=match is not BoundIpMatch.REMOTE,
+        match_remote=match is not BoundIpMatch.LOCAL,
+    )
+
+
+def _nt_domain(name: DomainName, domain: DomainSettings) -> str | None:
+    """Return the NT domain: configured, else the directory name's first label.
+
+    That is what Windows proposes, `COMPANY` for company.com; `check` compares it
+    with what the directory says.
+    """
+    if domain.login.nt_domain:
+        return domain.login.nt_domain
+    for one in domain.directory:
+        if one.type is DirectoryType.ACTIVE_DIRECTORY:
+            return (one.directory_domain or name).partition(".")[0].upper()
+    return None
+
+
+def _keytab(realm: Realm) -> Path | None:
+    if realm.keytab is None:
+        return None
+    return secret_path(realm.keytab, f"realms: {realm.name}: keytab")

@@ -1,0 +1,220 @@
+"""`dirbridge accounts`: look at accounts, add local ones, set their passwords."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import click
+
+from dirbridge.app import App
+from dirbridge.authenticators.local import make_verifier
+from dirbridge.cli.options import Call, shared
+from dirbridge.cli.output import DONE, PROBLEMS, USAGE, Json
+from dirbridge.errors import Problem
+from dirbridge.login.domains import Resolution
+from dirbridge.model.account import Account, AccountValues, Origin, Role
+from dirbridge.model.login import Reason
+from dirbridge.model.names import Address, DirectoryId, DomainName
+from dirbridge.model.plan import Op
+from dirbridge.model.secret import Secret
+from dirbridge.model.sentences import REASONS
+from dirbridge.store.base import Store
+from dirbridge.sync.fields import show as show_fields
+from dirbridge.sync.local import local_plan
+
+
+@click.group()
+def accounts() -> None:
+    """Look at accounts, add local ones, set their passwords."""
+
+
+@accounts.command("list")
+@click.argument("domain", required=False)
+@shared
+def list_(call: Call, *, domain: str | None) -> int:
+    """List the accounts of DOMAIN, or of all domains."""
+    app = call.app()
+    wanted = None if domain is None else app.domain(domain)
+    with app.open_store() as store:
+        found = tuple(store.accounts(wanted))
+    call.out.table(
+        "Accounts",
+        ("account", "state", "origin", "name", "address", "logs in as"),
+        [_row(account) for account in found],
+    )
+    call.out.finish({"accounts": [account_json(account) for account in found]})
+    return DONE
+
+
+def _row(account: Account) -> tuple[object, ...]:
+    values = account.values
+    return (
+        account.canonical,
+        account.state,
+        account.origin,
+        values.display_name,
+        values.primary_address,
+        values.login_names,
+    )
+
+
+@accounts.command()
+@click.argument("name")
+@shared
+def show(call: Call, *, name: str) -> int:
+    """Show all that is known of the account NAME."""
+    app = call.app()
+    with app.open_store() as store:
+        found = app.resolver(store).resolve(name)
+    if found.account is None:
+        call.out.problem(_nobody(name, found))
+        call.out.finish()
+        return PROBLEMS
+    data = account_json(found.account)
+    call.out.table("", ("field", "value"), data.items())
+    call.out.finish({"account": data})
+    return DONE
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--admin", is_flag=True, help="The account may administer dirbridge.")
+@click.option("--display-name", help="The name for people.")
+@shared
+def add(call: Call, *, name: str, admin: bool, display_name: str | None) -> int:
+    """Add the local account NAME, which no directory knows.
+
+    NAME is user@domain, or a bare name for the primary domain. A password is
+    asked for; in a pipe it is the first line of standard input.
+    """
+    app = call.app()
+    user, domain = _split(app, name)
+    password = new_password()
+    if password is None:
+        return _no_password(call, name)
+    values = AccountValues(
+        directory_id=DirectoryId(f"local:{uuid.uuid4()}"),
+        login_names=(user,),
+        display_name=display_name,
+        primary_address=Address(f"{user}@{domain}"),
+    )
+    account = Account(
+        number=0,
+        domain=domain,
+        mailbox="",
+        origin=Origin.LOCAL,
+        role=Role.ADMIN if admin else Role.USER,
+        state_since=datetime.now(UTC),
+        values=values,
+        source="local",
+    )
+    with app.open_store() as store:
+        return _add(call, store, account, password)
+
+
+def _add(call: Call, store: Store, account: Account, password: Secret) -> int:
+    plan, run = local_plan(account, store.accounts(), datetime.now(UTC))
+    conflicts = plan.of(Op.CONFLICT)
+    for one in conflicts:
+        then = "Choose another name, or look at `dirbridge accounts show`."
+        call.out.problem(Problem("name-taken", one.name, one.why, then))
+    if conflicts:
+        call.out.finish()
+        return PROBLEMS
+    store.apply(plan, run)
+    made = _stored(store.accounts(account.domain), account.values.directory_id)
+    store.set_verifier(made, make_verifier(password))
+    call.out.say(f"added the local account {made.canonical}")
+    call.out.finish({"account": account_json(made)})
+    return DONE
+
+
+@accounts.command()
+@click.argument("name")
+@shared
+def passwd(call: Call, *, name: str) -> int:
+    """Set the password of the local account NAME."""
+    app = call.app()
+    with app.open_store() as store:
+        found = app.resolver(store).resolve(name)
+        account = found.account
+        if account is None:
+            call.out.problem(_nobody(name, found))
+        elif account.origin is not Origin.LOCAL:
+            call.out.problem(_mapped(account))
+        else:
+            password = new_password()
+            if password is None:
+                return _no_password(call, name)
+            store.set_verifier(account, make_verifier(password))
+            call.out.say(f"set the password of {account.canonical}")
+    call.out.finish()
+    return PROBLEMS if call.out.problems else DONE
+
+
+def new_password() -> Secret | None:
+    """Ask twice on a terminal, else take the first line of standard input.
+
+    Returns:
+        The password, or None where it is empty or the two differ.
+    """
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline().rstrip("\r\n")
+        return Secret(line) if line else None
+    first = getpass.getpass("New password: ")
+    again = getpass.getpass("Once more: ")
+    return Secret(first) if first and first == again else None
+
+
+def _no_password(call: Call, name: str) -> int:
+    text = "The password was empty, or the two did not agree."
+    call.out.problem(Problem("no-password", name, text, "Type it again."))
+    call.out.finish()
+    return USAGE
+
+
+def _nobody(name: str, found: Resolution) -> Problem:
+    advice = REASONS[found.reason or Reason.UNKNOWN]
+    return Problem(found.reason or Reason.UNKNOWN, name, advice.text, advice.next)
+
+
+def _mapped(account: Account) -> Problem:
+    return Problem(
+        "mapped-account",
+        account.canonical,
+        "The account comes from a directory, which alone knows its password.",
+        "Change the password in the directory.",
+    )
+
+
+def _split(app: App, name: str) -> tuple[str, DomainName]:
+    user, at, domain = name.strip().rpartition("@")
+    return (user, app.domain(domain)) if at else (domain, app.settings.primary)
+
+
+def _stored(found: Iterable[Account], wanted: DirectoryId) -> Account:
+    return next(one for one in found if one.values.directory_id == wanted)
+
+
+def account_json(account: Account) -> Json:
+    """Return an account for JSON and for the table of its fields."""
+    return {
+        "account": account.canonical,
+        "domain": account.domain,
+        "mailbox": account.mailbox,
+        "origin": account.origin,
+        "role": account.role,
+        "directory": account.source,
+        "directory_id": account.values.directory_id,
+        "state": account.state,
+        "since": account.state_since.isoformat(),
+        **{
+            field: list(value) if isinstance(value, tuple) else value
+            for field, value in show_fields(account).items()
+            if field != "state"
+        },
+    }

@@ -1,0 +1,154 @@
+"""The outermost frame: run a command, turn errors into sentences and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+
+from dirbridge import __version__
+from dirbridge.cli import (
+    accounts,
+    check,
+    connect,
+    demo,
+    domains,
+    explain,
+    init,
+    login,
+    mappings,
+    realms,
+    serve,
+    status,
+    store,
+    sync,
+)
+from dirbridge.cli.options import Call
+from dirbridge.cli.output import (
+    DONE,
+    INTERRUPTED,
+    PROBLEMS,
+    STOPPED,
+    STORE,
+    UNAVAILABLE,
+    USAGE,
+    Output,
+)
+from dirbridge.errors import (
+    ConfigError,
+    DirbridgeError,
+    DirectoryError,
+    Problem,
+    StoreError,
+    UnsafePlan,
+)
+from dirbridge.model.sentences import problems_of
+
+COMMANDS = (
+    init.init,
+    check.check,
+    sync.sync,
+    status.status,
+    serve.serve,
+    explain.explain,
+    login.login,
+    accounts.accounts,
+    domains.domains,
+    mappings.mappings,
+    realms.realms,
+    connect.connect,
+    store.store,
+    demo.demo,
+)
+
+_EXIT = (
+    (UnsafePlan, STOPPED),
+    (ConfigError, USAGE),
+    (DirectoryError, UNAVAILABLE),
+    (StoreError, STORE),
+)
+"""Error class to exit code; the first match counts."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dirbridge")
+def main() -> None:
+    """Put Active Directory or Apple Open Directory behind a mail server.
+
+    Exit codes: 0 done, 1 problems found, 2 wrong usage or configuration,
+    3 stopped for safety, 4 directory unavailable, 5 store unavailable.
+    """
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Args:
+        arguments: The arguments, without the program's name; else those of the
+            process.
+    """
+    sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
+
+
+def exit_code(arguments: list[str]) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: The arguments, without the program's name.
+    """
+    call = Call(config=None, out=Output("", json="--json" in arguments))
+    try:
+        code = main.main(
+            arguments, prog_name="dirbridge", obj=call, standalone_mode=False
+        )
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _usage(call.out, error)
+    except Exception as error:  # the outermost frame
+        return _failed(call.out, error)
+    return code if isinstance(code, int) else DONE
+
+
+def _failed(out: Output, error: Exception) -> int:
+    if isinstance(error, BrokenPipeError):
+        # The reader of a pipe left; there is nobody to tell.
+        return DONE
+    if isinstance(error, DirbridgeError):
+        out.problem(*problems_of(error))
+    else:
+        out.problem(_internal(error))
+    out.finish()
+    return _code_of(error)
+
+
+def _code_of(error: Exception) -> int:
+    if isinstance(error, StoreError) and error.code.endswith("-schema"):
+        return USAGE
+    return next((code for kind, code in _EXIT if isinstance(error, kind)), PROBLEMS)
+
+
+def _usage(out: Output, error: click.ClickException) -> int:
+    if not out.json:
+        error.show()
+        return USAGE
+    then = "Run the command with --help."
+    out.problem(Problem("usage", "command line", error.format_message(), then))
+    out.finish()
+    return USAGE
+
+
+def _internal(error: Exception) -> Problem:
+    """Name the error's class and place; its text may hold personal values."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return Problem(
+        "internal",
+        f"{frame.filename}:{frame.lineno}",
+        f"dirbridge failed in itself ({type(error).__name__} in {frame.name}).",
+        "Report it with this line and the command that you ran.",
+    )

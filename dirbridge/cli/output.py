@@ -1,0 +1,136 @@
+"""How commands speak: tables on a terminal, plain text in a pipe, JSON on demand.
+
+Every command ends with one object of the form that product and `docs/json/`
+promise: `{"format": 1, "command", "ok", "problems", "data"}`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dirbridge.errors import Problem
+
+DONE = 0
+PROBLEMS = 1
+USAGE = 2
+STOPPED = 3
+UNAVAILABLE = 4
+STORE = 5
+INTERRUPTED = 130
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Output:
+    """What one command says.
+
+    Attributes:
+        command: The command's name, for the JSON object.
+        json: Whether JSON is wanted instead of text.
+        problems: What a person should know and mend.
+    """
+
+    command: str
+    json: bool = False
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def console(self) -> Console:
+        """The terminal or pipe for text; wide in a pipe, so that nothing wraps."""
+        width = None if sys.stdout.isatty() else 200
+        return Console(width=width, highlight=False, soft_wrap=True)
+
+    def say(self, text: str = "", *, style: str = "") -> None:
+        """Print one line of text; with JSON nothing is printed."""
+        if not self.json:
+            self.console.print(escape(text), style=style or None)
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
+    ) -> None:
+        """Print a table: ruled on a terminal, tab-separated in a pipe."""
+        if self.json:
+            return
+        if not sys.stdout.isatty():
+            self._plain_rows(columns, rows)
+            return
+        table = Table(title=title or None, title_justify="left", header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(_text(cell)) for cell in row))
+        self.console.print(table, soft_wrap=False)
+
+    def _plain_rows(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]]
+    ) -> None:
+        sys.stdout.write("\t".join(columns) + "\n")
+        for row in rows:
+            cells = (_text(cell).replace("\t", " ").replace("\n", " ") for cell in row)
+            sys.stdout.write("\t".join(cells) + "\n")
+
+    def event(self, name: str, **fields: object) -> None:
+        """Write one JSON line of a long command; nothing without JSON."""
+        if self.json:
+            _write_json({"event": name, **fields})
+
+    def problem(self, *problems: Problem) -> None:
+        """Remember problems; `finish` prints them."""
+        self.problems.extend(problems)
+
+    def finish(self, data: Json | None = None, *, ok: bool | None = None) -> None:
+        """Print the problems, or the one JSON object that ends a command."""
+        good = not self.problems if ok is None else ok
+        if self.json:
+            _write_json(
+                {
+                    "format": 1,
+                    "command": self.command,
+                    "ok": good,
+                    "problems": [_problem_json(one) for one in self.problems],
+                    "data": data or {},
+                }
+            )
+            return
+        show_problems(self.problems)
+
+
+def show_problems(problems: Iterable[Problem]) -> None:
+    """Print problems to standard error: the place, what is wrong, what to do."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for one in problems:
+        place = f"[bold]{escape(one.where)}[/bold]: " if one.where else ""
+        console.print(f"[red]problem[/red] {place}{escape(one.text)}")
+        console.print(f"        [dim]next:[/dim] {escape(one.next)}")
+
+
+def _problem_json(one: Problem) -> Json:
+    return {"code": one.code, "where": one.where, "text": one.text, "next": one.next}
+
+
+def _write_json(value: Json) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain) + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple | frozenset | set):
+        return sorted(value) if not isinstance(value, tuple) else list(value)
+    return str(value)
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, tuple | list):
+        return ", ".join(str(one) for one in cell)
+    return str(cell)

@@ -1,0 +1,77 @@
+"""`dirbridge serve`: answer mail services and sync on a schedule."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import click
+
+from dirbridge.app import App
+from dirbridge.cli.options import Call, shared
+from dirbridge.cli.output import DONE
+from dirbridge.errors import ConfigError, Problem
+from dirbridge.login.service import LoginService
+from dirbridge.scheduler import Scheduler
+
+
+@click.command()
+@click.option("--no-sync", is_flag=True, help="Answer logins only; sync from cron.")
+@shared
+def serve(call: Call, *, no_sync: bool) -> int:
+    """Answer the mail services' hooks until stopped by SIGTERM or Ctrl-C."""
+    app = call.app()
+    _log_to_stderr()
+    if not app.settings.hooks:
+        raise ConfigError((_no_hooks(app),))
+    with app.open_store() as store:
+        scheduler = Scheduler([] if no_sync else app.schedule(store))
+        service = app.login_service(store)
+        scheduler.start()
+        try:
+            asyncio.run(_answer(call, app, service))
+        finally:
+            scheduler.stop()
+    call.out.finish()
+    return DONE
+
+
+async def _answer(call: Call, app: App, service: LoginService) -> None:
+    from dirbridge.hooks.server import serve as serve_hooks  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    def ready() -> None:
+        call.out.event("ready")
+        logging.getLogger("dirbridge.serve").info("ready")
+
+    await serve_hooks(
+        app.settings.hooks,
+        service,
+        deadline=app.settings.serve.deadline.total_seconds(),
+        stop=stop,
+        ready=ready,
+    )
+
+
+def _no_hooks(app: App) -> Problem:
+    return Problem(
+        "no-hooks",
+        str(app.configuration.path),
+        "No hook is configured, so no mail service could ask.",
+        "Add a [[hooks]] table; `dirbridge connect postfix` shows its other half.",
+    )
+
+
+def _log_to_stderr() -> None:
+    """Log one line for each event; the journal adds the time by itself."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("dirbridge")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)

@@ -1,0 +1,194 @@
+"""`dirbridge sync`: bring the directory's accounts into the user database."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from dirbridge.cli.options import Call, shared
+from dirbridge.cli.output import DONE, PROBLEMS, STOPPED, UNAVAILABLE, Json, Output
+from dirbridge.errors import DirectoryError, Problem
+from dirbridge.model.plan import Change, Op
+from dirbridge.model.sentences import problems_of
+from dirbridge.sync.job import Progress as Told
+from dirbridge.sync.job import Report, SyncJob
+
+
+@click.command()
+@click.argument("domain", required=False)
+@click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
+@click.option("--full", is_flag=True, help="Read everything, not only what changed.")
+@click.option("--approve", metavar="ID", help="Let a run pass that was stopped.")
+@shared
+def sync(
+    call: Call, *, domain: str | None, dry_run: bool, full: bool, approve: str | None
+) -> int:
+    """Read the directory of DOMAIN, or of all domains, and apply what changed.
+
+    Nothing is written before the whole plan is made and checked against the
+    limits. Every run reads everything in this release, with or without --full.
+    """
+    del full
+    app = call.app()
+    codes, reports = [DONE], []
+    with app.open_store() as store:
+        for job in app.jobs(store, domain):
+            try:
+                report = _run(call.out, job, dry_run=dry_run, approved=approve)
+            except DirectoryError as error:
+                call.out.problem(*problems_of(error))
+                codes.append(UNAVAILABLE)
+                continue
+            _show(call.out, report, dry_run=dry_run)
+            call.out.problem(*_problems(report))
+            reports.append(_json(report, dry_run=dry_run))
+            codes.append(_code(report))
+    call.out.finish({"dry_run": dry_run, "runs": reports}, ok=max(codes) == DONE)
+    return max(codes)
+
+
+def _run(out: Output, job: SyncJob, *, dry_run: bool, approved: str | None) -> Report:
+    with _progress(out, job.policy.domain) as told:
+        return job.run(dry_run=dry_run, approved=approved, progress=told)
+
+
+@contextmanager
+def _progress(out: Output, domain: str) -> Iterator[Told]:
+    """Show how far the run is: a bar on a terminal, events in JSON, else nothing."""
+    if out.json:
+        yield _events(out, domain)
+        return
+    if not sys.stderr.isatty():
+        yield lambda _phase, _done: None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed} entries"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task(f"{domain}: read", total=None)
+        yield lambda phase, done: bar.update(
+            task, description=f"{domain}: {phase}", completed=done
+        )
+
+
+def _events(out: Output, domain: str) -> Told:
+    def told(phase: str, done: int) -> None:
+        if phase != "read" or done % 1000 == 0:
+            out.event("progress", domain=domain, phase=phase, done=done)
+
+    return told
+
+
+_STYLES = {
+    Op.CREATE: "green",
+    Op.REACTIVATE: "green",
+    Op.DEACTIVATE: "red",
+    Op.REMOVE: "red",
+    Op.CONFLICT: "yellow",
+}
+
+
+def _show(out: Output, report: Report, *, dry_run: bool) -> None:
+    plan = report.plan
+    out.say(
+        f"{plan.domain}: read {plan.read} entries from {plan.server} below {plan.base}",
+        style="bold",
+    )
+    rows = [(c.op, c.name, _what(c), c.why) for c in plan.changes]
+    if rows:
+        out.table("", ("change", "account", "what", "why"), rows)
+    for one in report.unmapped:
+        out.say(f"not mapped: {one.dn}: {one.reason}", style="yellow")
+    out.say(_summary(report, dry_run=dry_run))
+
+
+def _what(change: Change) -> str:
+    if change.op in (Op.CREATE, Op.REMOVE):
+        return str(change.after.get("primary_address") or "")
+    fields = (
+        f"{name}: {_short(change.before.get(name))} -> {_short(value)}"
+        if change.op is not Op.CONFLICT
+        else f"{name}: {_short(value)}"
+        for name, value in change.after.items()
+    )
+    return "; ".join(fields)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(one) for one in value) or "-"
+    return "-" if value is None else str(value)
+
+
+def _summary(report: Report, *, dry_run: bool) -> str:
+    plan = report.plan
+    counts = {op: len(plan.of(op)) for op in Op if plan.of(op)}
+    changes = ", ".join(f"{number} {op}" for op, number in counts.items())
+    if report.stopped is not None:
+        return f"{plan.domain}: stopped; nothing was written."
+    if not changes:
+        return f"{plan.domain}: nothing changed, {plan.unchanged} accounts as before."
+    verb = "would be" if dry_run else "applied:"
+    return f"{plan.domain}: {verb} {changes}; {plan.unchanged} unchanged."
+
+
+def _problems(report: Report) -> Iterator[Problem]:
+    if report.stopped is not None:
+        yield from problems_of(report.stopped)
+    for change in report.plan.of(Op.CONFLICT):
+        text, _, then = change.why.rpartition(" This account ")
+        code = str(change.after.get("conflict", "conflict"))
+        yield Problem(code, change.name, text or change.why, f"This account {then}")
+    for one in report.unmapped:
+        then = "Mend the entry, or the mapping; the other entries are not held up."
+        yield Problem("unmapped", one.dn, one.reason, then)
+
+
+def _code(report: Report) -> int:
+    if report.stopped is not None:
+        return STOPPED
+    return PROBLEMS if report.new else DONE
+
+
+def _json(report: Report, *, dry_run: bool) -> Json:
+    plan = report.plan
+    return {
+        "domain": plan.domain,
+        "directory": plan.source,
+        "server": plan.server,
+        "kind": plan.kind,
+        "base": plan.base,
+        "read": plan.read,
+        "unchanged": plan.unchanged,
+        "written": report.run is not None and not dry_run,
+        "run": None if report.run is None else report.run.number,
+        "stopped": None if report.stopped is None else report.stopped.limit,
+        "approval": None if report.stopped is None else report.stopped.approval,
+        "new": sorted(report.new),
+        "unmapped": [
+            {"entry": one.dn, "field": one.field, "reason": one.reason}
+            for one in report.unmapped
+        ],
+        "notes": [{"entry": dn, "note": note} for dn, note in report.notes],
+        "changes": [_change_json(change) for change in plan.changes],
+    }
+
+
+def _change_json(change: Change) -> Json:
+    return {
+        "op": change.op,
+        "account": change.account,
+        "name": change.name,
+        "before": dict(change.before),
+        "after": dict(change.after),
+        "entry": change.entry,
+        "row": change.row,
+        "why": change.why,
+    }
