@@ -26,11 +26,14 @@ def decode(raw: bytes | str) -> datetime:
     if match is None or (match["second"] and not match["minute"]):
         raise Undecodable("is not a time like 20240229120000Z")
     try:
-        start = datetime.strptime(match["day"], "%Y%m%d")  # noqa: DTZ007 - zone below
-        local = start.replace(
-            hour=int(match["hour"]),
-            minute=int(match["minute"] or 0),
-            second=min(int(match["second"] or 0), 59),
+        day = match["day"]
+        local = datetime(
+            int(day[:4]),
+            int(day[4:6]),
+            int(day[6:]),
+            int(match["hour"]),
+            int(match["minute"] or 0),
+            min(int(match["second"] or 0), 59),
             tzinfo=timezone(_offset(match)),
         )
         return (local + _fraction(match)).astimezone(UTC)

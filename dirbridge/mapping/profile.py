@@ -270,6 +270,7 @@ def _profile(table: _ProfileTable) -> Profile:
 def _rules(
     tables: Mapping[str, _FieldTable], fields: Mapping[str, Field]
 ) -> tuple[FieldRule, ...]:
+    """Return the rules; the login names come first, as defaults may hold one."""
     return tuple(
         FieldRule(
             name,
@@ -279,7 +280,7 @@ def _rules(
             table.required,
             table.default,
         )
-        for name, table in tables.items()
+        for name, table in sorted(tables.items(), key=lambda t: t[0] != "login_names")
     )
 
 

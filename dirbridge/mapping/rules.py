@@ -71,9 +71,7 @@ def map_entry(profile: Profile, entry: Entry, context: Context) -> Mapped | Unma
         The values with their provenance, or why a required field has none.
     """
     work = _Work(profile, entry, context)
-    # Defaults may hold the login name, so it is there first.
-    rules = sorted(profile.account, key=lambda rule: rule.name != "login_names")
-    for rule in rules:
+    for rule in profile.account:
         before = len(work.notes)
         _fill(rule, work)
         if rule.required and rule.name not in work.found:
@@ -86,7 +84,8 @@ def _fill(rule: FieldRule, work: _Work) -> None:
     taken: list[Value] = []
     rules: list[Rule] = []
     for source in rule.sources:
-        values = list(_yielded(rule, source, work))
+        raw = work.entry.values(source.attribute)
+        values = list(_yielded(rule, source, raw, work)) if raw else []
         if not values:
             continue
         if not rule.many and len(values) > 1:
@@ -103,10 +102,12 @@ def _fill(rule: FieldRule, work: _Work) -> None:
         work.provenance[rule.name] = _joined(rules)
 
 
-def _yielded(rule: FieldRule, source: Source, work: _Work) -> Iterator[Value]:
+def _yielded(
+    rule: FieldRule, source: Source, values: tuple[bytes, ...], work: _Work
+) -> Iterator[Value]:
     """Yield what a source gives, dropping with a note what is broken."""
     site = Site(work.entry.dn, source.attribute)
-    for raw in work.entry.values(source.attribute):
+    for raw in values:
         try:
             value = _transformed(raw, source, site)
         except Undecodable as error:
@@ -175,6 +176,8 @@ def _default(rule: FieldRule, work: _Work) -> Iterator[Value]:
 
 def _each_once(values: list[Value]) -> tuple[Value, ...]:
     """Drop what is there already; names are compared after folding."""
+    if len(values) == 1:
+        return (values[0],)
     seen: dict[Value, Value] = {}
     for value in values:
         seen.setdefault(fold(value) if isinstance(value, str) else value, value)
