@@ -196,7 +196,13 @@ def _broken_rules(
 ) -> Iterator[Problem]:
     for found in rules.broken(settings, raw):
         needs = (as_written(each, raw) for each in found.needs)
-        if any(need[: len(each)] == each for need in needs for each in gone):
+        if any(_is_within(need, each) for need in needs for each in gone):
             continue  # it stands in the file, but is broken and told already
         where = place(file, as_written(found.keys, raw))
         yield Problem(found.code, where, found.text, found.next)
+
+
+def _is_within(one: Location, other: Location) -> bool:
+    """Tell whether one of two places stands within the other."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]

@@ -166,7 +166,10 @@ def _problem(
         known = _keys_of(model, detail["loc"][:-1])
         text = f'The key "{key}" is not known here.'
         return Problem("unknown-key", where, text, did_you_mean(key, known))
-    subject = _subject(key, keys, detail["input"])
+    if detail["loc"][-1:] == ("[key]",):
+        subject = _shown(key)
+    else:
+        subject = _subject(key, keys, detail["input"])
     if detail["type"] == "value_error":
         wrong, _, mend = str(detail["ctx"]["error"]).partition("; ")
         text = f"{subject} {wrong}."
@@ -197,10 +200,12 @@ def _subject(key: str, keys: Location, value: object) -> str:
     hidden = any(_SECRET_KEYS.search(str(each)) for each in keys)
     if hidden or not isinstance(value, str | int | float):
         return f'The key "{key}"'
+    return f"{key} = {_shown(value)}"
+
+
+def _shown(value: object) -> str:
     shown = json.dumps(value, ensure_ascii=False)
-    if len(shown) > _LONGEST:
-        shown = f"{shown[:_LONGEST]}..."
-    return f"{key} = {shown}"
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 def _step(raw: object, key: int | str) -> object:
@@ -213,7 +218,7 @@ def _step(raw: object, key: int | str) -> object:
 
 
 def _quoted(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _shown(key)
 
 
 def _keys_of(model: type[BaseModel], location: Location) -> tuple[str, ...]:
