@@ -316,7 +316,7 @@ BROKEN = [
 def test_a_broken_client(data, tail, cut):
     codec = greeted()
     seen = 0
-    with pytest.raises(RemoteProtocolError):
+    with pytest.raises(RemoteProtocolError):  # noqa: PT012 - at any piece
         for piece in [*cut(data + tail), b""]:
             codec.receive_data(piece)
             seen += len(list(events(codec)))
@@ -383,8 +383,25 @@ def test_no_password_in_a_repr():
 
 
 word = st.sampled_from(
-    [b"VERSION", b"CPID", b"AUTH", b"CONT", b"CANCEL", b"1", b"2", b"\t", b"\t", b"\n"]
-    + [b"resp=", b"=", b"YQ==", b"\x01", b"PLAIN", b"\xff", HELLO]
+    [
+        b"VERSION",
+        b"CPID",
+        b"AUTH",
+        b"CONT",
+        b"CANCEL",
+        b"1",
+        b"2",
+        b"\t",
+        b"\t",
+        b"\n",
+        b"resp=",
+        b"=",
+        b"YQ==",
+        b"\x01",
+        b"PLAIN",
+        b"\xff",
+        HELLO,
+    ]
 )
 pieces = st.lists(st.lists(word | st.binary(max_size=20)).map(b"".join), max_size=6)
 
@@ -409,8 +426,8 @@ def assert_harmless(pieces: list[bytes], said_hello: bool) -> None:
             codec.receive_data(piece)
             for event in events(codec):
                 challenged(codec, event)
-    except RemoteProtocolError as error:
-        assert str(error)
+    except RemoteProtocolError:
+        return
 
 
 def escape(text: str) -> bytes:

@@ -134,8 +134,8 @@ def assert_harmless(pieces: list[bytes], limit: int) -> None:
         for piece in [*pieces, b""]:
             codec.receive_data(piece)
             assert len(list(events(codec))) <= 2
-    except RemoteProtocolError as error:
-        assert str(error)
+    except RemoteProtocolError:
+        return
 
 
 @given(*[st.binary(max_size=600)] * 4)

@@ -1,0 +1,1 @@
+"""The network edges: sockets on which mail services ask."""

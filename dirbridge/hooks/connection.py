@@ -1,0 +1,126 @@
+"""What the connections of all hooks have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import cast
+
+from dirbridge.config.settings import HookSettings
+from dirbridge.errors import RemoteProtocolError
+from dirbridge.hooks.desk import Desk
+from dirbridge.hooks.shield import shielded
+
+log = logging.getLogger(__name__)
+
+
+class Hook:
+    """One configured hook while it is served.
+
+    Attributes:
+        settings: Its table of the configuration.
+        name: Type and place, for requests and log lines.
+        desk: Where its questions go.
+        connections: Those that are open.
+        empty: Set while none is.
+    """
+
+    def __init__(self, settings: HookSettings, desk: Desk) -> None:
+        self.settings = settings
+        self.name = f"{settings.type}:{settings.socket or settings.listen}"
+        self.desk = desk
+        self.connections: set[Connection] = set()
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def add(self, connection: Connection) -> None:
+        """Count a connection in."""
+        self.connections.add(connection)
+        self.empty.clear()
+
+    def remove(self, connection: Connection) -> None:
+        """Count a connection out."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self.empty.set()
+
+
+class Connection(ABC, asyncio.Protocol):
+    """One connection of a mail server."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, hook: Hook) -> None:
+        self.hook = hook
+
+    @abstractmethod
+    def opened(self) -> None:
+        """Do what comes before the client's first byte."""
+
+    @abstractmethod
+    def received(self, data: bytes) -> None:
+        """Take the client's bytes, none of them at its end.
+
+        Raises:
+            RemoteProtocolError: The client broke the protocol.
+        """
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Take no more requests; close when those in flight are answered."""
+
+    @abstractmethod
+    def closed(self) -> None:
+        """Let go of everything; the connection is no more."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; asyncio calls it."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.hook.add(self)
+        self._guard(self.opened)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; asyncio calls it."""
+        self._guard(lambda: self.received(data))
+
+    def eof_received(self) -> bool | None:
+        """Take the end of what the client says; asyncio calls it.
+
+        Returns:
+            Whether the connection stays open for a reply.
+        """
+        self._guard(lambda: self.received(b""))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """End; asyncio calls it."""
+        self.hook.remove(self)
+        self._guard(self.closed)
+
+    def pause_writing(self) -> None:
+        """Listen no more to a client that does not read; asyncio calls it."""
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Listen again; asyncio calls it."""
+        self.transport.resume_reading()
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        if not shielded(self.hook.name, lambda: self._followed(call), False):
+            self.transport.close()
+
+    def _followed(self, call: Callable[[], None]) -> bool:
+        """Call, and say whether the client followed the protocol."""
+        try:
+            call()
+        except RemoteProtocolError as error:
+            log.warning(
+                "%s: the client broke the protocol (%s) and was disconnected; "
+                "let only mail services use this socket",
+                self.hook.name,
+                error,
+            )
+            return False
+        return True

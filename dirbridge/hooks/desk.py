@@ -1,0 +1,168 @@
+"""The desk between the event loop and the threads that answer.
+
+Theory. Connections live on the event loop and must never block; the answerer
+blocks. A question is handed to one of a fixed number of threads; its verdict
+comes back to the loop. Whatever happens first settles a question: the verdict,
+the deadline, or that the client went away; what comes later is dropped. So every
+question is settled by the deadline, even if all threads hang: the mail server
+gives up one second later and would tell its user nonsense (Postfix: 10 s).
+
+Beyond `THREADS + WAITING` open questions the next one is an outage at once: it
+would be answered too late anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from dirbridge.hooks.base import Answerer
+from dirbridge.hooks.shield import shielded
+from dirbridge.model.login import Cause, LoginRequest, Unavailable, Verdict
+
+THREADS = 64
+WAITING = 512
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[Verdict], None]
+
+
+class Question:
+    """One request on its way to a verdict; used on the event loop only."""
+
+    __slots__ = ("_desk", "_tell", "_timer", "due", "request")
+
+    def __init__(self, desk: Desk, request: LoginRequest, tell: Tell) -> None:
+        self.request = request
+        self._desk = desk
+        self._tell: Tell | None = tell
+        self._timer: asyncio.TimerHandle | None = None
+        # On the clock of the loop.
+        self.due = desk.due()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody waits for a verdict any more; safe from any thread."""
+        return self._tell is None
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the deadline run."""
+        self._timer = loop.call_at(self.due, self._late)
+
+    def settle(self, verdict: Verdict) -> None:
+        """Tell the verdict, unless something came first."""
+        tell = self._end()
+        if tell is not None:
+            tell(verdict)
+
+    def withdraw(self) -> None:
+        """Tell nobody: the client does not want to know any more."""
+        self._end()
+
+    def _late(self) -> None:
+        log.warning(
+            "%s: no verdict within the deadline, told like an outage; "
+            'run "dirbridge check" to see which server is slow',
+            self.request.hook,
+        )
+        self.settle(Unavailable(Cause.TIMEOUT))
+
+    def _end(self) -> Tell | None:
+        tell, self._tell = self._tell, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if tell is not None:
+            self._desk.forget(self)
+        return tell
+
+
+class Desk:
+    """Hands questions to threads, and verdicts back within the deadline."""
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        *,
+        deadline: float,
+        threads: int = THREADS,
+        waiting: int = WAITING,
+    ) -> None:
+        """Start the threads; to be called on the running event loop.
+
+        Args:
+            answerer: Who answers.
+            deadline: Seconds after which a question is an outage.
+            threads: How many questions are answered at the same time.
+            waiting: How many more may wait for a thread.
+        """
+        self.deadline = deadline
+        self._answerer = answerer
+        self._loop = asyncio.get_running_loop()
+        self._threads = threads
+        self._most = threads + waiting
+        self._queue: SimpleQueue[Question | None] = SimpleQueue()
+        self._open: set[Question] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        for number in range(threads):
+            # Daemons: one that hangs must not keep the process from ending.
+            threading.Thread(
+                target=self._work, name=f"login-{number}", daemon=True
+            ).start()
+
+    def due(self) -> float:
+        """When a question that is asked now must be settled, on the loop's clock."""
+        return self._loop.time() + self.deadline
+
+    def ask(self, request: LoginRequest, tell: Tell) -> Question:
+        """Have a request answered; `tell` is called later, at most once."""
+        question = Question(self, request, tell)
+        overloaded = len(self._open) >= self._most
+        self._open.add(question)
+        self._idle.clear()
+        if overloaded:
+            log.warning(
+                "%s: %d logins wait for an answer, so the next one is told like an "
+                'outage; run "dirbridge check" to see which server is slow',
+                request.hook,
+                self._most,
+            )
+            self._loop.call_soon(question.settle, Unavailable(Cause.OVERLOADED))
+        else:
+            question.start(self._loop)
+            self._queue.put(question)
+        return question
+
+    def forget(self, question: Question) -> None:
+        """Count a question as settled; for questions only."""
+        self._open.discard(question)
+        if not self._open:
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until no question is open; the deadline bounds it."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Let the threads end, each after what it is doing."""
+        for _ in range(self._threads):
+            self._queue.put(None)
+
+    def _work(self) -> None:
+        while (question := self._queue.get()) is not None:
+            if question.settled:
+                continue
+            verdict = self._verdict(question.request)
+            # The loop is gone where the process ends without waiting for us.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(question.settle, verdict)
+
+    def _verdict(self, request: LoginRequest) -> Verdict:
+        bug: Verdict = Unavailable(Cause.INTERNAL)
+        return shielded(request.hook, lambda: self._answerer.answer(request), bug)

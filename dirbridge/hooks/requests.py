@@ -1,0 +1,69 @@
+"""Login requests made of what the codecs read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address
+
+from dirbridge.model.login import IPAddress, LoginRequest
+from dirbridge.model.secret import Secret
+from dirbridge.protocols import dovecot_auth, sasl, saslauthd
+
+
+def from_saslauthd(
+    request: saslauthd.Request, *, hook: str, local_ip: IPAddress | None
+) -> LoginRequest:
+    """Make a login request of a saslauthd client's.
+
+    Args:
+        request: What the client sent.
+        hook: The hook, for the log.
+        local_ip: What the settings say, since the protocol carries no address.
+    """
+    return LoginRequest(
+        name=rejoined(text(request.login), text(request.realm)),
+        password=Secret(text(request.password)),
+        service=text(request.service),
+        hook=hook,
+        local_ip=local_ip,
+    )
+
+
+def from_dovecot(
+    auth: dovecot_auth.Auth, credentials: sasl.Credentials, *, hook: str
+) -> LoginRequest:
+    """Make a login request of a Dovecot auth client's exchange."""
+    return LoginRequest(
+        name=text(credentials.name),
+        password=Secret(text(credentials.password)),
+        service=auth.fields.get("service", ""),
+        hook=hook,
+        local_ip=_address(auth.fields, "lip"),
+        remote_ip=_address(auth.fields, "rip"),
+        secured=auth.secured,
+    )
+
+
+def text(data: bytes) -> str:
+    """Decode what a person typed: UTF-8, else latin-1 (old mail programs)."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def rejoined(login: str, realm: str) -> str:
+    """Undo libsasl's cut at the last `@`; a name that is whole stays so."""
+    at_realm = f"@{realm}"
+    if not realm or login.casefold().endswith(at_realm.casefold()):
+        return login
+    return login + at_realm
+
+
+def _address(fields: Mapping[str, str], key: str) -> IPAddress | None:
+    try:
+        address = ip_address(fields.get(key, ""))
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,72 @@
+"""The saslauthd hook: one connection, one request, one reply."""
+
+from __future__ import annotations
+
+import asyncio
+
+from dirbridge.hooks.connection import Connection, Hook
+from dirbridge.hooks.desk import Question
+from dirbridge.hooks.requests import from_saslauthd
+from dirbridge.hooks.verdicts import saslauthd_reply
+from dirbridge.model.login import Verdict
+from dirbridge.protocols.saslauthd import Request, ServerConnection
+
+
+class SaslauthdConnection(Connection):
+    """One connection of a saslauthd client.
+
+    A client that has said all it will say may still read the reply. One that
+    says nothing is let go after the deadline.
+    """
+
+    def __init__(self, hook: Hook) -> None:
+        super().__init__(hook)
+        self._codec = ServerConnection()
+        self._question: Question | None = None
+        self._patience: asyncio.TimerHandle | None = None
+
+    def opened(self) -> None:
+        """Wait for the request, but not for ever."""
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(self.hook.desk.deadline, self.transport.close)
+
+    def received(self, data: bytes) -> None:
+        """Ask as soon as the request is whole."""
+        self._codec.receive_data(data)
+        event = self._codec.next_event()
+        if isinstance(event, Request):
+            self._be_patient()
+            request = from_saslauthd(
+                event, hook=self.hook.name, local_ip=self.hook.settings.local_ip
+            )
+            self._question = self.hook.desk.ask(request, self._answered)
+
+    def eof_received(self) -> bool | None:
+        """Keep the connection for a reply that is under way."""
+        super().eof_received()
+        return self._question is not None
+
+    def finish(self) -> None:
+        """Close, unless there is a question; its reply closes as well."""
+        if self._question is None:
+            self.transport.close()
+
+    def closed(self) -> None:
+        """Take the question back."""
+        self._be_patient()
+        if self._question is not None:
+            self._question.withdraw()
+
+    def _answered(self, verdict: Verdict) -> None:
+        self._guard(lambda: self._reply(verdict))
+
+    def _reply(self, verdict: Verdict) -> None:
+        reply = saslauthd_reply(verdict, self.hook.settings.temp_failure)
+        if reply is not None:
+            self.transport.write(self._codec.send(reply))
+        self.transport.close()
+
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None

@@ -1,0 +1,100 @@
+"""Serves all hooks on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+from collections.abc import Callable, Mapping, Sequence
+
+from dirbridge.config.settings import HookSettings, HookType
+from dirbridge.hooks.base import Answerer
+from dirbridge.hooks.connection import Connection, Hook
+from dirbridge.hooks.desk import Desk
+from dirbridge.hooks.dovecot_auth import DovecotAuthConnection
+from dirbridge.hooks.saslauthd import SaslauthdConnection
+from dirbridge.hooks.sockets import BACKLOG, Listener, open_listeners
+
+_CONNECTIONS: Mapping[HookType, type[Connection]] = {
+    HookType.DOVECOT_AUTH: DovecotAuthConnection,
+    HookType.SASLAUTHD: SaslauthdConnection,
+}
+
+_MOST_FILES = 65536
+"""As many descriptors are asked for: a mail server keeps its connections open."""
+
+
+async def serve(
+    hooks: Sequence[HookSettings],
+    answerer: Answerer,
+    *,
+    deadline: float,
+    stop: asyncio.Event,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve all hooks until told to stop.
+
+    At the end nothing new is taken, the answers in flight are given, within the
+    deadline, and the socket files are removed.
+
+    Args:
+        hooks: The hooks' settings.
+        answerer: Who answers.
+        deadline: Seconds within which each request has its answer.
+        stop: Set it to end.
+        ready: Called when all sockets listen.
+
+    Raises:
+        ConfigError: A socket cannot be opened; none is open then.
+    """
+    _raise_file_limit()
+    listeners = open_listeners(hooks)
+    desk = Desk(answerer, deadline=deadline)
+    served: list[Hook] = []
+    servers: list[asyncio.Server] = []
+    try:
+        for listener in listeners:
+            hook = Hook(listener.settings, desk)
+            served.append(hook)
+            servers += await _listen(listener, hook)
+        ready()
+        await stop.wait()
+    finally:
+        await _finish(listeners, servers, served, desk)
+
+
+async def _listen(listener: Listener, hook: Hook) -> list[asyncio.Server]:
+    loop = asyncio.get_running_loop()
+    make = _CONNECTIONS[hook.settings.type]
+    return [
+        await loop.create_server(lambda: make(hook), sock=one, backlog=BACKLOG)
+        for one in listener.sockets
+    ]
+
+
+async def _finish(
+    listeners: Sequence[Listener],
+    servers: Sequence[asyncio.Server],
+    served: Sequence[Hook],
+    desk: Desk,
+) -> None:
+    for server in servers:
+        server.close()
+    for listener in listeners:
+        listener.close()
+    for hook in served:
+        for connection in tuple(hook.connections):
+            connection.finish()
+    await desk.drained()
+    desk.close()
+    for hook in served:
+        # A client that does not read its reply cannot hold us.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hook.empty.wait(), timeout=1)
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
