@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 
 from dirbridge.errors import StoreError
@@ -42,6 +43,7 @@ from dirbridge.model.secret import Secret
 from dirbridge.store.base import NameKind, Run, RunResult, Store
 from dirbridge.store.memory import MemoryStore
 from dirbridge.store.opening import open_store
+from dirbridge.store.schema import Base
 from testbed.postgresql import Postgresql
 
 COMPANY = DomainName("company.com")
@@ -678,8 +680,9 @@ class TestPostgresql(StoreContract):
     @pytest.fixture
     def store(self, database: str) -> Iterator[Store]:
         url = make_url(database)
-        plain = url.set(password=None).render_as_string()
-        with psycopg.connect(database, autocommit=True) as connection:
-            connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
         with open_store(plain, Secret(str(url.password))) as store:
             yield store
+        with psycopg.connect(database) as connection:
+            for table in reversed(Base.metadata.sorted_tables):
+                connection.execute(SQL("DELETE FROM {}").format(Identifier(table.name)))
