@@ -5,11 +5,12 @@ from __future__ import annotations
 import pwd
 import shutil
 import signal
+import subprocess
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from testbed.process import BedError, run, wait_for_port
+from testbed.process import BedError, run, wait_for_port, wait_until
 from testbed.server import Server
 
 DATABASE = "dirbridge"
@@ -61,6 +62,12 @@ class Postgresql(Server):
             user=user(),
         )
         wait_for_port(self.address, self.port, daemon)
+        # It accepts connections before it can serve them.
+        wait_until(self._is_ready, "PostgreSQL is still starting up")
+
+    def _is_ready(self) -> bool:
+        ask = [program("pg_isready"), "-q", "-h", self.address, "-p", str(self.port)]
+        return subprocess.run(ask, check=False).returncode == 0
 
 
 def program(name: str) -> Path:
