@@ -14,6 +14,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from testbed.process import BedError, run
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = "base"
+UNUSED_AFTER = 7 * 86400
 
 # Passwords with characters that are easily mangled on their way.
 HARD = {"ad:jürgen": " \"ü\\ß, '€", "od:siobhan": " %\"ä:\\é' #"}
@@ -139,6 +141,8 @@ def ensure(part: str) -> Path:
     with _lock(cache / f"{part}.lock"):
         if not target.exists():
             _build_elsewhere(part, target)
+        os.utime(target)
+        _forget_old(cache, part)
     return target
 
 
@@ -170,6 +174,13 @@ def _build_elsewhere(part: str, target: Path) -> None:
     path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
     argv = ["env", f"PYTHONPATH={path}", sys.executable, "-m", "testbed"]
     run([*argv, "build", part, target], timeout=900)
+
+
+def _forget_old(cache: Path, part: str) -> None:
+    """Remove versions of a part that nobody has used for a week."""
+    for folder in cache.glob(f"*{part}-*"):
+        if time.time() - folder.stat().st_mtime > UNUSED_AFTER:
+            shutil.rmtree(folder)
 
 
 def _fingerprint(part: str, base: Path | None) -> str:

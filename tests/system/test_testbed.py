@@ -94,6 +94,36 @@ def test_ad_answers_as_the_cast_says(bed: Bed, dc1: Dc1, person: AdPerson) -> No
     assert kerberos_answer(bed, person.principal, right) is expected.kerberos
 
 
+@pytest.mark.parametrize(
+    "person",
+    [person for person in cast.AD_PEOPLE if person.ou == cast.AD_EDGE],
+    ids=lambda person: person.sam,
+)
+def test_the_second_dc_agrees_about_edge_accounts(
+    bed: Bed, dc2: Dc2, person: AdPerson
+) -> None:
+    answer = ldap_answer(bed, dc2, person.dn, bed.password(person))
+    assert answer is person.verdicts.ldap
+
+
+@pytest.mark.parametrize(("sam", "code"), [("svc-dirbridge", 50), ("svc-repl", 0)])
+def test_only_the_replication_account_may_dirsync(
+    bed: Bed, dc1: Dc1, sam: str, code: int
+) -> None:
+    done = subprocess.run(
+        [
+            *("ldapsearch", "-x", "-LLL", "-H", f"ldaps://{dc1.host}"),
+            *("-D", cast.ad(sam).dn, "-w", bed.password(sam)),
+            *("-b", cast.AD_BASE, "-E", "!dirSync=0/0", "(cn=anna*)", "cn"),
+        ],
+        env={**os.environ, "LDAPTLS_CACERT": str(bed.ca_file)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+
+
 @pytest.mark.parametrize("person", cast.OD_PEOPLE, ids=lambda person: person.uid)
 def test_od_answers_as_the_cast_says(
     bed: Bed, od1: Od1, kdc: Kdc, person: OdPerson
