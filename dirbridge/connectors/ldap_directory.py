@@ -22,7 +22,7 @@ from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.errors import BindRefused, DirectoryError, Unreachable, Unsupported
 from dirbridge.ldap.client import Client, RootDse, read_root
-from dirbridge.ldap.failover import ServerState
+from dirbridge.ldap.failover import Failover, ServerState
 from dirbridge.ldap.ranges import with_whole_ranges
 from dirbridge.ldap.session import (
     INSUFFICIENT_ACCESS,
@@ -148,6 +148,11 @@ class LdapDirectory:
     def source(self) -> str:
         """Name of the directory within its domain."""
         return self._source
+
+    @property
+    def failover(self) -> Failover:
+        """Which server is asked; shared with the logins by LDAP bind."""
+        return self._client.failover
 
     def states(self) -> tuple[ServerState, ...]:
         """Return what is known of each server."""

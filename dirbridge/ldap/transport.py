@@ -14,6 +14,7 @@ import hashlib
 import select
 import socket
 import ssl
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -125,6 +126,8 @@ class Transport:
 
     def __init__(self, sock: socket.socket, endpoint: Endpoint, domain: str) -> None:
         self._socket = sock
+        # Whoever drops a connection need not close it first.
+        self._dropped = weakref.finalize(self, sock.close)
         self._deadline = Deadline.after(0)
         self._next_id = 1
         self._rest = b""
@@ -212,6 +215,8 @@ class Transport:
 
     def _secure(self, access: Access, deadline: Deadline) -> None:
         self._socket = _handshake(self._socket, self.endpoint, access, deadline)
+        self._dropped.detach()
+        self._dropped = weakref.finalize(self, self._socket.close)
 
     def _exchange(self, request: bytes, operation: str) -> messages.Result:
         asked, self._next_id = self._next_id, self._next_id + 1
