@@ -120,8 +120,8 @@ def _add(call: Call, store: Store, account: Account, password: Secret) -> int:
     plan, run = local_plan(account, store.accounts(), datetime.now(UTC))
     conflicts = plan.of(Op.CONFLICT)
     for one in conflicts:
-        then = "Choose another name, or look at `dirbridge accounts show`."
-        call.out.problem(Problem("name-taken", one.name, one.why, then))
+        text, _, then = one.why.rpartition(". ")
+        call.out.problem(Problem("name-taken", one.name, f"{text}.", then))
     if conflicts:
         call.out.finish()
         return PROBLEMS

@@ -6,6 +6,7 @@ import click
 
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE
+from dirbridge.hooks.lines import postfix_lines
 
 
 @click.group()
@@ -17,8 +18,6 @@ def connect() -> None:
 @shared
 def postfix(call: Call) -> int:
     """Print the main.cf lines for Postfix."""
-    from dirbridge.hooks.lines import postfix_lines  # noqa: PLC0415
-
     lines = postfix_lines(call.app().settings)
     if not call.out.json:
         click.echo(lines, nl=False)

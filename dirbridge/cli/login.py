@@ -11,6 +11,7 @@ import click
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS, STORE, UNAVAILABLE, Json
 from dirbridge.errors import Problem
+from dirbridge.login.attempts import AttemptsLog
 from dirbridge.model.login import (
     Accepted,
     Cause,
@@ -61,8 +62,8 @@ def login(
     app = call.app()
     password = _password()
     request = LoginRequest(name, password, service, "cli", to_ip, from_ip)
-    with app.open_store() as store:
-        verdict = app.login_service(store).answer(request)
+    with app.open_store() as store, AttemptsLog(store.record) as attempts:
+        verdict = app.login_service(store, attempts.add).answer(request)
     advice = advice_on(verdict)
     code = _code(verdict)
     call.out.say(_sentence(verdict), style="green" if code == DONE else "red")

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
 
 import click
 
 from dirbridge import __version__
-from dirbridge.cli import (
-    accounts,
-    check,
-    connect,
-    demo,
-    domains,
-    explain,
-    init,
-    login,
-    mappings,
-    realms,
-    serve,
-    status,
-    store,
-    sync,
-)
 from dirbridge.cli.options import Call
 from dirbridge.cli.output import (
     DONE,
@@ -46,21 +31,22 @@ from dirbridge.errors import (
 from dirbridge.model.sentences import problems_of
 
 COMMANDS = (
-    init.init,
-    check.check,
-    sync.sync,
-    status.status,
-    serve.serve,
-    explain.explain,
-    login.login,
-    accounts.accounts,
-    domains.domains,
-    mappings.mappings,
-    realms.realms,
-    connect.connect,
-    store.store,
-    demo.demo,
+    "init",
+    "check",
+    "sync",
+    "status",
+    "serve",
+    "explain",
+    "login",
+    "accounts",
+    "domains",
+    "mappings",
+    "realms",
+    "connect",
+    "store",
+    "demo",
 )
+"""Each is a module of this package with a command of the same name."""
 
 _EXIT = (
     (UnsafePlan, STOPPED),
@@ -71,7 +57,29 @@ _EXIT = (
 """Error class to exit code; the first match counts."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """The group of all commands; a command's module is loaded when it is run.
+
+    Loading all of them would make every command wait for libraries that only
+    others need.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which an admin meets them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"dirbridge.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dirbridge")
 def main() -> None:
     """Put Active Directory or Apple Open Directory behind a mail server.
@@ -79,10 +87,6 @@ def main() -> None:
     Exit codes: 0 done, 1 problems found, 2 wrong usage or configuration,
     3 stopped for safety, 4 directory unavailable, 5 store unavailable.
     """
-
-
-for _command in COMMANDS:
-    main.add_command(_command)
 
 
 def run(arguments: list[str] | None = None) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from dirbridge.app import App
 from dirbridge.cli.output import Output
+
+if TYPE_CHECKING:
+    from dirbridge.app import App
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,6 +35,9 @@ class Call:
         Raises:
             ConfigError: The configuration cannot be used.
         """
+        # Only here: commands that need no directory start without its libraries.
+        from dirbridge.app import App  # noqa: PLC0415
+
         return App.load(self.config)
 
 

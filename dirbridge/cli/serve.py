@@ -13,6 +13,8 @@ from dirbridge.app import App
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE
 from dirbridge.errors import ConfigError, Problem
+from dirbridge.hooks.server import serve as serve_hooks
+from dirbridge.login.attempts import AttemptsLog
 from dirbridge.login.service import LoginService
 from dirbridge.scheduler import Scheduler
 
@@ -26,9 +28,9 @@ def serve(call: Call, *, no_sync: bool) -> int:
     _log_to_stderr()
     if not app.settings.hooks:
         raise ConfigError((_no_hooks(app),))
-    with app.open_store() as store:
+    with app.open_store() as store, AttemptsLog(store.record) as attempts:
         scheduler = Scheduler([] if no_sync else app.schedule(store))
-        service = app.login_service(store)
+        service = app.login_service(store, attempts.add)
         scheduler.start()
         try:
             asyncio.run(_answer(call, app, service))
@@ -39,8 +41,6 @@ def serve(call: Call, *, no_sync: bool) -> int:
 
 
 async def _answer(call: Call, app: App, service: LoginService) -> None:
-    from dirbridge.hooks.server import serve as serve_hooks  # noqa: PLC0415
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -86,13 +86,8 @@ def _events(out: Output, domain: str) -> Told:
     return told
 
 
-_STYLES = {
-    Op.CREATE: "green",
-    Op.REACTIVATE: "green",
-    Op.DEACTIVATE: "red",
-    Op.REMOVE: "red",
-    Op.CONFLICT: "yellow",
-}
+SHOWN = 100
+"""Changes that a terminal shows; a pipe and JSON get all."""
 
 
 def _show(out: Output, report: Report, *, dry_run: bool) -> None:
@@ -101,9 +96,13 @@ def _show(out: Output, report: Report, *, dry_run: bool) -> None:
         f"{plan.domain}: read {plan.read} entries from {plan.server} below {plan.base}",
         style="bold",
     )
-    rows = [(c.op, c.name, _what(c), c.why) for c in plan.changes]
-    if rows:
+    changes = [change for change in plan.changes if change.op is not Op.CONFLICT]
+    shown = changes[:SHOWN] if sys.stdout.isatty() else changes
+    if shown:
+        rows = [(c.op, c.name, _what(c), c.why) for c in shown]
         out.table("", ("change", "account", "what", "why"), rows)
+    if len(shown) < len(changes):
+        out.say(f"... and {len(changes) - len(shown)} more; --json shows all.")
     for one in report.unmapped:
         out.say(f"not mapped: {one.dn}: {one.reason}", style="yellow")
     out.say(_summary(report, dry_run=dry_run))
@@ -114,8 +113,6 @@ def _what(change: Change) -> str:
         return str(change.after.get("primary_address") or "")
     fields = (
         f"{name}: {_short(change.before.get(name))} -> {_short(value)}"
-        if change.op is not Op.CONFLICT
-        else f"{name}: {_short(value)}"
         for name, value in change.after.items()
     )
     return "; ".join(fields)
@@ -129,23 +126,25 @@ def _short(value: object) -> str:
 
 def _summary(report: Report, *, dry_run: bool) -> str:
     plan = report.plan
-    counts = {op: len(plan.of(op)) for op in Op if plan.of(op)}
-    changes = ", ".join(f"{number} {op}" for op, number in counts.items())
+    counts = {op: len(plan.of(op)) for op in Op if op is not Op.CONFLICT}
+    changes = ", ".join(f"{number} {op}" for op, number in counts.items() if number)
+    conflicts = len(plan.of(Op.CONFLICT))
+    tail = f"; {conflicts} conflicts, see below." if conflicts else "."
     if report.stopped is not None:
-        return f"{plan.domain}: stopped; nothing was written."
+        return f"{plan.domain}: stopped, nothing was written{tail}"
     if not changes:
-        return f"{plan.domain}: nothing changed, {plan.unchanged} accounts as before."
-    verb = "would be" if dry_run else "applied:"
-    return f"{plan.domain}: {verb} {changes}; {plan.unchanged} unchanged."
+        return f"{plan.domain}: nothing changed, {plan.unchanged} as before{tail}"
+    verb = "would change" if dry_run else "changed"
+    return f"{plan.domain}: {verb}: {changes}; {plan.unchanged} as before{tail}"
 
 
 def _problems(report: Report) -> Iterator[Problem]:
     if report.stopped is not None:
         yield from problems_of(report.stopped)
     for change in report.plan.of(Op.CONFLICT):
-        text, _, then = change.why.rpartition(" This account ")
+        text, _, then = change.why.rpartition(". ")
         code = str(change.after.get("conflict", "conflict"))
-        yield Problem(code, change.name, text or change.why, f"This account {then}")
+        yield Problem(code, change.name, f"{text}.", then)
     for one in report.unmapped:
         then = "Mend the entry, or the mapping; the other entries are not held up."
         yield Problem("unmapped", one.dn, one.reason, then)

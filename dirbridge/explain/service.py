@@ -19,7 +19,7 @@ from dirbridge.login.service import barred_by, refuse
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.entry import Entry, Found
 from dirbridge.model.finding import Explanation, Finding, Outcome, Step
-from dirbridge.model.login import IPAddress, Reason
+from dirbridge.model.login import Attempt, IPAddress, Reason
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
@@ -28,6 +28,9 @@ from dirbridge.sync.fields import differences
 from dirbridge.sync.planner import Policy, as_mapped
 
 _ANY_PASSWORD = Secret("x")
+
+ATTEMPTS = 5
+"""How many of the newest attempts are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,15 @@ class Explainer:
         if account.origin is Origin.MAPPED:
             yield from self._entry(account)
         yield from self._methods(account)
+        yield self._attempts(account)
+
+    def _attempts(self, account: Account) -> Step:
+        recorded = self.resolver.store.attempts(account.canonical, ATTEMPTS)
+        facts = tuple(
+            (f"{one.at:%F %H:%M:%S}", _attempt_line(one.attempt)) for one in recorded
+        )
+        found = "The newest attempts:" if facts else "No attempt is recorded."
+        return Step("attempts", found, "", Outcome.OK, facts=facts)
 
     def _unknown_entry(self, domain: DomainName, name: str) -> Iterator[Step]:
         """Look whether the directory knows a name that the store does not."""
@@ -139,6 +151,14 @@ class Explainer:
         )
 
 
+def _attempt_line(attempt: Attempt) -> str:
+    verdict = attempt.verdict
+    word = type(verdict).__name__.lower()
+    why = getattr(verdict, "reason", getattr(verdict, "cause", ""))
+    parts = (word, why, attempt.service, f"from {attempt.remote_ip or 'unknown'}")
+    return " ".join(part for part in parts if part)
+
+
 def _lacking(findings: list[Finding]) -> list[Finding]:
     return [one for one in findings if one.outcome is Outcome.FAILED]
 
@@ -174,8 +194,9 @@ def _account_step(account: Account, found: Resolution) -> Step:
     )
     if barred is None:
         return Step("account", f"{text}.", rule, Outcome.OK, facts=facts)
-    why = f" ({account.state_reason})" if account.state_reason else ""
     advice = REASONS[barred]
+    why = account.state_reason
+    why = f" ({why})" if why and why != advice.text else ""
     found_text = f"{text}{why}. {advice.text} {advice.next}"
     return Step("account", found_text, rule, Outcome.FAILED, advice.who, facts)
 

@@ -75,7 +75,8 @@ def _conflicts(new: Account, everybody: Iterable[Account]) -> Iterable[Change]:
                 account=new.values.directory_id,
                 name=new.canonical,
                 after={"conflict": "name-taken", kind: name, "other": other.canonical},
-                why=f'The {kind} name "{name}" belongs to {other.canonical}.',
+                why=f'The {kind} "{name}" belongs to {other.canonical}. '
+                "Choose another name.",
             )
 
 

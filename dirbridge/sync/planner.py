@@ -553,21 +553,22 @@ def _conflicts(
 
 
 _CLASH = {
-    "name-taken": "{what} belongs to {other}.",
-    "name-claimed-twice": "{what} is claimed by {other} as well.",
-    "local-account": "{what} belongs to the local account {other}.",
-    "recreated": "{what} belongs to {other}, which vanished from the directory; "
-    "this is a new entry with an old name.",
-    "reserved": "{what} is reserved for the removed account {other}.",
+    "name-taken": "{what} belongs to {other}",
+    "name-claimed-twice": "{what} is claimed by {other} as well",
+    "local-account": "{what} belongs to the local account {other}",
+    "recreated": "{what} belongs to {other}, which vanished from the directory, and "
+    "this is a new entry with an old name",
+    "reserved": "{what} is reserved for the removed account {other}",
 }
 
 
 def _clash_sentence(clash: Clash, *, withheld: bool) -> str:
     kind, value = clash.claim
-    what = {"login": "The login name", "upn": "The UPN"}.get(kind, "The address")
+    kind_word = {"login": "login name", "upn": "UPN"}.get(kind, kind)
+    what = f"The {kind_word}"
     text = _CLASH[clash.code].format(what=f'{what} "{value}"', other=clash.holder)
-    effect = "is left as it is" if withheld else "stands without the address"
-    return f"{text} This account {effect}; give one of them another name."
+    effect = "is left as it is" if withheld else "stands without it"
+    return f"{text}; this account {effect}. Give one of them another {kind_word}."
 
 
 def _apply_order(change: Change) -> tuple[int, str]:
