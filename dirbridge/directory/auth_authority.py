@@ -109,11 +109,9 @@ def decode_kerberos(value: AuthAuthority) -> KerberosData:
         raise Undecodable("is not a Kerberosv5 value with slot, principal and realm")
     slot, principal, realm, *key = fields
     named = principal.rpartition("@")[2] if "@" in principal else ""
-    if not realm and not named:
-        raise Undecodable("names no Kerberos realm")
-    if (realm or named).upper().startswith(_LOCAL_REALMS) or named.upper().startswith(
-        _LOCAL_REALMS
-    ):
+    if (not realm and not named) or principal.startswith("@"):
+        raise Undecodable("names no Kerberos realm, or nobody in it")
+    if any(each.upper().startswith(_LOCAL_REALMS) for each in (realm, named)):
         raise Undecodable("names a Mac's local Kerberos realm (LKDC)")
     return KerberosData(slot, principal, RealmName(realm or named), *key)
 

@@ -93,8 +93,6 @@ _PARSER_ERRORS = (
     OverflowError,
     TypeError,
     AttributeError,
-    IndexError,
-    KeyError,
     LookupError,
     RecursionError,
 )

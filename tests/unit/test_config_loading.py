@@ -401,7 +401,7 @@ LATER = {
 def test_directory_keys_of_a_later_release(line: str, tmp_path: Path) -> None:
     problem = only(problems_of(tmp_path, DOMAIN + AD + line))
     assert problem.code == "not-yet"
-    assert problem.where == f"{DIRECTORY}: {line.split()[0]}"
+    assert problem.where == f"{DIRECTORY}: {line.split(maxsplit=1)[0]}"
     assert problem.text.endswith("is not in this release yet.")
     assert LATER[line] in problem.next
 
@@ -418,7 +418,9 @@ def test_domain_keys_of_a_later_release(table: str, line: str, tmp_path: Path) -
     text = f'[domains."company.com"{table}]\n{line}'
     problem = only(problems_of(tmp_path, text))
     assert problem.code == "not-yet"
-    assert problem.where.endswith(f'domains."company.com"{table}: {line.split()[0]}')
+    assert problem.where.endswith(
+        f'domains."company.com"{table}: {line.split(maxsplit=1)[0]}'
+    )
 
 
 def test_keys_of_a_later_release_with_their_defaults(tmp_path: Path) -> None:
