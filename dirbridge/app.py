@@ -16,6 +16,7 @@ from dirbridge.authenticators.ldap_bind import ldap_bind
 from dirbridge.authenticators.local import LocalAuthenticator
 from dirbridge.authenticators.missing import MissingMethod
 from dirbridge.config import krb5_conf, loading
+from dirbridge.config.inspection import inspect
 from dirbridge.config.krb5_conf import Realm
 from dirbridge.config.loading import Configuration
 from dirbridge.config.secrets import Secrets, secret_path
@@ -36,7 +37,7 @@ from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.service import LoginService
 from dirbridge.mapping.profile import Profile, load_profile
 from dirbridge.mapping.rules import Context, map_entry
-from dirbridge.model.finding import Finding
+from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import Attempt
 from dirbridge.model.names import DomainName, fold
 from dirbridge.model.secret import Secret
@@ -312,14 +313,33 @@ class App:
         return Explainer(self.resolver(store), self.directories, self.methods)
 
     def findings(self) -> list[Finding]:
-        """Try everything: each directory's servers and each login method."""
-        found: list[Finding] = []
+        """Try everything: files, each directory's servers, each login method."""
+        found = [_finding(problem) for problem in inspect(self.configuration)]
         for name in self.settings.domains:
             for directory in self.directories[name]:
-                found += directory.connector.check()
+                found += _tried(directory.connector.check)
             for method in self.methods[name]:
-                found += method.check()
-        return found
+                found += _tried(method.check)
+        return list(dict.fromkeys(found))
+
+
+def _tried(check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Run a check; a secret that cannot be read is a finding as well."""
+    try:
+        return check()
+    except ConfigError as error:
+        return [_finding(problem) for problem in error.problems]
+
+
+def _finding(problem: Problem) -> Finding:
+    return Finding(
+        problem.where,
+        "file",
+        Outcome.FAILED,
+        problem.text,
+        problem.next,
+        problem.code,
+    )
 
 
 def _profiles(configuration: Configuration) -> dict[str, Profile]:
