@@ -44,10 +44,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the bin folder of a venv that holds the wheel and what it needs."""
     venv = tmp_path_factory.mktemp("empty") / "venv"
-    run([sys.executable, "-m", "venv", venv], cwd=venv.parent)
-    pip = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet"]
+    run([sys.executable, "-m", "venv", "--without-pip", venv], cwd=venv.parent)
+    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin/python")]
+    install = [*pip, "install", "--quiet", "--no-compile"]
+    pinned = ["-c", str(ROOT / "constraints.txt"), str(wheel)]
     # The package index is out in the machine's own network.
-    run(outside([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)]), venv.parent)
+    run(outside([*install, *pinned]), cwd=venv.parent)
     return venv / "bin"
 
 
