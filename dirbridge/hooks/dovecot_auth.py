@@ -6,7 +6,7 @@ have one exchange in flight for each connection; the close is at once and hits
 nobody else. A client that has several in flight would lose them all. So from the
 first outage on
 
-- nothing more is read from the connection: what is asked later would be lost;
+- nothing more is taken from the connection: what is asked later gets no reply;
 - the replies of the exchanges that are being answered are still waited for and
   written, since each is a person whose password was right or wrong;
 - then the connection is closed, at the latest when the first outage's own time
@@ -71,6 +71,8 @@ class DovecotAuthConnection(Connection):
     def received(self, data: bytes) -> None:
         """Take each event in turn."""
         if self._ending:
+            # Dropped instead of left unread: a close with unread bytes is a reset,
+            # which may take our last replies with it.
             return
         self._codec.receive_data(data)
         while not isinstance(event := self._codec.next_event(), Enum):
@@ -81,9 +83,8 @@ class DovecotAuthConnection(Connection):
                 handle(self, event)
 
     def finish(self) -> None:
-        """Read no more; close when the questions in flight are answered."""
+        """Take no more; close when the questions in flight are answered."""
         self._ending = True
-        self.transport.pause_reading()
         if not self._questions:
             self.transport.close()
 
