@@ -15,7 +15,13 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from dirbridge.config import rules, shipped
-from dirbridge.config.problems import Location, as_written, place, problems_of, pruned
+from dirbridge.config.problems import (
+    Location,
+    as_written,
+    place,
+    problems_of,
+    sound_part,
+)
 from dirbridge.config.settings import RealmSettings, Settings
 from dirbridge.config.toml_file import read_toml
 from dirbridge.errors import ConfigError, Problem
@@ -25,8 +31,6 @@ T = TypeVar("T")
 
 ENVIRONMENT = "DIRBRIDGE_CONFIG"
 PLACES = (Path("dirbridge.toml"), Path("/etc/dirbridge/dirbridge.toml"))
-
-_MOST_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +180,10 @@ def _further(
     raw: Mapping[str, object], error: ValidationError, path: Path
 ) -> Iterator[Problem]:
     """Yield what the rules say of a file without its broken parts."""
-    tables, gone = pruned(raw, error)
-    for _ in range(_MOST_ROUNDS):
-        try:
-            settings = Settings.model_validate(tables, context={"beside": path.parent})
-        except ValidationError as again:
-            tables, more = pruned(tables, again)
-            gone += more
-            continue
+    context = {"beside": path.absolute().parent}
+    settings, gone = sound_part(Settings, raw, error, context)
+    if settings is not None:
         yield from _broken_rules(settings, raw, path.name, gone)
-        return
 
 
 def _broken_rules(

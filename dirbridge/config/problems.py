@@ -12,17 +12,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
-from typing import get_args, get_origin
+from typing import TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from dirbridge.errors import Problem
 
+M = TypeVar("M", bound=BaseModel)
+
 Location = tuple[int | str, ...]
 
 _SECRET_KEYS = re.compile(r"pass|secret|token|credential|keytab|pin|url", re.IGNORECASE)
 _LONGEST = 60
+_MOST_ROUNDS = 5
 
 # pydantic's type of error: our code, what is wrong, the mend.
 _SENTENCES: Mapping[str, tuple[str, str, str]] = {
@@ -121,32 +124,53 @@ def as_written(location: Location, raw: object) -> Location:
     return tuple(keys)
 
 
-def pruned(
-    raw: Mapping[str, object], error: ValidationError
-) -> tuple[dict[str, object], tuple[Location, ...]]:
-    """Return a copy without what is broken, for further checks to look at.
+def sound_part(
+    model: type[M],
+    raw: Mapping[str, object],
+    error: ValidationError,
+    context: Mapping[str, object] | None = None,
+) -> tuple[M | None, tuple[Location, ...]]:
+    """Build the model without what is broken, for further checks to look at.
 
     So that a typo in one table does not hide two primary domains in others.
 
     Args:
+        model: The class that was to be built.
         raw: The file's tables.
         error: What pydantic found in them.
+        context: What the validators need.
 
     Returns:
-        The copy, and the places that were taken out of it.
+        The model, or None where the broken parts cannot be spared; and the places
+        that were taken out.
     """
-    copy = deepcopy(dict(raw))
+    tables = deepcopy(dict(raw))
+    gone: list[Location] = []
+    for _ in range(_MOST_ROUNDS):
+        gone += _prune(tables, error)
+        try:
+            return model.model_validate(tables, context=dict(context or {})), tuple(
+                gone
+            )
+        except ValidationError as again:
+            error = again
+    return None, tuple(gone)
+
+
+def _prune(tables: dict[str, object], error: ValidationError) -> list[Location]:
+    """Take out what an error names; return the places."""
     places = []
     for detail in error.errors():
-        location = as_written(detail["loc"], raw)
+        location = as_written(detail["loc"], tables)
         if detail["type"] == "missing":
             location = location[:-1]
         # A list that lost one of its tables would count the others wrongly.
         if location and isinstance(location[-1], int):
             location = location[:-1]
-        _take_out(copy, location)
         places.append(location)
-    return copy, tuple(places)
+    for location in places:
+        _take_out(tables, location)
+    return places
 
 
 def _take_out(tables: object, location: Location) -> None:

@@ -13,7 +13,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 from dirbridge.config import shipped
-from dirbridge.config.problems import did_you_mean, place, problems_of, sentence
+from dirbridge.config.problems import (
+    did_you_mean,
+    place,
+    problems_of,
+    sentence,
+    sound_part,
+)
 from dirbridge.config.toml_file import read_toml
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
@@ -210,8 +216,13 @@ def load_profile_file(path: Path) -> Profile:
     try:
         table = _ProfileTable.model_validate(raw)
     except ValidationError as error:
-        found = problems_of(error, _ProfileTable, raw, file)
-        raise ConfigError((*found, *_salvaged(raw, file))) from None
+        problems = problems_of(error, _ProfileTable, raw, file)
+        sound, gone = sound_part(_ProfileTable, raw, error)
+        if sound is not None:
+            told = {place(file, each) for each in gone}
+            further = _check(sound, file, path.stem)
+            problems += tuple(each for each in further if each.where not in told)
+        raise ConfigError(problems) from None
     problems = tuple(_check(table, file, path.stem))
     if problems:
         raise ConfigError(problems)
@@ -427,19 +438,3 @@ def _check_attribute(attribute: str, where: str) -> Iterator[Problem]:
             f'"{attribute}" holds a password or a key.',
             "Take it out; dirbridge never reads passwords from a directory.",
         )
-
-
-def _salvaged(raw: Mapping[str, object], file: str) -> Iterator[Problem]:
-    """Check the fields that have the right types although others have not.
-
-    So that a wrong type in one place does not hide an unknown transform in another.
-    """
-    for name, fields in (("account", ACCOUNT_FIELDS), ("group", GROUP_FIELDS)):
-        tables = raw.get(name)
-        sound = {}
-        for key, each in tables.items() if isinstance(tables, dict) else ():
-            try:
-                sound[key] = _FieldTable.model_validate(each)
-            except ValidationError:
-                continue
-        yield from _check_fields(sound, fields, file, name)

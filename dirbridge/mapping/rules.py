@@ -112,7 +112,10 @@ def _yielded(
             value = _transformed(raw, source, site)
         except Undecodable as error:
             shown = _shown(raw)
-            work.note(f"{source.attribute} {shown} {error}; it was left out.")
+            work.note(
+                f"{source.attribute} {shown} {error}; it was left out. "
+                "Mend it in the directory."
+            )
             continue
         if value is None or not _is_served(rule, source.attribute, value, work):
             continue

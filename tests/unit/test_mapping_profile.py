@@ -1,0 +1,335 @@
+"""Mapping profiles: what is shipped, and every mistake in one of your own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dirbridge.config import shipped
+from dirbridge.errors import ConfigError
+from dirbridge.mapping.fields import ACCOUNT_FIELDS, Kind
+from dirbridge.mapping.profile import (
+    VOLATILE,
+    lint_profile,
+    list_profiles,
+    load_profile,
+    load_profile_file,
+)
+from dirbridge.mapping.transforms import TRANSFORMS, chain
+from dirbridge.model.account import AccountValues
+
+SHIPPED = ("active-directory", "open-directory", "openldap")
+
+GOOD = """
+name = "mine"
+format = 1
+id = "entryUUID"
+base_filter = "(uid=*)"
+[account.login_names]
+sources = [{ attribute = "uid" }]
+"""
+
+
+def written(tmp_path: Path, text: str, name: str = "mine") -> Path:
+    folder = tmp_path / "mappings"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_profiles_are_sound(name: str) -> None:
+    assert lint_profile(name) == ()
+    profile = load_profile(name)
+    assert profile.name == name
+    assert not VOLATILE & {each.lower() for each in profile.attributes}
+    assert profile.attributes[0] == profile.id
+    for exclusion in profile.exclude:
+        assert exclusion.why
+        assert f"(!{exclusion.filter})" in profile.search_filter()
+
+
+def test_attributes_of_active_directory() -> None:
+    assert load_profile("active-directory").attributes == (
+        "objectGUID", "sAMAccountName", "userPrincipalName", "displayName", "cn",
+        "givenName", "sn", "title", "department", "telephoneNumber", "proxyAddresses",
+        "mail", "memberOf", "userAccountControl", "accountExpires", "whenCreated",
+    )  # fmt: skip
+
+
+def test_search_filter(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "[account.login",
+        '[[exclude]]\nname = "x"\nfilter = "(a=b)"\nwhy = "y"\n[account.login',
+    )
+    profile = load_profile_file(written(tmp_path, text))
+    assert profile.search_filter() == "(&(uid=*)(!(a=b)))"
+    assert profile.search_filter(None, "(c=d)") == "(&(uid=*)(!(a=b))(c=d))"
+
+
+def test_open_directory_compares_no_numbers() -> None:
+    """Old servers have no order for uidNumber; NOT of that matches nobody."""
+    assert "<=" not in load_profile("open-directory").search_filter()
+
+
+def test_a_local_profile_wins(tmp_path: Path) -> None:
+    written(tmp_path, GOOD.replace("mine", "openldap"), "openldap")
+    assert load_profile("openldap", tmp_path).base_filter == "(uid=*)"
+    assert load_profile("openldap").base_filter != "(uid=*)"
+    found = {each.name: each.local for each in list_profiles(tmp_path)}
+    assert found == {
+        "active-directory": False,
+        "open-directory": False,
+        "openldap": True,
+    }
+
+
+def test_unknown_profile(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_profile("active-directry", tmp_path)
+    (problem,) = caught.value.problems
+    assert problem.code == "unknown-profile"
+    assert problem.where == "mappings/active-directry.toml"
+    assert problem.next == 'Write "active-directory", if that is meant.'
+
+
+def test_fingerprint_follows_the_content(tmp_path: Path) -> None:
+    one = load_profile_file(written(tmp_path, GOOD)).fingerprint
+    same = load_profile_file(written(tmp_path, "# a comment\n" + GOOD)).fingerprint
+    other = load_profile_file(
+        written(tmp_path, GOOD.replace("uid=", "cn="))
+    ).fingerprint
+    assert one == same
+    assert one != other
+
+
+FILE = "mappings/mine.toml"
+BAD = {
+    "unknown transform": (
+        GOOD + '[account.upn]\nsources = [{ attribute = "a", transforms = ["lowr"] }]',
+        "unknown-transform",
+        f"{FILE}: account.upn.sources #1: transforms",
+        'There is no transform "lowr".',
+        'Write "lower", if that is meant.',
+    ),
+    "unknown field": (
+        GOOD + '[account.display-name]\nsources = [{ attribute = "cn" }]',
+        "unknown-field",
+        f"{FILE}: account: display-name",
+        'There is no field "display-name".',
+        'Write "display_name", if that is meant.',
+    ),
+    "unknown group field": (
+        GOOD + '[group.colour]\nsources = [{ attribute = "cn" }]',
+        "unknown-field",
+        f"{FILE}: group: colour",
+        'There is no field "colour".',
+        "Choose one of these: name,",
+    ),
+    "unknown key": (
+        GOOD + '[account.upn]\nsource = [{ attribute = "a" }]',
+        "unknown-key",
+        f"{FILE}: account.upn: source",
+        'The key "source" is not known here.',
+        'Write "sources", if that is meant.',
+    ),
+    "wrong type": (
+        GOOD + '[account.upn]\nsources = [{ attribute = "a" }]\nrequired = "yes"',
+        "wrong-type",
+        f"{FILE}: account.upn: required",
+        'required = "yes" must be true or false.',
+        "Write true or false.",
+    ),
+    "transform on the wrong kind": (
+        GOOD + '[account.quota]\nsources = [{ attribute = "a", '
+        'transforms = ["filetime"] }]',
+        "wrong-transforms",
+        f"{FILE}: account.quota.sources #1: transforms",
+        "the field holds a number, and the transforms give a time.",
+        "docs/mappings.md",
+    ),
+    "transforms that do not fit": (
+        GOOD + '[account.upn]\nsources = [{ attribute = "a", '
+        'transforms = ["filetime", "lower"] }]',
+        "wrong-transforms",
+        f"{FILE}: account.upn.sources #1: transforms",
+        '"lower" takes a text, not a time.',
+        "docs/mappings.md",
+    ),
+    "number without a transform": (
+        GOOD + '[account.quota]\nsources = [{ attribute = "a" }]',
+        "wrong-transforms",
+        f"{FILE}: account.quota.sources #1: transforms",
+        "the field holds a number, and the transforms give a octets.",
+        "docs/mappings.md",
+    ),
+    "many in one": (
+        GOOD + '[account.upn]\nsources = [{ attribute = "a" }]\nmany = true',
+        "wrong-value",
+        f"{FILE}: account.upn: many",
+        'The field "upn" holds only one value.',
+        "Take many = true out.",
+    ),
+    "neither source nor default": (
+        GOOD + "[account.upn]",
+        "missing-key",
+        f"{FILE}: account.upn: sources",
+        'The field "upn" has neither sources nor a default.',
+        "Add sources",
+    ),
+    "unknown word in a default": (
+        GOOD + '[account.upn]\ndefault = "{user}@{domian}"',
+        "wrong-value",
+        f"{FILE}: account.upn: default",
+        "{user} is not known in a default.",
+        "Choose one of these: login, domain,",
+    ),
+    "brace without partner": (
+        GOOD + '[account.upn]\ndefault = "{login"',
+        "wrong-value",
+        f"{FILE}: account.upn: default",
+        "The default has a brace without its partner.",
+        "{login}@{domain}",
+    ),
+    "volatile attribute": (
+        GOOD + '[account.upn]\nsources = [{ attribute = "lastLogon" }]',
+        "volatile-attribute",
+        f"{FILE}: account.upn.sources #1: attribute",
+        '"lastLogon" changes at every login or replication.',
+        "Map an attribute",
+    ),
+    "password": (
+        GOOD + '[account.upn]\nsources = [{ attribute = "userPassword" }]',
+        "secret-attribute",
+        f"{FILE}: account.upn.sources #1: attribute",
+        '"userPassword" holds a password or a key.',
+        "Take it out;",
+    ),
+    "no attribute's name": (
+        GOOD + '[account.upn]\nsources = [{ attribute = "a;binary" }]',
+        "wrong-value",
+        f"{FILE}: account.upn.sources #1: attribute",
+        '"a;binary" is not the name of an LDAP attribute.',
+        "Use letters",
+    ),
+    "no identity": (
+        GOOD.replace("entryUUID", "mail"),
+        "wrong-value",
+        f"{FILE}: id",
+        '"mail" is not an attribute that stays with an entry for ever.',
+        "Choose one of these: objectGUID,",
+    ),
+    "filter": (
+        GOOD.replace("(uid=*)", "(uid=*"),
+        "filter-syntax",
+        f"{FILE}: base_filter",
+        'The filter lacks a ")" at character 7.',
+        "RFC 4515",
+    ),
+    "exclusion's filter": (
+        'exclude = [{ name = "a", filter = "b", why = "c" }]\n' + GOOD,
+        "filter-syntax",
+        f"{FILE}: exclude #1: filter",
+        'The filter lacks a "("',
+        "RFC 4515",
+    ),
+    "exclusion without a reason": (
+        'exclude = [{ name = "a", filter = "(a=b)" }]\n' + GOOD,
+        "missing-key",
+        f"{FILE}: exclude #1: why",
+        'The key "why" is missing.',
+        "Add it",
+    ),
+    "another format": (
+        GOOD.replace("format = 1", "format = 2"),
+        "wrong-value",
+        f"{FILE}: format",
+        "format = 2 must be 1.",
+        "Write 1.",
+    ),
+    "another name": (
+        GOOD.replace('"mine"', '"yours"'),
+        "wrong-value",
+        f"{FILE}: name",
+        'named "yours" but its file "mine.toml"',
+        "Give both the same name.",
+    ),
+    "nobody can log in": (
+        GOOD.replace("login_names", "upn"),
+        "missing-key",
+        f"{FILE}: account: login_names",
+        "Nothing says what people log in with.",
+        "Add [account.login_names]",
+    ),
+    "broken TOML": (
+        "name = ",
+        "toml-syntax",
+        "mine.toml: line 1",
+        "The line is not TOML",
+        "Mend the line",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_profile(case: str, tmp_path: Path) -> None:
+    text, code, where, wrong, mend = BAD[case]
+    problem = lint_profile(written(tmp_path, text))[0]
+    assert problem.code == code
+    assert problem.where.endswith(where)
+    assert wrong in problem.text
+    assert mend in problem.next
+    assert problem.next.endswith(".")
+
+
+def test_every_problem_at_once(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("(uid=*)", "uid") + "[account.upn]\nmany = 3\ndefault = 'x'\n"
+        '[account.titel]\ndefault = "x"\n'
+        '[account.phone]\nsources = [{ attribute = "a", transforms = ["x", "y"] }]\n'
+    )
+    codes = [each.code for each in lint_profile(written(tmp_path, text))]
+    assert sorted(codes) == [
+        "filter-syntax",
+        "unknown-field",
+        "unknown-transform",
+        "unknown-transform",
+        "wrong-type",
+    ]
+
+
+def test_group_tables_are_read(tmp_path: Path) -> None:
+    text = GOOD + '[group.members]\nsources = [{ attribute = "member" }]\nmany = true'
+    (rule,) = load_profile_file(written(tmp_path, text)).group
+    assert (rule.name, rule.many) == ("members", True)
+
+
+def test_shipped_files_are_found() -> None:
+    assert set(shipped.files("mappings")) == set(SHIPPED)
+    assert shipped.files("mappings", Path("/none")) == shipped.files("mappings")
+
+
+def test_every_transform_says_what_it_does() -> None:
+    for transform in TRANSFORMS.values():
+        assert transform.meaning.endswith(".")
+
+
+@given(
+    st.lists(st.sampled_from(sorted(TRANSFORMS)), max_size=4).map(tuple),
+    st.sampled_from(Kind),
+)
+def test_a_chain_raises_only_value_errors(names: tuple[str, ...], kind: Kind) -> None:
+    try:
+        steps = chain(names, kind)
+    except ValueError:
+        return
+    assert {TRANSFORMS[name] for name in names} <= set(steps)
+
+
+def test_fields_are_those_of_the_account() -> None:
+    given_otherwise = {"directory_id", "dn", "state_reason"}
+    assert set(ACCOUNT_FIELDS) == set(AccountValues.__slots__) - given_otherwise
