@@ -29,7 +29,7 @@ from typing import Any
 from dirbridge.hooks.connection import Connection, Hook
 from dirbridge.hooks.desk import Question
 from dirbridge.hooks.requests import from_dovecot
-from dirbridge.hooks.verdicts import dovecot_reply
+from dirbridge.hooks.verdicts import Asked, dovecot_reply
 from dirbridge.model.login import Verdict
 from dirbridge.protocols import sasl
 from dirbridge.protocols.dovecot_auth import (
@@ -143,7 +143,8 @@ class DovecotAuthConnection(Connection):
 
     def _reply(self, number: int, verdict: Verdict) -> None:
         question = self._questions.pop(number)
-        reply = dovecot_reply(number, verdict, self.hook.settings.temp_failure)
+        asked = Asked(number, question.request.name)
+        reply = dovecot_reply(asked, verdict, self.hook.settings.temp_failure)
         if reply is None:
             # What else is in flight may take until this one's time is up.
             asyncio.get_running_loop().call_at(question.due, self.transport.close)

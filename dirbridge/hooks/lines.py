@@ -22,9 +22,6 @@ smtpd_sasl_security_options = noanonymous
 smtpd_sasl_tls_security_options = noanonymous
 # Passwords only over TLS.
 smtpd_tls_auth_only = yes
-# Leave it empty, so that a bare name is looked up in the domain of the address
-# that it came to (bound_ip).
-smtpd_sasl_local_domain =
 """
 
 _IN_QUEUE = """\

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dirbridge.config.settings import HookSettings
+from dirbridge.config.types import HostPort
 from dirbridge.errors import ConfigError, Problem
 
 BACKLOG = 1024
@@ -97,7 +98,9 @@ def inherited_sockets(environment: Mapping[str, str]) -> dict[str, socket.socket
 
 def _place(one: socket.socket) -> str:
     name = one.getsockname()
-    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)
+    if not isinstance(name, tuple):
+        return str(name)
+    return str(HostPort(host=name[0], port=name[1]))
 
 
 def _open(settings: HookSettings, inherited: Mapping[str, socket.socket]) -> Listener:

@@ -1,7 +1,8 @@
 """How verdicts are told: one table for each protocol.
 
 The outside learns only that a login failed, never why: every rejection is told
-in the same words. An outage is not a rejection (facts: mail-hooks sections 1 and
+in the same words; a failure repeats the name that was typed, since Postfix logs it
+as `sasl_username`. An outage is not a rejection (facts: mail-hooks sections 1 and
 3): Postfix, Exim and libsasl understand it only where the connection is closed
 without a reply, so that is what `temp_failure = "close"` does. With `"fail"` the
 reply is a failure, which a client of the Dovecot protocol may tell from a wrong
@@ -11,6 +12,7 @@ password by its code, while one of saslauthd cannot.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from dirbridge.config.settings import TemporaryFailure
 from dirbridge.model.login import Accepted, Rejected, Unavailable, Verdict
@@ -38,19 +40,42 @@ def saslauthd_reply(
     return _SASLAUTHD[type(verdict), temp_failure]
 
 
-def _ok(number: int, verdict: Verdict) -> dovecot_auth.Reply:
-    return dovecot_auth.Ok(number, verdict.user)
+LONGEST_NAME = 255
+"""Longest name, in characters, that a failure repeats."""
 
 
-def _fail(number: int, _: Verdict) -> dovecot_auth.Reply:
-    return dovecot_auth.Fail(number)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The exchange that a reply belongs to.
+
+    Attributes:
+        id: The client's number for it.
+        name: What the person typed.
+    """
+
+    id: int
+    name: str
+
+    @property
+    def shown(self) -> str:
+        """The name where a failure may repeat it, for the mail server's log."""
+        plain = self.name.isprintable() and len(self.name) <= LONGEST_NAME
+        return self.name if plain else ""
 
 
-def _temporary(number: int, _: Verdict) -> dovecot_auth.Reply:
-    return dovecot_auth.Fail(number, code="temp_fail")
+def _ok(asked: Asked, verdict: Verdict) -> dovecot_auth.Reply:
+    return dovecot_auth.Ok(asked.id, verdict.user)
 
 
-_DOVECOT: Mapping[Case, Callable[[int, Verdict], dovecot_auth.Reply] | None] = {
+def _fail(asked: Asked, _: Verdict) -> dovecot_auth.Reply:
+    return dovecot_auth.Fail(asked.id, user=asked.shown)
+
+
+def _temporary(asked: Asked, _: Verdict) -> dovecot_auth.Reply:
+    return dovecot_auth.Fail(asked.id, user=asked.shown, code="temp_fail")
+
+
+_DOVECOT: Mapping[Case, Callable[[Asked, Verdict], dovecot_auth.Reply] | None] = {
     (Accepted, TemporaryFailure.CLOSE): _ok,
     (Accepted, TemporaryFailure.FAIL): _ok,
     (Rejected, TemporaryFailure.CLOSE): _fail,
@@ -61,8 +86,8 @@ _DOVECOT: Mapping[Case, Callable[[int, Verdict], dovecot_auth.Reply] | None] = {
 
 
 def dovecot_reply(
-    number: int, verdict: Verdict, temp_failure: TemporaryFailure
+    asked: Asked, verdict: Verdict, temp_failure: TemporaryFailure
 ) -> dovecot_auth.Reply | None:
     """Give the reply to a Dovecot auth client's exchange, or CLOSE."""
     make = _DOVECOT[type(verdict), temp_failure]
-    return make(number, verdict) if make else CLOSE
+    return make(asked, verdict) if make else CLOSE

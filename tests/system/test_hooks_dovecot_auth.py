@@ -47,11 +47,14 @@ def test_right_and_wrong(client, table):
     client.plain(1, b"anna")
     assert client.line() == b"OK\t1\tuser=anna@example.com\n"
     client.plain(2, b"anna", b"wrong")
-    assert client.line() == b"FAIL\t2\n"
+    assert client.line() == b"FAIL\t2\tuser=anna\n"
     client.plain(3, b"nobody")
-    assert client.line() == b"FAIL\t3\n"
+    assert client.line() == b"FAIL\t3\tuser=nobody\n"
     client.plain(4, b"anna", b"")
-    assert client.line() == b"FAIL\t4\n"
+    assert client.line() == b"FAIL\t4\tuser=anna\n"
+    for number, name in enumerate((b"tab\tbed", b"\x01", b"a" * 256), 5):
+        client.plain(number, name)
+        assert client.line() == b"FAIL\t%d\n" % number
 
 
 def test_what_the_answerer_is_told(client, table, hook):
@@ -105,7 +108,7 @@ def test_a_cancelled_login_is_not_told(client, table):
     client.send(b"CANCEL\t1\n")
     # The id is free again, and the first one's verdict must not answer it.
     client.plain(1, b"nobody")
-    assert client.line() == b"FAIL\t1\n"
+    assert client.line() == b"FAIL\t1\tuser=nobody\n"
     time.sleep(0.7)
     client.plain(2, b"anna")
     assert client.line().startswith(b"OK\t2")
@@ -148,7 +151,10 @@ def test_an_outage_with_temp_failure_fail(table, tmp_path):
         client.plain(2, b"anna", b"wrong")
         lines = {client.line(), client.line()}
         client.close()
-    assert lines == {b"FAIL\t1\tcode=temp_fail\n", b"FAIL\t2\n"}
+    assert lines == {
+        b"FAIL\t1\tuser=bob\tcode=temp_fail\n",
+        b"FAIL\t2\tuser=anna\n",
+    }
 
 
 def test_the_deadline(table, hook):

@@ -73,10 +73,11 @@ def test_right_and_wrong(name, password, code, mechanism):
 
 
 @pytest.mark.usefixtures("served")
-def test_the_outside_learns_only_that_it_failed():
+def test_the_outside_learns_only_that_it_failed(postfix):
     wrong = smtp_login(OFFICE, "anna", "wrong")
     assert wrong == smtp_login(OFFICE, "nobody", "wrong")
     assert wrong[1].startswith("5.7.8 Error: authentication failed")
+    assert "sasl_username=nobody" in postfix.log_text()
 
 
 @pytest.mark.usefixtures("served")
