@@ -65,7 +65,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     needs = _needs(item)
     missing = sorted({package for marker in needs for package in _missing(marker)})
     if missing:
-        _skip(f"needs the Debian packages: apt-get install {' '.join(missing)}")
+        _skip(f"Debian packages are missing: apt-get install {' '.join(missing)}")
     if needs and _no_namespace in item.config.stash:
         _skip(item.config.stash[_no_namespace])
 
@@ -88,7 +88,7 @@ def _missing(marker: str) -> list[str]:
 
 def _skip(reason: str) -> None:
     if os.environ.get(REQUIRED) == "1":
-        pytest.fail(f"{REQUIRED}=1, and this test {reason}", pytrace=False)
+        pytest.fail(f"{REQUIRED}=1, but: {reason}", pytrace=False)
     pytest.skip(reason)
 
 
