@@ -29,6 +29,10 @@ class Database(Protocol):
     reads: Engine
     writes: Engine
 
+    def first(self) -> AbstractContextManager[None]:
+        """Make what a database lives in; hold off other first starts meanwhile."""
+        ...
+
     def queue(self, connection: Connection) -> None:
         """Wait until no other plan is being applied, until the transaction ends."""
         ...

@@ -20,7 +20,7 @@ from dirbridge.model.secret import Secret
 from dirbridge.store.database import Database, wrapped
 from dirbridge.store.schema import SCHEMA, VERSION_TABLE, Base, version
 from dirbridge.store.sql import SqlStore
-from dirbridge.store.sqlite import SqliteDatabase, file_made
+from dirbridge.store.sqlite import SqliteDatabase
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,7 @@ def _database(url: URL, password: Secret | None) -> Database:
 
 def _schema_or_made(database: Database) -> int:
     """Return the schema's number; make the tables in an empty database."""
-    if isinstance(database, SqliteDatabase):
-        with file_made(database.path, database.where):
-            return _made(database)
-    return _made(database)
-
-
-def _made(database: Database) -> int:
-    with database.writes.begin() as connection:
+    with database.first(), database.writes.begin() as connection:
         database.queue(connection)
         schema = _schema(connection, database.where)
         if schema == 0:
@@ -185,7 +178,7 @@ def _schema(connection: Connection, where: str) -> int:
             raise StoreError("broken", where, words)
         return 0
     found = connection.execute(select(version.c.version_num)).scalar()
-    if found is None or not found.isdigit():
+    if found is None or not found.isdigit() or int(found) == 0:
         words = f"its {VERSION_TABLE} names no schema; restore a backup"
         raise StoreError("broken", where, words)
     return int(found)

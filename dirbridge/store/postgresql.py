@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -65,6 +65,10 @@ class PostgresqlDatabase:
         )
         self.reads: Engine = engine.execution_options(isolation_level="REPEATABLE READ")
         self.writes: Engine = engine
+
+    def first(self) -> AbstractContextManager[None]:
+        """Nothing to hold: the advisory lock of `queue` is enough."""
+        return nullcontext()
 
     def queue(self, connection: Connection) -> None:
         """Take the advisory lock, which ends with the transaction."""

@@ -66,6 +66,27 @@ class SqliteDatabase:
         self.reads: Engine = engine
         self.writes: Engine = engine.execution_options(dirbridge_writes=True)
 
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """Hold the folder's lock, with the file there (0600) and in WAL mode.
+
+        Two first starts at once must not both make the tables, and SQLite does not
+        queue for a change of the journal mode. The lock is on the folder: closing
+        any other descriptor of the file would drop SQLite's own locks.
+        """
+        with _locked(self.path.parent, self.where):
+            try:
+                if not self.path.exists():
+                    _make_file(self.path)
+                with closing(_connect(self.path)) as connection:
+                    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            except OSError as error:
+                raise _no_access(self.path.parent, self.where, error) from error
+            except sqlite3.Error as error:
+                code, detail = self.cause(error)
+                raise StoreError(code, self.where, detail) from error
+            yield
+
     def queue(self, connection: Connection) -> None:
         """Nothing more to do: BEGIN IMMEDIATE has waited already."""
 
@@ -124,31 +145,16 @@ class SqliteDatabase:
 
 
 @contextmanager
-def file_made(path: Path, where: str) -> Iterator[None]:
-    """Hold the folder's lock, with the file there (0600) and in WAL mode.
-
-    Two first starts at once must not both make the tables, and SQLite does not
-    queue for a change of the journal mode. The lock is on the folder: closing any
-    other descriptor of the file would drop SQLite's own locks in this process.
-
-    Raises:
-        StoreError: The file cannot be made or is no database.
-    """
+def _locked(folder: Path, where: str) -> Iterator[None]:
     try:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise _no_access(path.parent, where, error) from error
+        raise _no_access(folder, where, error) from error
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        if not path.exists():
-            _make_file(path)
-        with closing(_connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    except OSError as error:
-        raise _no_access(path.parent, where, error) from error
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

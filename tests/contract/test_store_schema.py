@@ -1,0 +1,148 @@
+"""Migrations and `schema.py` say the same, and every older schema upgrades.
+
+For each revision but the newest, `tests/data/store/NNNN.sql` fills the tables of
+that schema with plain SQL that both databases take; its people have the login
+names `anna` and `berta`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, make_url
+
+from dirbridge.model.secret import Secret
+from dirbridge.store.database import Database
+from dirbridge.store.migrations import revisions, upgrade
+from dirbridge.store.opening import create, open_store, upgrade_store
+from dirbridge.store.postgresql import PostgresqlDatabase
+from dirbridge.store.schema import SCHEMA, VERSION_TABLE, Base
+from dirbridge.store.sqlite import SqliteDatabase
+from testbed.postgresql import Postgresql
+
+FIXTURES = Path(__file__).parent.parent / "data" / "store"
+SERVER = pytest.param("postgresql", marks=pytest.mark.needs_postgresql)
+
+
+class Place:
+    """An empty database, and how to reach it."""
+
+    def __init__(self, url: str, password: Secret | None = None) -> None:
+        self.url = url
+        self.password = password
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        database = self._open()
+        try:
+            with database.migrating() as connection:
+                yield connection
+        finally:
+            database.reads.dispose()
+
+    def _open(self) -> Database:
+        url = make_url(self.url)
+        if self.password is not None:
+            psycopg = url.set(drivername="postgresql+psycopg")
+            return PostgresqlDatabase(psycopg, self.password)
+        database = SqliteDatabase(url)
+        with database.first():
+            return database
+
+
+@pytest.fixture(params=["sqlite", SERVER])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "sqlite":
+        yield Place(f"sqlite:///{tmp_path}/dirbridge.db")
+        return
+    server: Postgresql = request.getfixturevalue("postgresql")
+    url = make_url(server.create_database("store_schema"))
+    plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
+    yield Place(plain, Secret(str(url.password)))
+    server.drop_database("store_schema")
+
+
+def differences(connection: Connection) -> list[object]:
+    options = {"version_table": VERSION_TABLE, "compare_server_default": True}
+    context = MigrationContext.configure(connection, opts=options)
+    return list(compare_metadata(context, Base.metadata))
+
+
+def shape(connection: Connection) -> dict[str, object]:
+    """All that the database itself says of its tables."""
+    told = inspect(connection)
+    return {
+        name: (
+            [{**c, "type": str(c["type"])} for c in told.get_columns(name)],
+            told.get_pk_constraint(name),
+            sorted(told.get_foreign_keys(name), key=str),
+            sorted(told.get_unique_constraints(name), key=str),
+            sorted(map(words, told.get_indexes(name))),
+        )
+        for name in told.get_table_names()
+    }
+
+
+def words(index: Mapping[str, Any]) -> str:
+    where = {k: str(v) for k, v in index.get("dialect_options", {}).items()}
+    return str({**index, "dialect_options": where})
+
+
+def without_name_of_key(shape: dict[str, object]) -> dict[str, object]:
+    """Without our own table: its primary key has Alembic's name for it."""
+    return {name: told for name, told in shape.items() if name != VERSION_TABLE}
+
+
+def test_revisions_are_numbered_up_to_the_newest_schema() -> None:
+    assert revisions() == tuple(f"{n:04}" for n in range(1, SCHEMA + 1))
+
+
+def test_every_older_revision_has_people_to_upgrade() -> None:
+    kept = sorted(path.stem for path in FIXTURES.glob("*.sql"))
+    assert kept == list(revisions()[:-1])
+
+
+def test_upgrading_an_empty_database_equals_creating_one(place: Place) -> None:
+    with place.writing() as connection:
+        upgrade(connection)
+        assert differences(connection) == []
+        upgraded = without_name_of_key(shape(connection))
+    with place.writing() as connection:
+        Base.metadata.drop_all(connection)
+        connection.exec_driver_sql(f"DROP TABLE {VERSION_TABLE}")
+    with place.writing() as connection:
+        create(connection)
+        assert differences(connection) == []
+        assert without_name_of_key(shape(connection)) == upgraded
+    upgrade_store(place.url, place.password)
+    open_store(place.url, place.password).close()
+
+
+def test_a_store_that_the_migrations_made_opens(place: Place) -> None:
+    with place.writing() as connection:
+        upgrade(connection)
+    with open_store(place.url, place.password) as store:
+        assert list(store.accounts()) == []
+
+
+def test_every_older_store_upgrades_with_its_people(place: Place) -> None:
+    for revision in revisions()[:-1]:
+        with place.writing() as connection:
+            upgrade(connection, revision)
+            for statement in (FIXTURES / f"{revision}.sql").read_text().split(";\n"):
+                connection.exec_driver_sql(statement)
+        done = upgrade_store(place.url, place.password)
+        assert (done.before, done.after) == (int(revision), SCHEMA)
+        with open_store(place.url, place.password) as store:
+            names = {a.values.login_names[0] for a in store.accounts()}
+            assert names == {"anna", "berta"}
+        with place.writing() as connection:
+            assert differences(connection) == []
+            Base.metadata.drop_all(connection)
+            connection.exec_driver_sql(f"DROP TABLE {VERSION_TABLE}")
