@@ -215,7 +215,11 @@ def _lock(dc1: Dc1, person: AdPerson) -> None:
 
 
 def _ldb(dc1: Dc1, tool: str, records: str, *options: str) -> None:
-    run([tool, "--nosync", "-H", dc1.sam, *options], stdin=records, env=dc1.environment())
+    run(
+        [tool, "--nosync", "-H", dc1.sam, *options],
+        stdin=records,
+        env=dc1.environment(),
+    )
 
 
 def _value(text: str, attribute: str) -> str:
