@@ -13,7 +13,7 @@ from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.store.base import Run, RunResult
 from dirbridge.sync.claims import held_claims
 from dirbridge.sync.fields import fingerprint, show
-from dirbridge.sync.planner import mailbox_name
+from dirbridge.sync.mailboxes import mailbox_name
 
 
 def local_plan(

@@ -20,11 +20,10 @@ The same input gives the same plan; the clock comes in as an argument.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from dirbridge.directory.dn import parent
 from dirbridge.model.account import (
@@ -38,13 +37,20 @@ from dirbridge.model.entry import Finished, Gone, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import DirectoryId, DomainName, fold
 from dirbridge.model.plan import Change, Op, Plan
+from dirbridge.sync.changes import (
+    LIVE,
+    apply_order,
+    clash_conflict,
+    difference,
+    limit_conflict,
+    people_name,
+    taken_away,
+)
 from dirbridge.sync.claims import Claim, Clash, Holder, held_claims, settle
-from dirbridge.sync.fields import NAMES, differences, fingerprint, show
+from dirbridge.sync.mailboxes import age, with_mailboxes
 
 RESERVED = timedelta(days=180)
 """How long a removed account's addresses stay reserved (product: States)."""
-
-LIVE = frozenset({AccountState.ACTIVE, AccountState.DISABLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +121,11 @@ def make_plan(
     over = _over_limit(policy, asking, ours, _live_count(policy.domain, everybody))
     for conflict in over:
         del asking[conflict.account]
-    asking = _with_mailboxes(asking, everybody, policy.domain)
+    asking = with_mailboxes(asking, everybody, policy.domain)
     changes = [
         change
         for who, draft in asking.items()
-        if (change := _difference(ours.get(who), draft, now))
+        if (change := difference(ours.get(who), draft, now))
     ]
     return Plan(
         domain=policy.domain,
@@ -134,7 +140,7 @@ def make_plan(
         unchanged=len(asking) - len(changes),
         changes=(
             *away,
-            *sorted(changes, key=_apply_order),
+            *sorted(changes, key=apply_order),
             *_conflicts(drafts, clashes),
             *over,
         ),
@@ -263,7 +269,7 @@ def _settled(
 ) -> dict[DirectoryId, tuple[Clash, ...]]:
     """Settle all claims; who loses a name is withheld and keeps what it had."""
     had = {who: held_claims(account) for who, account in ours.items()}
-    names = {who: _people_name(account) for who, account in drafts.items()}
+    names = {who: people_name(account) for who, account in drafts.items()}
     withheld: dict[DirectoryId, tuple[Clash, ...]] = {}
     while True:
         asking = {who: d for who, d in drafts.items() if who not in withheld}
@@ -273,14 +279,6 @@ def _settled(
         if not losers:
             return {**clashes, **withheld}
         withheld |= losers
-
-
-def _people_name(account: Account) -> str:
-    """Return the account's name; what it is called while it has no mailbox."""
-    if account.mailbox:
-        return account.canonical
-    names = account.values.login_names
-    return f"{names[0] if names else account.values.dn}@{account.domain}"
 
 
 def _held(
@@ -345,144 +343,12 @@ def _without(draft: Account, lost: set[str]) -> Account:
     )
 
 
-def _with_mailboxes(
-    drafts: Mapping[DirectoryId, Account],
-    everybody: Iterable[Account],
-    domain: DomainName,
-) -> dict[DirectoryId, Account]:
-    """Give each new account its mailbox name, oldest entry first."""
-    taken = {fold(account.mailbox) for account in everybody if account.domain == domain}
-    given: dict[DirectoryId, Account] = {}
-    for who, draft in sorted(drafts.items(), key=lambda item: _age(item[1])):
-        if not draft.mailbox:
-            name = _free_name(mailbox_name(draft.values), taken)
-            taken.add(fold(name))
-            given[who] = replace(draft, mailbox=name)
-    return {who: given.get(who, draft) for who, draft in drafts.items()}
-
-
-def mailbox_name(values: AccountValues) -> str:
-    """Return the mailbox name that an account would like.
-
-    It is the main login name, folded, with everything replaced that is not safe
-    in a path or an address: so `home` never leaves its folder.
-
-    Args:
-        values: The account's values.
-    """
-    wanted = fold(values.login_names[0]) if values.login_names else "account"
-    return re.sub(r"[^\w.'+-]+", ".", wanted).strip(".") or "account"
-
-
-def _free_name(wanted: str, taken: set[str]) -> str:
-    if fold(wanted) not in taken:
-        return wanted
-    number = 2
-    while fold(f"{wanted}-{number}") in taken:
-        number += 1
-    return f"{wanted}-{number}"
-
-
-def _age(account: Account) -> tuple[datetime, str]:
-    """Order accounts by the age of their entries, the oldest first."""
-    made = account.values.created_at or datetime.max.replace(tzinfo=UTC)
-    return (made, account.values.directory_id)
-
-
 def _live_count(domain: DomainName, everybody: Iterable[Account]) -> int:
     return _count_live(account for account in everybody if account.domain == domain)
 
 
 def _count_live(accounts: Iterable[Account]) -> int:
     return sum(account.state in LIVE for account in accounts)
-
-
-def _over_limit(
-    policy: Policy,
-    asking: Mapping[DirectoryId, Account],
-    ours: Mapping[DirectoryId, Account],
-    live: int,
-) -> list[Change]:
-    """Return a conflict for each new or returning account beyond the limit."""
-    if policy.user_limit is None:
-        return []
-    entering = [
-        draft
-        for who, draft in asking.items()
-        if who not in ours or ours[who].state not in LIVE
-    ]
-    room = max(0, policy.user_limit - live)
-    return [
-        Change(
-            op=Op.CONFLICT,
-            account=draft.values.directory_id,
-            name=_people_name(draft),
-            after={"conflict": "user-limit"},
-            entry=fingerprint(draft),
-            why=f"The domain's user limit of {policy.user_limit} is reached. "
-            "Raise user_limit, or take other accounts away.",
-        )
-        for draft in sorted(entering, key=_age)[room:]
-    ]
-
-
-def _difference(old: Account | None, new: Account, now: datetime) -> Change | None:
-    """Return the change that makes the stored account the new one."""
-    if old is None:
-        return _creation(new)
-    before, after = differences(old, new)
-    if not after:
-        return None
-    op = _operation(old, new, set(after))
-    if op is Op.REACTIVATE:
-        new = replace(new, state_since=now)
-    return Change(
-        op=op,
-        account=new.values.directory_id,
-        name=new.canonical,
-        before=before,
-        after=after,
-        entry=fingerprint(new),
-        row=fingerprint(old),
-        why=_WHY[op],
-        result=new,
-    )
-
-
-def _creation(new: Account) -> Change:
-    wanted = mailbox_name(new.values)
-    why = _WHY[Op.CREATE]
-    if new.mailbox != wanted:
-        why = (
-            f'New in the directory; the mailbox name "{wanted}" is taken, so it is '
-            f'"{new.mailbox}".'
-        )
-    return Change(
-        op=Op.CREATE,
-        account=new.values.directory_id,
-        name=new.canonical,
-        after=show(new),
-        entry=fingerprint(new),
-        why=why,
-        result=new,
-    )
-
-
-_WHY = {
-    Op.CREATE: "New in the directory.",
-    Op.UPDATE: "Changed in the directory.",
-    Op.RENAME: "Renamed in the directory; the mailbox stays.",
-    Op.MOVE: "Moved in the directory.",
-    Op.REACTIVATE: "Back in the directory; it is the same account again.",
-}
-
-
-def _operation(old: Account, new: Account, fields: set[str]) -> Op:
-    if old.state not in LIVE and new.state in LIVE:
-        return Op.REACTIVATE
-    if fields & NAMES:
-        return Op.RENAME
-    return Op.MOVE if fields == {"dn"} else Op.UPDATE
 
 
 def _deactivations(vanished: Iterable[Account], now: datetime) -> Iterator[Change]:
@@ -494,7 +360,7 @@ def _deactivations(vanished: Iterable[Account], now: datetime) -> Iterator[Chang
             state_reason=reason,
             state_since=now,
         )
-        yield _taken_away(Op.DEACTIVATE, account, new, reason)
+        yield taken_away(Op.DEACTIVATE, account, new, reason)
 
 
 def _removals(
@@ -514,21 +380,26 @@ def _removals(
                 state_reason=reason,
                 state_since=now,
             )
-            yield _taken_away(Op.REMOVE, account, new, reason)
+            yield taken_away(Op.REMOVE, account, new, reason)
 
 
-def _taken_away(op: Op, old: Account, new: Account, why: str) -> Change:
-    before, after = differences(old, new)
-    return Change(
-        op=op,
-        account=old.values.directory_id,
-        name=old.canonical,
-        before=before,
-        after=after,
-        row=fingerprint(old),
-        why=why,
-        result=new,
-    )
+def _over_limit(
+    policy: Policy,
+    asking: Mapping[DirectoryId, Account],
+    ours: Mapping[DirectoryId, Account],
+    live: int,
+) -> list[Change]:
+    """Return a conflict for each new or returning account beyond the limit."""
+    limit = policy.user_limit
+    if limit is None:
+        return []
+    entering = [
+        draft
+        for who, draft in asking.items()
+        if who not in ours or ours[who].state not in LIVE
+    ]
+    late = sorted(entering, key=age)[max(0, limit - live) :]
+    return [limit_conflict(draft, limit) for draft in late]
 
 
 def _conflicts(
@@ -536,42 +407,6 @@ def _conflicts(
     clashes: Mapping[DirectoryId, tuple[Clash, ...]],
 ) -> Iterator[Change]:
     for who, found in sorted(clashes.items()):
-        lost_name = _names_lost(found)
+        withheld = _names_lost(found)
         for clash in found:
-            yield Change(
-                op=Op.CONFLICT,
-                account=who,
-                name=_people_name(drafts[who]),
-                after={
-                    "conflict": clash.code,
-                    clash.claim[0]: clash.claim[1],
-                    "other": clash.holder,
-                },
-                entry=fingerprint(drafts[who]),
-                why=_clash_sentence(clash, withheld=lost_name),
-            )
-
-
-_CLASH = {
-    "name-taken": "{what} belongs to {other}",
-    "name-claimed-twice": "{what} is claimed by {other} as well",
-    "local-account": "{what} belongs to the local account {other}",
-    "recreated": "{what} belongs to {other}, which vanished from the directory, and "
-    "this is a new entry with an old name",
-    "reserved": "{what} is reserved for the removed account {other}",
-}
-
-
-def _clash_sentence(clash: Clash, *, withheld: bool) -> str:
-    kind, value = clash.claim
-    kind_word = {"login": "login name", "upn": "UPN"}.get(kind, kind)
-    what = f"The {kind_word}"
-    text = _CLASH[clash.code].format(what=f'{what} "{value}"', other=clash.holder)
-    effect = "is left as it is" if withheld else "stands without it"
-    return f"{text}; this account {effect}. Give one of them another {kind_word}."
-
-
-def _apply_order(change: Change) -> tuple[int, str]:
-    """Order changes so that names become free before others take them."""
-    order = (Op.RENAME, Op.MOVE, Op.UPDATE, Op.REACTIVATE, Op.CREATE)
-    return (order.index(change.op), change.name)
+            yield clash_conflict(drafts[who], clash, withheld=withheld)

@@ -16,7 +16,8 @@ from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName, fold
 from dirbridge.model.plan import Op, Plan
 from dirbridge.sync.limits import Limits, approval_id, check
-from dirbridge.sync.planner import Policy, Read, mailbox_name, make_plan
+from dirbridge.sync.mailboxes import mailbox_name
+from dirbridge.sync.planner import Policy, Read, make_plan
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DOMAIN = DomainName("company.com")
