@@ -273,7 +273,7 @@ def open_transport(endpoint: Endpoint, access: Access, deadline: Deadline) -> Tr
         Unreachable, domain=access.domain, server=str(endpoint), operation="connect"
     )
     try:
-        sock = _dial(endpoint, deadline)
+        sock = connect(endpoint, deadline)
     except OSError as error:
         raise failed(code=code_of(error), detail=str(error)) from error
     transport = Transport(sock, endpoint, access.domain)
@@ -323,8 +323,12 @@ def code_of(error: OSError, otherwise: str = "closed") -> str:
     return _OS_CODES.get(error.errno or 0, otherwise)
 
 
-def _dial(endpoint: Endpoint, deadline: Deadline) -> socket.socket:
-    """Connect to the first address of a host that answers."""
+def connect(endpoint: Endpoint, deadline: Deadline) -> socket.socket:
+    """Connect to the first address of a host that answers, without TLS.
+
+    Raises:
+        OSError: None did, in time; `code_of` says why.
+    """
     addresses = resolve(endpoint.host, _remaining(deadline))
     last: OSError = ConnectionError("the name has no address")
     for left, (family, address) in zip(
