@@ -10,7 +10,7 @@ from enum import StrEnum
 class Kind(StrEnum):
     """What a value is on its way from attribute to field."""
 
-    OCTETS = "octets"
+    OCTETS = "raw value"
     TEXT = "text"
     ADDRESS = "mail address"
     NUMBER = "number"

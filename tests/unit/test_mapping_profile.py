@@ -164,7 +164,7 @@ BAD = {
         GOOD + '[account.quota]\nsources = [{ attribute = "a" }]',
         "wrong-transforms",
         f"{FILE}: account.quota.sources #1: transforms",
-        "the field holds a number, and the transforms give a octets.",
+        "the field holds a number, and the transforms give a raw value.",
         "docs/mappings.md",
     ),
     "many in one": (
