@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +44,13 @@ from dirbridge.model.names import DomainName, fold
 from dirbridge.model.secret import Secret
 from dirbridge.scheduler import Scheduled
 from dirbridge.store.base import Store, StoreReader
-from dirbridge.store.opening import Upgrade, open_store, upgrade_store
+from dirbridge.store.opening import (
+    Owner,
+    Upgrade,
+    open_store,
+    owner_of,
+    upgrade_store,
+)
 from dirbridge.sync.job import SyncJob
 from dirbridge.sync.limits import Limits
 from dirbridge.sync.planner import Policy
@@ -96,8 +103,15 @@ class App:
         raise ConfigError((Problem("unknown-domain", name, text, then),))
 
     @contextmanager
-    def open_store(self) -> Iterator[Store]:
-        """Open the local user database, and close it in the end."""
+    def open_store(self, *, as_owner: bool = True) -> Iterator[Store]:
+        """Open the local user database, and close it in the end.
+
+        Args:
+            as_owner: Whether a command that root runs becomes the store's owner
+                first, so that it meets what the bridge itself would meet.
+        """
+        if as_owner:
+            _become(owner_of(self.settings.store.url))
         store = open_store(self.settings.store.url, self._store_password())
         try:
             yield store
@@ -321,6 +335,14 @@ class App:
             for method in self.methods[name]:
                 found += _tried(method.check)
         return list(dict.fromkeys(found))
+
+
+def _become(owner: Owner | None) -> None:
+    """Let root become the store's owner; anybody else stays who they are."""
+    if owner is not None and os.geteuid() == 0 and owner.uid != 0:
+        os.setgroups([])
+        os.setgid(owner.gid)
+        os.setuid(owner.uid)
 
 
 def _tried(check: Callable[[], list[Finding]]) -> list[Finding]:

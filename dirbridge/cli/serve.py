@@ -28,7 +28,7 @@ def serve(call: Call, *, no_sync: bool) -> int:
     _log_to_stderr()
     if not app.settings.hooks:
         raise ConfigError((_no_hooks(app),))
-    with app.open_store() as store, AttemptsLog(store.record) as attempts:
+    with app.open_store(as_owner=False) as store, AttemptsLog(store.record) as attempts:
         scheduler = Scheduler([] if no_sync else app.schedule(store))
         service = app.login_service(store, attempts.add)
         scheduler.start()
