@@ -240,6 +240,15 @@ _STORE = {
     ),
     "broken": ("cannot be used", "Look at the disk, or restore a backup."),
     "full": ("has no room left", "Make room on the disk, then try again."),
+    "refused": (
+        "does not take the change; nothing was written",
+        "Mend the value or name in the directory, then run `dirbridge sync`.",
+    ),
+    "backup": (
+        "could not be saved before the upgrade; nothing was changed",
+        "Make room, or mend the rights of the folder, then try again.",
+    ),
+    "url": ("has a wrong `store.url`", "Mend `url` below [store] in dirbridge.toml."),
     "no-folder": ("lies in a folder that is not there", "Make the folder first."),
     "read-only": ("cannot be written", "Mend the owner and mode of file and folder."),
 }
