@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dirbridge.errors import StoreError
+from dirbridge.store.rows import Unstorable
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -112,5 +113,7 @@ def _store_error(error: Exception, database: Database) -> StoreError:
         return StoreError(code, database.where, detail)
     if isinstance(error, SQLAlchemyError) and not isinstance(error, StatementError):
         return StoreError("broken", database.where, type(error).__name__)
+    if isinstance(error, Unstorable):
+        return StoreError("refused", database.where, str(error))
     # A value that no column can hold; its own words could show it.
     return StoreError("refused", database.where, "a value cannot be stored")

@@ -157,8 +157,8 @@ def _applied(old: dict[int, Account], plan: Plan) -> dict[int, Account]:
             raise _refused(f"account {account.number} is not there")
         try:
             rows.check_storable(account)
-        except ValueError as error:
-            raise _refused("a value cannot be stored") from error
+        except rows.Unstorable as error:
+            raise _refused(str(error)) from error
         held[account.number] = account
     return held
 

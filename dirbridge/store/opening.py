@@ -54,7 +54,8 @@ def open_store(url: str, password: Secret | None = None) -> SqlStore:
         password: PostgreSQL's password, which must not stand in the url.
 
     Raises:
-        StoreError: `url`, `unreachable`, `broken`, or the schema does not fit:
+        StoreError: `url`, `no-folder`, `read-only`, `unreachable`, `broken`, or the
+            schema does not fit:
             `older-schema` (call `upgrade_store`) or `newer-schema`.
     """
     with _opened(url, password) as database:
@@ -186,14 +187,14 @@ def _schema(connection: Connection, where: str) -> int:
 
 def _check_fits(schema: int, where: str) -> None:
     if schema < SCHEMA:
-        words = f"schema {schema}, needed {SCHEMA}; run: dirbridge store upgrade"
+        words = f"schema {schema}, this release needs {SCHEMA}"
         raise StoreError("older-schema", where, words)
     if schema > SCHEMA + 1:
         raise _newer(where)
 
 
 def _newer(where: str) -> StoreError:
-    words = f"a newer release has upgraded it beyond schema {SCHEMA}; upgrade dirbridge"
+    words = f"beyond schema {SCHEMA + 1}, the last that this release can read"
     return StoreError("newer-schema", where, words)
 
 

@@ -266,14 +266,17 @@ def is_storable(text: str) -> bool:
 _LARGEST = 2**63 - 1
 
 
+class Unstorable(ValueError):
+    """An account holds what no database can; names its id and field, no value."""
+
+
 def check_storable(account: Account) -> None:
     """Refuse an account that not every database can hold.
 
     SQLite would take a NUL that PostgreSQL refuses; a store must not depend on it.
 
     Raises:
-        ValueError: A text, a time without a zone, or a number is out of bounds;
-            it names the field, never the value.
+        Unstorable: A text, a time without a zone, or a number is out of bounds.
     """
     kept = {f"kept until {i}": k.until for i, k in enumerate(account.kept)}
     held = {**account_row(account), **kept, "lists": "".join(_listed(account))}
@@ -288,7 +291,8 @@ def check_storable(account: Account) -> None:
             case _:
                 good = True
         if not good:
-            raise ValueError(f"{name} of account {account.number} cannot be stored")
+            who = ascii(account.values.directory_id)
+            raise Unstorable(f"{name} of {who} cannot be stored")
 
 
 def _listed(account: Account) -> Iterable[str]:

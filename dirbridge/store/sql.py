@@ -170,7 +170,7 @@ class SqlStore:
     def apply(self, plan: Plan, run: Run) -> Run:
         """Apply a plan: accounts, audit rows, cursor and run, all or nothing."""
         if self._schema > SCHEMA:
-            words = "a newer release has upgraded it; upgrade dirbridge here as well"
+            words = f"schema {self._schema}: only logins and look-ups work on it"
             raise StoreError("newer-schema", self.where, words)
         with wrapped(self._database), self._database.writes.begin() as connection:
             self._database.queue(connection)

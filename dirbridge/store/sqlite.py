@@ -6,6 +6,7 @@ begins with BEGIN IMMEDIATE, so that two writers queue instead of failing halfwa
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -33,9 +34,9 @@ _CODES = (
     ("SQLITE_CONSTRAINT", "refused"),
     ("SQLITE_TOOBIG", "refused"),
     ("SQLITE_FULL", "full"),
-    ("SQLITE_READONLY", "unreachable"),
+    ("SQLITE_READONLY", "read-only"),
     ("SQLITE_CANTOPEN", "unreachable"),
-    ("SQLITE_PERM", "unreachable"),
+    ("SQLITE_PERM", "read-only"),
     ("SQLITE_IOERR", "unreachable"),
 )
 
@@ -187,16 +188,17 @@ def _make_file(path: Path) -> None:
 
 def _check_access(path: Path, where: str) -> None:
     folder = path.parent
-    if not folder.is_dir():
-        text = f"there is no folder {folder}; make it: install -d -m 0750 {folder}"
-        raise StoreError("unreachable", where, text)
-    # SQLite writes its -wal and -shm beside the file, so the folder counts too.
-    for place in (folder, path):
-        if place.exists() and not os.access(place, os.W_OK):
-            text = f"{place} is not writable; run dirbridge as the owner of {folder}"
-            raise StoreError("unreachable", where, text)
+    try:
+        if not folder.is_dir():
+            raise StoreError("no-folder", where, f"install -d -m 0750 {folder}")
+        # SQLite writes its -wal and -shm beside the file, so the folder counts too.
+        for place in (folder, path):
+            if place.exists() and not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, f"{place} is not writable")
+    except OSError as error:
+        raise _no_access(folder, where, error) from error
 
 
 def _no_access(folder: Path, where: str, error: OSError) -> StoreError:
     text = f"{error.strerror}; run dirbridge as the owner of {folder}"
-    return StoreError("unreachable", where, text)
+    return StoreError("read-only", where, text)

@@ -457,6 +457,7 @@ class StoreContract:
         with pytest.raises(StoreError) as caught:
             put(store, Op.CREATE, person("good"), bad)
         assert caught.value.code == "refused"
+        assert str(ANNA.values.directory_id) in caught.value.detail
         assert list(store.accounts()) == []
 
     def test_refuses_to_change_an_account_that_is_not_there(self, store: Store) -> None:

@@ -24,6 +24,7 @@ from dirbridge.model.entry import ReadKind
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.secret import Secret
+from dirbridge.model.sentences import problems_of
 from dirbridge.store.base import NameKind, Run, RunResult, Store
 from dirbridge.store.opening import (
     Owner,
@@ -155,8 +156,8 @@ def test_two_first_openings_at_once(file: Path) -> None:
 
 def test_a_missing_folder_is_named_with_the_mend(tmp_path: Path) -> None:
     error = refusal(url(tmp_path / "not" / "there.db"))
-    assert error.code == "unreachable"
-    assert f"install -d -m 0750 {tmp_path}/not" in error.detail
+    assert error.code == "no-folder"
+    assert error.detail == f"install -d -m 0750 {tmp_path}/not"
 
 
 def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ def test_an_older_schema_is_refused_and_the_upgrade_named() -> None:
     with pytest.raises(StoreError) as caught:
         _check_fits(SCHEMA - 1, "sqlite:////x.db")
     assert caught.value.code == "older-schema"
-    assert "dirbridge store upgrade" in caught.value.detail
+    assert "dirbridge store upgrade" in problems_of(caught.value)[0].next
 
 
 def test_the_next_schema_answers_logins_and_takes_no_sync(file: Path) -> None:
@@ -314,7 +315,7 @@ def test_a_folder_that_is_not_ours(there: bool) -> None:
             **nobody,  # type: ignore[call-overload]
         )
         folder.chmod(0o755)
-    assert done.stdout.startswith("unreachable")
+    assert done.stdout.startswith("read-only")
     assert f"run dirbridge as the owner of {folder}" in done.stdout
 
 
