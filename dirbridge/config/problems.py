@@ -208,7 +208,7 @@ def _from_table(detail: ErrorDetails, where: str, key: str, subject: str) -> Pro
         context = {"expected": str(context["expected"]).replace("'", '"')}
     if code == "missing-key":
         return Problem(code, where, f'The key "{key}" is missing.', f"{mend}.")
-    if detail["input"] in _LATER_VALUES.get(key, ()):
+    if str(detail["input"]) in _LATER_VALUES.get(key, ()):
         text = f"{subject} is not in this release yet."
         return Problem("not-yet", where, text, f"Write {context['expected']}.")
     text = f"{subject} {wrong.format(**context)}."
