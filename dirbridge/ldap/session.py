@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import ldap3
-from ldap3.core.exceptions import LDAPException
+from ldap3.core.exceptions import (
+    LDAPException,
+    LDAPInvalidDnError,
+    LDAPInvalidFilterError,
+    LDAPInvalidValueError,
+)
+from pyasn1.error import PyAsn1Error
 
 from dirbridge.errors import Unreachable, Unsupported
 from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
@@ -21,6 +27,18 @@ INSUFFICIENT_ACCESS, BUSY, UNAVAILABLE = 50, 51, 52
 OPERATIONS_ERROR, STRONGER_AUTH, REFERRAL = 1, 8, 10
 
 _PAGED = "1.2.840.113556.1.4.319"
+_OUR_FAULT = (LDAPInvalidDnError, LDAPInvalidFilterError, LDAPInvalidValueError)
+# Its decoder was not made for servers that send nonsense.
+_RAISED_BY_LDAP3 = (
+    LDAPException,
+    PyAsn1Error,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
 
 
@@ -122,7 +140,7 @@ class Session:
                 paged_size=page or None,
                 paged_cookie=cookie or None,
             )
-        except (LDAPException, OSError, ValueError, IndexError, KeyError) as error:
+        except _RAISED_BY_LDAP3 as error:
             raise self._failure(error) from error
         return self._answer(paged=page > 0)
 
@@ -135,7 +153,7 @@ class Session:
         self.transport.close()
 
     def _failure(self, error: Exception) -> Unreachable | Unsupported:
-        if self.transport.failure or not isinstance(error, LDAPException):
+        if not isinstance(error, _OUR_FAULT):
             self.transport.failure = self.transport.failure or "protocol"
             return self.transport.error("read", detail=str(error))
         return Unsupported(

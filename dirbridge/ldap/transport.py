@@ -313,7 +313,9 @@ def resolve(host: str, seconds: float) -> list[tuple[socket.AddressFamily, str]]
 def code_of(error: OSError, otherwise: str = "closed") -> str:
     """Return the stable word for a network error."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _CERTIFICATE_CODES.get(error.verify_code, "certificate-untrusted")
+        # Our own, about a pin, has no code.
+        code = getattr(error, "verify_code", 0)
+        return _CERTIFICATE_CODES.get(code, "certificate-untrusted")
     if isinstance(error, TimeoutError):
         return "timeout"
     if isinstance(error, socket.gaierror):

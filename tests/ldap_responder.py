@@ -1,0 +1,132 @@
+"""A small LDAP server that answers what a test tells it, and counts.
+
+Only for what no real server can be made to say: busy, unavailable, Open
+Directory's result codes, a notice of disconnection, silence, garbage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+
+from dirbridge.errors import RemoteProtocolError
+from dirbridge.ldap import messages
+
+BIND, UNBIND, SEARCH, EXTENDED = 0x60, 0x42, 0x63, 0x77
+_ANSWERS = {BIND: 0x61, SEARCH: 0x65, EXTENDED: 0x78}
+
+Answer = tuple[int, str] | bytes | None
+"""A result code with its text; raw octets; or None for closing."""
+
+Tell = Callable[[int, int], Answer]
+"""Gets the operation's tag and how many of this kind came before."""
+
+
+class Responder:
+    """Serves on a loopback port until closed.
+
+    Attributes:
+        seen: The tags of the operations that came, in order.
+        connections: How many connections were accepted.
+    """
+
+    def __init__(
+        self,
+        tell: Tell = lambda _tag, _before: (0, ""),
+        *,
+        tls: ssl.SSLContext | None = None,
+        address: str = "127.0.0.1",
+        greeting: bytes | None = None,
+    ) -> None:
+        self.tell = tell
+        self.seen: list[int] = []
+        self.connections = 0
+        self._tls = tls
+        self._greeting = greeting
+        self._streams: list[socket.socket] = []
+        self._listener = socket.create_server((address, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.hang_up()
+        self._thread.join(2)
+
+    def hang_up(self) -> None:
+        """Close all connections, as a restarting server does."""
+        while self._streams:
+            stream = self._streams.pop()
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
+            stream.close()
+
+    def __enter__(self) -> Responder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                stream, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(stream,), daemon=True).start()
+
+    def _serve(self, stream: socket.socket) -> None:
+        self._streams.append(stream)
+        with contextlib.suppress(OSError, RemoteProtocolError):
+            if self._greeting is not None:
+                stream.sendall(self._greeting)
+            if self._tls is not None:
+                stream = self._tls.wrap_socket(stream, server_side=True)
+                self._streams.append(stream)
+            for number, tag in operations(stream):
+                if tag == UNBIND:
+                    break
+                before = self.seen.count(tag)
+                self.seen.append(tag)
+                answer = self.tell(tag, before)
+                if answer is None:
+                    break
+                if isinstance(answer, tuple):
+                    answer = result(number, _ANSWERS.get(tag, 0x78), *answer)
+                stream.sendall(answer)
+        with contextlib.suppress(OSError):
+            stream.close()
+
+
+def operations(stream: socket.socket) -> Iterator[tuple[int, int]]:
+    """Message id and tag of each operation that comes in."""
+    data = b""
+    while True:
+        size = messages.message_size(data) if data else None
+        if size is None or len(data) < size:
+            more = stream.recv(65536)
+            if not more:
+                return
+            data += more
+            continue
+        body, _ = messages._take(data[:size], 0x30)
+        number, operation = messages._take(body, 0x02)
+        yield int.from_bytes(number, "big"), operation[0]
+        data = data[size:]
+
+
+def result(number: int, tag: int, code: int, text: str = "") -> bytes:
+    """An LDAP result message."""
+    body = (
+        messages._tlv(0x0A, code.to_bytes(2, "big"))
+        + messages._tlv(0x04, b"")
+        + messages._tlv(0x04, text.encode())
+    )
+    return messages._message(number, messages._tlv(tag, body))

@@ -1,0 +1,196 @@
+"""Failover: who is asked, and when one that failed is asked again."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dirbridge.errors import BindRefused, Unreachable
+from dirbridge.ldap.failover import Failover
+from dirbridge.ldap.transport import Endpoint
+from dirbridge.model.deadline import Deadline
+
+ONE, TWO, THREE = (Endpoint(f"dc{n}.example.com", 636) for n in (1, 2, 3))
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+class World:
+    """Servers that are up or down, and a clock that a test turns."""
+
+    def __init__(self, *servers: Endpoint) -> None:
+        self.down: dict[Endpoint, str] = {}
+        self.asked: list[Endpoint] = []
+        self.time = 1000.0
+        self.failover = Failover(
+            "example.com",
+            servers or (ONE, TWO),
+            clock=lambda: self.time,
+            now=lambda: NOW,
+        )
+
+    def call(self, server: Endpoint, _limit: Deadline) -> Endpoint:
+        self.asked.append(server)
+        if server in self.down:
+            raise unreachable(server, self.down[server])
+        return server
+
+    def ask(self) -> Endpoint:
+        return self.failover.run(self.call, Deadline.after(9))
+
+
+def unreachable(server: Endpoint, code: str = "timeout") -> Unreachable:
+    return Unreachable(
+        domain="example.com", server=str(server), operation="connect", code=code
+    )
+
+
+def test_the_primary_serves() -> None:
+    world = World()
+    assert [world.ask(), world.ask()] == [ONE, ONE]
+    assert [state.up for state in world.failover.states()] == [True, None]
+
+
+def test_an_outage_moves_on_within_the_call() -> None:
+    world = World()
+    world.down[ONE] = "refused"
+    assert world.ask() == TWO
+    assert world.asked == [ONE, TWO]
+    first, second = world.failover.states()
+    assert (first.up, first.error, first.since) == (False, "refused", NOW)
+    assert second.up
+
+
+def test_one_that_failed_rests_then_the_primary_comes_back() -> None:
+    world = World()
+    world.down[ONE] = "timeout"
+    world.ask()
+    world.time += 29
+    world.asked.clear()
+    assert world.ask() == TWO
+    assert world.asked == [TWO]
+    world.down.clear()
+    world.time += 2
+    assert world.ask() == ONE
+    assert world.failover.states()[0].error == ""
+
+
+def test_all_resting_are_tried_all_the_same_in_order() -> None:
+    world = World()
+    world.down = {ONE: "refused", TWO: "refused"}
+    with pytest.raises(Unreachable):
+        world.ask()
+    world.asked.clear()
+    world.down.clear()
+    assert world.ask() == ONE
+
+
+def test_a_refused_password_is_an_answer() -> None:
+    world = World()
+
+    def refuse(server: Endpoint, _limit: Deadline) -> None:
+        world.asked.append(server)
+        raise BindRefused(
+            domain="example.com",
+            server=str(server),
+            operation="bind",
+            code="credentials",
+        )
+
+    with pytest.raises(BindRefused):
+        world.failover.run(refuse, Deadline.after(9))
+    assert world.asked == [ONE]
+
+
+def test_the_error_names_every_server_and_what_it_did() -> None:
+    world = World()
+    world.down = {ONE: "timeout", TWO: "refused"}
+    with pytest.raises(Unreachable) as caught:
+        world.ask()
+    error = caught.value
+    assert (error.server, error.code) == (f"{ONE}, {TWO}", "all-down")
+    assert f"{ONE}: timeout" in error.detail
+    assert f"{TWO}: refused" in error.detail
+    world.down = {ONE: "refused", TWO: "refused"}
+    with pytest.raises(Unreachable) as caught:
+        world.ask()
+    assert caught.value.code == "refused"
+
+
+def test_each_server_gets_its_share_of_the_time() -> None:
+    world = World(ONE, TWO, THREE)
+    shares: list[float] = []
+
+    def fail(server: Endpoint, limit: Deadline) -> None:
+        shares.append(limit.left())
+        raise unreachable(server)
+
+    with pytest.raises(Unreachable):
+        world.failover.run(fail, Deadline.after(9), each=2)
+    assert shares == pytest.approx([2, 2, 9], abs=0.1)
+    shares.clear()
+    with pytest.raises(Unreachable):
+        world.failover.run(fail, Deadline.after(3), each=2)
+    assert shares == pytest.approx([1, 1.5, 3], abs=0.1)
+
+
+def test_no_time_asks_nobody() -> None:
+    world = World()
+    with pytest.raises(Unreachable) as caught:
+        world.failover.run(world.call, Deadline.after(0))
+    assert caught.value.code == "timeout"
+    assert not world.asked
+    assert [state.up for state in world.failover.states()] == [None, None]
+
+
+def test_only_one_caller_tries_a_server_that_was_down() -> None:
+    world = World()
+    world.down[ONE] = "timeout"
+    world.ask()
+    world.time += 31
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(server: Endpoint, limit: Deadline) -> Endpoint:
+        if server == ONE:
+            inside.set()
+            go_on.wait(5)
+        return world.call(server, limit)
+
+    probe = threading.Thread(target=lambda: world.failover.run(slow, Deadline.after(9)))
+    probe.start()
+    assert inside.wait(5)
+    world.asked.clear()
+    assert world.ask() == TWO
+    assert world.asked == [TWO]
+    go_on.set()
+    probe.join()
+
+
+def test_a_server_named_twice_is_one() -> None:
+    assert World(ONE, ONE, TWO).failover.servers == (ONE, TWO)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sets(st.sampled_from((ONE, TWO, THREE))), st.integers(0, 40)),
+        max_size=30,
+    )
+)
+def test_somebody_who_is_up_always_answers(
+    history: list[tuple[set[Endpoint], int]],
+) -> None:
+    world = World(ONE, TWO, THREE)
+    for down, seconds in history:
+        world.down = dict.fromkeys(down, "timeout")
+        world.time += seconds
+        world.asked.clear()
+        if len(down) == 3:
+            with pytest.raises(Unreachable):
+                world.ask()
+            assert sorted(world.asked, key=str) == [ONE, TWO, THREE]
+        else:
+            assert world.ask() not in down
+        assert len(set(world.asked)) == len(world.asked)

@@ -1,0 +1,324 @@
+"""Kept connections, the service account's hold-off, and binds that real servers
+cannot be made to answer so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from dirbridge.authenticators.ldap_bind import LdapBind, ldap_bind
+from dirbridge.config.settings import DirectorySettings
+from dirbridge.errors import BindRefused, Unreachable, Unsupported
+from dirbridge.ldap.bounded import Bounded, Full, Overdue
+from dirbridge.ldap.client import ANY, Client
+from dirbridge.ldap.session import Query
+from dirbridge.model.account import Account
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.login import (
+    Accepted,
+    Cause,
+    Reason,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
+from dirbridge.model.names import DomainName
+from dirbridge.model.secret import Secret
+from testbed import cast
+from tests.directories import account
+from tests.ldap_responder import BIND, Answer, Responder, result
+
+AD = "active-directory"
+OD = "open-directory-kerberos"
+DATA = "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data {}"
+
+
+def settings(kind: str, *servers: Responder | int) -> DirectorySettings:
+    ports = [each if isinstance(each, int) else each.port for each in servers]
+    first, *others = [f"127.0.0.1:{port}" for port in ports]
+    return DirectorySettings(
+        type=kind,
+        server=first,
+        backup_server=tuple(others),
+        security="none",
+        allow_cleartext_passwords=True,
+        username="cn=bridge",
+        directory_domain="example.com",
+        connect_timeout="1s",
+        read_timeout="1s",
+    )
+
+
+def login(kind: str, *servers: Responder | int) -> LdapBind:
+    return ldap_bind(DomainName("example.com"), settings(kind, *servers))
+
+
+def ask(authenticator: LdapBind, seconds: float = 5, password: str = "pw") -> Verdict:
+    return authenticator.authenticate(ANNA, Secret(password), Deadline.after(seconds))
+
+
+ANNA: Account = account(cast.od("anna"))
+QUERY = Query(base="dc=example,dc=com", filter=ANY)
+
+
+def say(*answers: Answer) -> Callable[[int, int], Answer]:
+    """Answer binds one after the other; the last answer stays."""
+    return lambda _tag, before: answers[min(before, len(answers) - 1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "text", "expected"),
+    [
+        (AD, 49, DATA.format("52e"), Reason.WRONG_PASSWORD),
+        (AD, 49, DATA.format("525"), Reason.UNKNOWN),
+        (AD, 49, DATA.format("533"), Reason.DISABLED),
+        (AD, 49, DATA.format("775"), Reason.LOCKED),
+        (AD, 49, DATA.format("773"), Reason.MUST_CHANGE),
+        (AD, 49, "no data", Reason.WRONG_PASSWORD),
+        (AD, 49, DATA.format("6f"), Reason.REVOKED),
+        (AD, 49, DATA.format("80090346"), Cause.CONFIGURATION),
+        (AD, 49, DATA.format("80090302"), Cause.CONFIGURATION),
+        (AD, 8, "Transport encryption required.", Cause.CONFIGURATION),
+        (AD, 53, "unwilling", Cause.CONFIGURATION),
+        (OD, 49, "", Reason.WRONG_PASSWORD),
+        (OD, 50, "", Reason.WRONG_PASSWORD),
+        (OD, 19, "1 Account disabled", Reason.DISABLED),
+        (OD, 19, "2 Account expired", Reason.EXPIRED),
+        (OD, 19, "4 Too many failed logins", Reason.LOCKED),
+        (OD, 19, "5 New password required", Reason.MUST_CHANGE),
+        (OD, 19, "Policy violation", Reason.REVOKED),
+        (OD, 13, "confidentiality required", Cause.CONFIGURATION),
+    ],
+)
+def test_each_result_is_a_verdict_or_an_outage(
+    kind: str, code: int, text: str, expected: Reason | Cause
+) -> None:
+    with Responder(say((code, text))) as server:
+        verdict = ask(login(kind, server))
+    if isinstance(expected, Reason):
+        assert isinstance(verdict, Rejected)
+        assert verdict.reason is expected
+    else:
+        assert isinstance(verdict, Unavailable)
+        assert verdict.cause is expected
+    assert str(code) in verdict.detail
+
+
+@pytest.mark.parametrize("code", [51, 52])
+@pytest.mark.parametrize("kind", [AD, OD])
+def test_busy_and_unavailable_go_to_the_next(kind: str, code: int) -> None:
+    with Responder(say((code, "later"))) as first, Responder() as second:
+        verdict = ask(login(kind, first, second))
+        assert isinstance(verdict, Accepted)
+        assert verdict.server == f"127.0.0.1:{second.port}"
+    with Responder(say((code, "later"))) as only:
+        verdict = ask(login(kind, only))
+        assert isinstance(verdict, Unavailable)
+        assert verdict.cause is Cause.BUSY
+
+
+def test_a_wrong_password_is_asked_of_one_server_once() -> None:
+    with Responder(say((49, DATA.format("52e")))) as first, Responder() as second:
+        assert isinstance(ask(login(AD, first, second)), Rejected)
+        assert first.seen == [BIND]
+        assert second.seen == []
+
+
+def test_an_empty_password_is_sent_to_nobody() -> None:
+    with Responder() as server:
+        for password in ("", "\0", "a\0b"):
+            assert isinstance(ask(login(OD, server), password=password), Rejected)
+        assert isinstance(ask(login(OD, server), password="********"), Rejected)
+        assert server.seen == []
+        assert isinstance(ask(login(AD, server), password="********"), Accepted)
+
+
+def test_an_account_without_a_name_is_no_wrong_password() -> None:
+    with Responder() as server:
+        nameless = replace(ANNA, values=replace(ANNA.values, login_names=(), dn=""))
+        for kind in (AD, OD):
+            verdict = login(kind, server).authenticate(
+                nameless, Secret("pw"), Deadline.after(5)
+            )
+            assert isinstance(verdict, Unavailable)
+        assert server.seen == []
+
+
+def test_connections_are_kept_and_replaced_when_the_server_closed_them() -> None:
+    with Responder() as server:
+        authenticator = login(OD, server)
+        for _ in range(5):
+            assert isinstance(ask(authenticator), Accepted)
+        assert server.connections == 1
+        server.hang_up()
+        time.sleep(0.05)
+        assert isinstance(ask(authenticator), Accepted)
+        assert server.connections == 2
+
+
+def test_a_connection_that_dies_under_the_bind_is_replaced_in_the_call() -> None:
+    with Responder(say((0, ""), None, (0, ""))) as server:
+        authenticator = login(OD, server)
+        assert isinstance(ask(authenticator), Accepted)
+        assert isinstance(ask(authenticator), Accepted)
+        assert server.connections == 2
+
+
+def test_a_kept_connection_to_a_frozen_server_moves_on_in_time() -> None:
+    def freeze(_tag: int, before: int) -> Answer:
+        time.sleep(6 if before else 0)
+        return 0, ""
+
+    with Responder(freeze) as first, Responder() as second:
+        authenticator = login(OD, first, second)
+        assert isinstance(ask(authenticator), Accepted)
+        start = time.monotonic()
+        verdict = ask(authenticator, seconds=3)
+        assert isinstance(verdict, Accepted)
+        assert verdict.server == f"127.0.0.1:{second.port}"
+        assert time.monotonic() - start < 2.5
+        start = time.monotonic()
+        assert isinstance(ask(authenticator), Accepted)
+        assert time.monotonic() - start < 0.5
+
+
+def test_frozen_everywhere_ends_by_the_deadline() -> None:
+    def freeze(_tag: int, _before: int) -> Answer:
+        time.sleep(3)
+        return None
+
+    with Responder(freeze) as first, Responder(freeze) as second:
+        start = time.monotonic()
+        verdict = ask(login(OD, first, second), seconds=1)
+        assert time.monotonic() - start < 1.3
+        assert isinstance(verdict, Unavailable)
+        assert verdict.cause is Cause.TIMEOUT
+
+
+class TestServiceAccount:
+    def client(self, password: list[str], *servers: Responder | int) -> Client:
+        return Client.of(
+            "example.com", settings(AD, *servers), lambda: Secret(password[0])
+        )
+
+    def bind(self, client: Client) -> None:
+        client.open(client.failover.servers[0], Deadline.after(3)).close()
+
+    def test_a_refused_password_waits_until_it_changes(self) -> None:
+        password = ["wrong"]
+        with Responder(say((49, DATA.format("52e")), (0, ""))) as server:
+            client = self.client(password, server)
+            for _ in range(3):
+                with pytest.raises(BindRefused) as caught:
+                    self.bind(client)
+                assert (caught.value.code, caught.value.operation) == (
+                    "credentials",
+                    "bind",
+                )
+            assert server.seen == [BIND]
+            password[0] = "right"
+            self.bind(client)
+            assert server.seen == [BIND, BIND]
+
+    def test_a_refused_password_is_tried_again_after_a_while(self) -> None:
+        with Responder(say((49, ""), (0, ""))) as server:
+            client = self.client(["same"], server)
+            now = [1000.0]
+            client.account._clock = lambda: now[0]
+            with pytest.raises(BindRefused):
+                self.bind(client)
+            now[0] += 299
+            with pytest.raises(BindRefused):
+                self.bind(client)
+            now[0] += 2
+            self.bind(client)
+
+    def test_a_refusal_goes_to_no_other_server(self) -> None:
+        with Responder(say((49, ""))) as first, Responder() as second:
+            client = self.client(["wrong"], first, second)
+            with pytest.raises(BindRefused):
+                client.run(lambda _session, _deadline: None)
+            assert second.seen == []
+
+    def test_channel_binding_is_no_wrong_password(self) -> None:
+        with Responder(say((49, DATA.format("80090346")))) as server:
+            client = self.client(["pw"], server)
+            for _ in range(2):
+                with pytest.raises(Unsupported):
+                    self.bind(client)
+            assert server.seen == [BIND, BIND]
+
+    def test_busy_is_an_outage(self) -> None:
+        with Responder(say((51, ""))) as server, pytest.raises(Unreachable) as caught:
+            self.bind(self.client(["pw"], server))
+        assert caught.value.code == "busy"
+
+    def test_an_empty_password_is_not_sent(self) -> None:
+        with Responder() as server, pytest.raises(BindRefused) as caught:
+            self.bind(self.client([""], server))
+        assert caught.value.code == "no-password"
+        assert server.seen == []
+
+    def test_a_busy_search_goes_to_the_next(self) -> None:
+        def busy(tag: int, _before: int) -> Answer:
+            return (0, "") if tag == BIND else (51, "busy")
+
+        with Responder(busy) as only:
+            client = self.client(["pw"], only)
+            with pytest.raises(Unreachable) as caught:
+                client.run(lambda session, d: session.search(QUERY, d))
+            assert caught.value.code == "busy"
+            assert client.states()[0].up is False
+
+    @pytest.mark.parametrize(
+        "garbage",
+        [
+            b"\x30\x05\x02\x01\x07\x65\x00",
+            result(99, 0x65, 0),
+            result(1, 0x61, 0),
+            b"\x30\x03\x02\x01\x01",
+            b"\x30\x0c\x02\x01\x01\x64\x07\x04\x01x\x30\x02\x30\x00",
+            b"\xff" * 40,
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            None,
+        ],
+    )
+    def test_garbage_for_an_answer_is_an_outage(self, garbage: bytes | None) -> None:
+        def tell(tag: int, _before: int) -> Answer:
+            return (0, "") if tag == BIND else garbage
+
+        with Responder(tell) as server:
+            client = self.client(["pw"], server)
+            start = time.monotonic()
+            with pytest.raises(Unreachable):
+                client.run(lambda session, d: session.search(QUERY, d))
+            assert time.monotonic() - start < 4
+
+    def test_a_filter_that_is_none_is_our_fault(self) -> None:
+        with Responder() as server:
+            client = self.client(["pw"], server)
+            with pytest.raises(Unsupported) as caught:
+                client.run(
+                    lambda session, d: session.search(replace(QUERY, filter="("), d)
+                )
+            assert caught.value.code == "bad-request"
+
+
+class TestBounded:
+    def test_gives_the_result_or_the_error(self) -> None:
+        bounded = Bounded("test", 2)
+        assert bounded.call(lambda: 17, 1) == 17
+        with pytest.raises(ZeroDivisionError):
+            bounded.call(lambda: 1 // 0, 1)
+
+    def test_leaves_the_late_behind_and_no_more_than_allowed(self) -> None:
+        bounded = Bounded("test", 1)
+        with pytest.raises(Overdue):
+            bounded.call(lambda: time.sleep(0.4), 0.05)
+        with pytest.raises(Full):
+            bounded.call(lambda: 1, 0.05)
+        time.sleep(0.5)
+        assert bounded.call(lambda: 1, 1) == 1

@@ -1,0 +1,91 @@
+"""Our own LDAP messages: written as RFC 4511 says, read without trust."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ldap3.protocol.rfc4511 import LDAPMessage
+from pyasn1.codec.ber import decoder
+
+from dirbridge.errors import LocalProtocolError, RemoteProtocolError
+from dirbridge.ldap import messages
+from tests.ldap_responder import result
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+
+
+@given(number=st.integers(1, 2**31 - 1), name=texts, password=texts.filter(bool))
+def test_a_bind_is_what_another_codec_reads(
+    number: int, name: str, password: str
+) -> None:
+    request = messages.bind_request(number, name, password)
+    message, rest = decoder.decode(request, asn1Spec=LDAPMessage())
+    bind = message["protocolOp"]["bindRequest"]
+    assert not rest
+    assert int(message["messageID"]) == number
+    assert int(bind["version"]) == 3
+    assert bytes(bind["name"]) == name.encode()
+    assert bytes(bind["authentication"]["simple"]) == password.encode()
+
+
+def test_a_bind_without_a_password_is_never_written() -> None:
+    with pytest.raises(LocalProtocolError):
+        messages.bind_request(1, "cn=anybody", "")
+
+
+def test_start_tls_is_what_another_codec_reads() -> None:
+    message, _ = decoder.decode(messages.start_tls_request(7), asn1Spec=LDAPMessage())
+    name = message["protocolOp"]["extendedReq"]["requestName"]
+    assert bytes(name) == b"1.3.6.1.4.1.1466.20037"
+
+
+@given(number=st.integers(0, 2**31 - 1), code=st.integers(0, 4096), text=texts)
+def test_a_result_is_read_back(number: int, code: int, text: str) -> None:
+    text = text.rstrip("\0")
+    for tag in (0x61, 0x78):
+        message = result(number, tag, code, text)
+        assert messages.message_size(message) == len(message)
+        assert messages.parse_result(message) == messages.Result(number, code, text)
+
+
+def test_the_size_is_known_as_soon_as_it_can_be() -> None:
+    message = result(1, 0x61, 49, "x" * 300)
+    sizes = [messages.message_size(message[:n]) for n in range(len(message))]
+    assert sizes[:4] == [None] * 4
+    assert set(sizes[4:]) == {len(message)}
+
+
+def test_samba_ends_its_text_with_a_nul() -> None:
+    assert messages.parse_result(result(1, 0x61, 49, "data 52e\0")).text == "data 52e"
+
+
+@given(st.binary(max_size=200))
+def test_garbage_gives_the_remote_error_or_nothing(data: bytes) -> None:
+    for read in (messages.message_size, messages.parse_result):
+        try:
+            read(data)
+        except RemoteProtocolError:
+            continue
+
+
+@given(st.binary(min_size=1, max_size=8), st.integers(0, 60))
+def test_a_damaged_result_gives_the_remote_error_or_a_result(
+    noise: bytes, at: int
+) -> None:
+    message = bytearray(result(5, 0x61, 49, "80090308: data 52e"))
+    message[at : at + len(noise)] = noise
+    try:
+        messages.parse_result(bytes(message))
+    except RemoteProtocolError:
+        return
+
+
+def test_a_message_above_the_limit_is_refused() -> None:
+    with pytest.raises(RemoteProtocolError):
+        messages.message_size(b"\x30\x84\x7f\xff\xff\xff")
+
+
+def test_another_protocol_is_refused_at_once() -> None:
+    with pytest.raises(RemoteProtocolError):
+        messages.message_size(b"HTTP/1.1 400 Bad Request")
