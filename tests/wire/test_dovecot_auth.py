@@ -77,15 +77,32 @@ def challenged(codec: ServerConnection, event: object) -> object:
     return event
 
 
+DOVEADM = [
+    Version(1, 2),
+    ClientPid(7094),
+    Auth(
+        1,
+        "PLAIN",
+        {"service": "imap", "lip": "192.0.2.1", "rip": "192.0.2.7"},
+        frozenset(),
+        b"anna\0anna\0secret",
+    ),
+]
+
+
 @each_cut
 @pytest.mark.parametrize("tail", [b"", b"CANC", b"AUTH\t8\tPLAIN", b"\0\xff\x01"])
-def test_captured_postfix(cut, tail):
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("dovecot-auth-postfix.bin", POSTFIX), ("dovecot-auth-doveadm.bin", DOVEADM)],
+)
+def test_captured_clients(name, expected, cut, tail):
     codec = greeted()
     seen = []
-    for piece in cut((DATA / "dovecot-auth-postfix.bin").read_bytes() + tail):
+    for piece in cut((DATA / name).read_bytes() + tail):
         codec.receive_data(piece)
         seen += [challenged(codec, event) for event in events(codec)]
-    assert seen == POSTFIX
+    assert seen == expected
     assert codec.next_event() is Need.DATA
 
 
