@@ -128,13 +128,14 @@ class PostgresqlDatabase:
         plain = self._url.set(drivername="postgresql").render_as_string()
         secret = {"PGPASSWORD": self._password.reveal()} if self._password else {}
         try:
-            done = subprocess.run(  # noqa: S603 - the url is the configuration's own
-                [program, "--format=custom", f"--dbname={plain}"],
-                stdout=os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600),
-                stderr=subprocess.PIPE,
-                env={**os.environ, **secret},
-                check=False,
-            )
+            with os.fdopen(os.open(target, _NEW_FILE, 0o600), "wb") as dump:
+                done = subprocess.run(  # noqa: S603 - the url is the configuration's
+                    [program, "--format=custom", f"--dbname={plain}"],
+                    stdout=dump,
+                    stderr=subprocess.PIPE,
+                    env={**os.environ, **secret},
+                    check=False,
+                )
         except OSError as error:
             raise StoreError("backup", self.where, f"{target}: {error}") from error
         if done.returncode:
@@ -144,6 +145,7 @@ class PostgresqlDatabase:
         return f"The database before the upgrade is saved in {target}."
 
 
+_NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _NUMBERS = text(
     "SELECT nextval(pg_get_serial_sequence('accounts', 'number'))"
     " FROM generate_series(1, :count)"

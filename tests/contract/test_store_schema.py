@@ -17,6 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, make_url
 
+from dirbridge.errors import StoreError
 from dirbridge.model.secret import Secret
 from dirbridge.store.database import Database
 from dirbridge.store.migrations import revisions, upgrade
@@ -43,6 +44,13 @@ class Place:
         try:
             with database.migrating() as connection:
                 yield connection
+        finally:
+            database.reads.dispose()
+
+    def backup(self, folder: Path | None) -> str:
+        database = self._open()
+        try:
+            return database.backup(folder)
         finally:
             database.reads.dispose()
 
@@ -146,3 +154,33 @@ def test_every_older_store_upgrades_with_its_people(place: Place) -> None:
             assert differences(connection) == []
             Base.metadata.drop_all(connection)
             connection.exec_driver_sql(f"DROP TABLE {VERSION_TABLE}")
+
+
+def test_a_backup_stands_in_the_folder_and_is_private(
+    place: Place, tmp_path: Path
+) -> None:
+    open_store(place.url, place.password).close()
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    words = place.backup(folder)
+    (copy,) = folder.iterdir()
+    assert str(copy) in words
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert copy.stat().st_size > 1000
+
+
+def test_a_backup_that_fails_stops_the_upgrade(place: Place, tmp_path: Path) -> None:
+    open_store(place.url, place.password).close()
+    with pytest.raises(StoreError) as caught:
+        place.backup(tmp_path / "not-there")
+    assert caught.value.code == "backup"
+
+
+def test_a_refused_password_is_told_without_it(postgresql: Postgresql) -> None:
+    url = make_url(postgresql.url)
+    plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
+    with pytest.raises(StoreError) as caught:
+        open_store(plain, Secret("geheim"))
+    assert caught.value.code == "unreachable"
+    assert "password authentication failed" in caught.value.detail
+    assert "geheim" not in str(caught.value)

@@ -286,6 +286,7 @@ def _after(plan: Plan) -> Plan:
     return replace(plan, changes=plan.changes[1:])
 
 
+NOBODY = {"user": 65534, "group": 65534} if os.getuid() == 0 else {}
 READ_ONLY = """
 import sys
 from dirbridge.errors import StoreError
@@ -306,17 +307,33 @@ def test_a_folder_that_is_not_ours(there: bool) -> None:
             open_store(url(file)).close()
             file.chmod(0o666)
         folder.chmod(0o555)
-        nobody = {"user": 65534, "group": 65534} if os.getuid() == 0 else {}
         done = subprocess.run(
             [sys.executable, "-c", READ_ONLY, url(file)],
             capture_output=True,
             text=True,
             check=True,
-            **nobody,  # type: ignore[call-overload]
+            **NOBODY,  # type: ignore[call-overload]
         )
         folder.chmod(0o755)
     assert done.stdout.startswith("read-only")
     assert f"run dirbridge as the owner of {folder}" in done.stdout
+
+
+def test_a_folder_that_we_may_not_even_look_into() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "closed", "store")
+        folder.mkdir(parents=True)
+        Path(name).chmod(0o755)
+        folder.parent.chmod(0o000)
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, url(folder / "dirbridge.db")],
+            capture_output=True,
+            text=True,
+            check=True,
+            **NOBODY,  # type: ignore[call-overload]
+        )
+        folder.parent.chmod(0o755)
+    assert done.stdout.startswith("read-only")
 
 
 def test_the_owner_is_the_files_or_else_the_folders(file: Path) -> None:
