@@ -8,7 +8,7 @@ that is broken raises `Undecodable`, and is dropped with a note.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -215,6 +215,15 @@ TRANSFORMS: Mapping[str, Transform] = {
 """Every transform by the name that profiles use."""
 
 
+# What is put in by itself between two kinds; an address is a text as it stands.
+_IMPLIED: Mapping[tuple[Kind, Kind], tuple[str, ...]] = {
+    (Kind.OCTETS, Kind.TEXT): ("text",),
+    (Kind.OCTETS, Kind.ADDRESS): ("text", "address"),
+    (Kind.TEXT, Kind.ADDRESS): ("address",),
+    (Kind.ADDRESS, Kind.TEXT): (),
+}
+
+
 def chain(names: tuple[str, ...], wanted: Kind) -> tuple[Transform, ...]:
     """Return the transforms of a source, with `text` before and `address` after.
 
@@ -233,25 +242,15 @@ def chain(names: tuple[str, ...], wanted: Kind) -> tuple[Transform, ...]:
     kind = Kind.OCTETS
     for name in names:
         step = TRANSFORMS[name]
-        if kind is Kind.OCTETS and step.takes is Kind.TEXT:
-            steps.append(TRANSFORMS["text"])
-            kind = Kind.TEXT
-        if kind is Kind.ADDRESS and step.takes is Kind.TEXT:
-            kind = Kind.TEXT  # an address is a text as well
-        if kind is not step.takes:
-            raise ValueError(f'"{name}" takes a {step.takes}, not a {kind}')
-        steps.append(step)
+        wrong = f'"{name}" takes a {step.takes}, not a {kind}'
+        steps += [*_between(kind, step.takes, wrong), step]
         kind = step.gives
-    if kind is Kind.OCTETS and wanted in {Kind.TEXT, Kind.ADDRESS}:
-        steps.append(TRANSFORMS["text"])
-        kind = Kind.TEXT
-    if kind is Kind.TEXT and wanted is Kind.ADDRESS:
-        steps.append(TRANSFORMS["address"])
-        kind = Kind.ADDRESS
-    if kind is Kind.ADDRESS and wanted is Kind.TEXT:
-        kind = Kind.TEXT
-    if kind is not wanted:
-        raise ValueError(
-            f"the field holds a {wanted}, and the transforms give a {kind}"
-        )
-    return tuple(steps)
+    wrong = f"the field holds a {wanted}, and the transforms give a {kind}"
+    return (*steps, *_between(kind, wanted, wrong))
+
+
+def _between(kind: Kind, wanted: Kind, wrong: str) -> Iterator[Transform]:
+    if kind is not wanted and (kind, wanted) not in _IMPLIED:
+        raise ValueError(wrong)
+    for name in _IMPLIED.get((kind, wanted), ()):
+        yield TRANSFORMS[name]
