@@ -80,8 +80,8 @@ class Postfix:
         """Describe it; nothing is written yet.
 
         Args:
-            directory: A folder of its own; every folder above it must be
-                readable for all, since smtpd does not run as root.
+            directory: A folder of its own. Those above it get the right to be
+                passed through, since smtpd does not run as root.
             listen: Addresses as `host:port`, or `[v6]:port`.
             sasl_path: `smtpd_sasl_path`: a socket, best an absolute path.
             sasl_type: `dovecot` or `cyrus`.
@@ -119,6 +119,10 @@ class Postfix:
             f"{address} inet n - n - {self._processes} smtpd" for address in self.listen
         )
         (config / "master.cf").write_text(MASTER.format(listeners=listeners))
+        for folder in (self.directory, *self.directory.parents):
+            mode = folder.stat().st_mode
+            if mode & 0o011 != 0o011:
+                folder.chmod(mode | 0o011)
         # Makes the queue's folders, with their owners.
         run(["postfix", "-c", config, "check"])
 
@@ -132,9 +136,13 @@ class Postfix:
         self._daemon.start(
             ["/usr/lib/postfix/sbin/master", "-d", "-c", self.directory / "config"]
         )
-        for address in self.listen:
-            host, port = split(address)
-            wait_for_port(host, port, self._daemon, timeout=20)
+        try:
+            for address in self.listen:
+                host, port = split(address)
+                wait_for_port(host, port, self._daemon, timeout=20)
+        except BedError as error:
+            self.stop()
+            raise BedError(f"{error}\n{self.log_text()[-2000:]}") from error
 
     def stop(self) -> None:
         """Stop it and every process of it."""

@@ -150,6 +150,8 @@ def _open_unix(settings: HookSettings, path: Path) -> Listener:
             f"Use a path of at most {LONGEST_PATH - 8} bytes.",
         )
     owner, group = _owner(settings), _group(settings)
+    # One that died here under our process id may have left it.
+    ours.unlink(missing_ok=True)
     one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         one.bind(str(ours))
