@@ -1,0 +1,221 @@
+"""The stage: servers, configuration, and a running bridge in one folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo import command
+from demo.command import Answer
+from testbed import cast
+from testbed.bed import Bed
+from testbed.process import BedError, Daemon, wait_until
+
+SERVERS = ("dc1", "dc2", "od1", "od2", "kdc")
+AD, OD = cast.AD_MAIL_DOMAIN, cast.OD_MAIL_DOMAIN
+BOUND_IP = {AD: "127.0.1.10", OD: "127.0.1.20"}
+
+CONFIGURATION = """\
+# Written by the demo. Every key: docs/configuration.md.
+
+[store]
+url = "sqlite:///{folder}/dirbridge.db"
+
+[serve]
+run_dir = "{folder}/run"
+
+# The saslauthd protocol does not carry the address that the client came to, so
+# each address of the mail server asks on a socket of its own.
+[[hooks]]
+type = "saslauthd"
+socket = "{folder}/sockets/{ad}"
+local_ip = "{ad_ip}"
+
+[[hooks]]
+type = "saslauthd"
+socket = "{folder}/sockets/{od}"
+local_ip = "{od_ip}"
+
+[[hooks]]
+type = "dovecot-auth"
+socket = "{folder}/sockets/dovecot-auth"
+
+[domains."{ad}"]
+primary = true
+description = "Head office, on Active Directory"
+bound_ip = "{ad_ip}"
+
+[domains."{ad}".directory]
+type = "active-directory"
+server = "dc1.corp.example.com"
+backup_server = "dc2.corp.example.com"
+ca_file = "{ca}"
+username = "svc-dirbridge@corp.example.com"
+password = {{ file = "{folder}/secrets/{ad}" }}
+directory_domain = "corp.example.com"
+
+[domains."{ad}".login]
+methods = ["kerberos", "ldap-bind"]
+kerberos_realm = "corp.example.com"
+
+[domains."{od}"]
+description = "The orchard, on Open Directory"
+bound_ip = "{od_ip}"
+
+[domains."{od}".directory]
+type = "open-directory-kerberos"
+server = "od.example.com"
+backup_server = "od2.example.com"
+ca_file = "{ca}"
+username = "uid=diradmin,cn=users,dc=od,dc=example,dc=com"
+password = {{ file = "{folder}/secrets/{od}" }}
+
+[domains."{od}".login]
+methods = ["kerberos"]
+kerberos_realm = "od.example.com"
+"""
+
+REALM = """\
+name = "{realm}"
+{kdcs}domain_realm = [".{domain}", "{domain}"]
+keytab = {{ file = "{keytab}" }}
+service = "smtp/mail.example.com"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `testsaslauthd` was told.
+
+    Attributes:
+        answer: `ok`, `refused`, or `no answer` where the connection was closed.
+        seconds: How long it took.
+    """
+
+    answer: str
+    seconds: float
+
+
+class Stage:
+    """Everything that a step needs.
+
+    Attributes:
+        folder: Holds everything.
+        bed: The servers.
+        config: The configuration file.
+        serve: `dirbridge serve`, started by a step.
+        seen: What one step leaves for later ones.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bed = Bed(folder / "bed")
+        self.config = folder / "dirbridge.toml"
+        self.serve = Daemon("dirbridge serve", folder / "serve.log")
+        self.seen: dict[str, Answer] = {}
+
+    def write_configuration(self) -> None:
+        """Write dirbridge.toml, realms/ and secrets/."""
+        for name in ("secrets", "sockets", "run", "realms"):
+            (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+        self._secret(AD, self.bed.password("svc-dirbridge", "ad"))
+        self._secret(OD, self.bed.password("diradmin", "od"))
+        self.config.write_text(
+            CONFIGURATION.format(
+                folder=self.folder,
+                ca=self.bed.ca_file,
+                ad=AD,
+                od=OD,
+                ad_ip=BOUND_IP[AD],
+                od_ip=BOUND_IP[OD],
+            )
+        )
+        self._realm("corp", cast.AD_REALM)
+        self._realm("od", cast.OD_REALM, "kdc.od.example.com:8888")
+
+    def dirbridge(self, *arguments: str, stdin: str = "") -> Answer:
+        """Run one command with the demo's configuration."""
+        return command.run(*arguments, env=self.environment, stdin=stdin)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment of the commands."""
+        return {**os.environ, "DIRBRIDGE_CONFIG": str(self.config)}
+
+    def password(self, account: str) -> str:
+        """The password of `sAMAccountName@example.com` or `uid@example.org`."""
+        user, _, domain = account.rpartition("@")
+        return self.bed.password(user, "ad" if domain == AD else "od")
+
+    def start_serve(self) -> None:
+        """Start `dirbridge serve` and wait until every hook answers.
+
+        Raises:
+            BedError: It ended at its start, or is not ready in time.
+        """
+        self.serve.start([command.PROGRAM, "serve", "--json"], env=self.environment)
+
+        def ready() -> bool:
+            if not self.serve.running:
+                raise BedError(f"serve ended at its start: {self.serve.last_words()}")
+            return '"ready"' in self.serve.last_words()
+
+        wait_until(ready, "`dirbridge serve` is not ready", timeout=30)
+
+    def saslauthd(self, domain: str, name: str, password: str) -> Asked:
+        """Log in through the socket of a domain's address with `testsaslauthd`."""
+        argv = [
+            *("testsaslauthd", "-u", name, "-p", password, "-s", "smtp"),
+            *("-f", str(self.folder / "sockets" / domain)),
+        ]
+        started = time.monotonic()
+        path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+        done = subprocess.run(
+            argv,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        seconds = time.monotonic() - started
+        return Asked(_saslauthd_answer(done.stdout), seconds)
+
+    def log_lines(self) -> list[dict[str, str]]:
+        """The `login` lines that `serve` has logged so far, as fields."""
+        text = self.serve.log.read_text(errors="replace")
+        return [
+            dict(word.partition("=")[::2] for word in line.split()[1:])
+            for line in text.splitlines()
+            if line.startswith("login ")
+        ]
+
+    def close(self) -> None:
+        """Stop the bridge and every server."""
+        self.serve.stop()
+        self.bed.stop()
+
+    def _secret(self, name: str, text: str) -> None:
+        path = self.folder / "secrets" / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+
+    def _realm(self, name: str, realm: str, kdc: str = "") -> None:
+        text = REALM.format(
+            realm=realm,
+            kdcs=f'kdcs = ["{kdc}"]\n' if kdc else "",
+            domain=realm.lower(),
+            keytab=self.bed.keytab(name),
+        )
+        (self.folder / "realms" / f"{name}.toml").write_text(text)
+
+
+def _saslauthd_answer(text: str) -> str:
+    """Read what testsaslauthd prints: `0: OK "..."`, `0: NO "..."`, else a fault."""
+    if text.startswith("0: OK"):
+        return "ok"
+    return "refused" if text.startswith("0: NO") else "no answer"

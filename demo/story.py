@@ -1,0 +1,62 @@
+"""What the demo shows, in order."""
+
+from __future__ import annotations
+
+from demo import logins, serving, syncing
+from demo.step import Step
+
+STEPS = (
+    Step(
+        "Real servers",
+        "an Active Directory with two domain controllers, and an Open Directory",
+        syncing.start_servers,
+    ),
+    Step(
+        "Check",
+        "every server, certificate, bind, base, clock, realm and keytab is right",
+        syncing.check,
+    ),
+    Step(
+        "The plan",
+        "an account for everybody, conflicts for a person, and nothing written",
+        syncing.dry_run,
+    ),
+    Step("First sync", "exactly the plan that was shown", syncing.first_sync),
+    Step(
+        "A rename and a deletion",
+        "name, UPN, address and OU change at once and the mailbox stays; "
+        "who vanished is deactivated, not removed; nobody else is touched",
+        syncing.changes,
+    ),
+    Step("Once more", "nothing to do", syncing.third_sync),
+    Step(
+        "Logins that succeed",
+        "addresses, DOMAIN\\user, an umlaut, a short name, and the new name",
+        logins.good_logins,
+    ),
+    Step(
+        "Logins that fail",
+        "each for its own reason, and `explain` says why and who can mend it",
+        logins.bad_logins,
+    ),
+    Step(
+        "One bare name, two people",
+        "the address that is connected to decides the domain",
+        logins.bare_names,
+    ),
+    Step(
+        "A mail server's socket",
+        "testsaslauthd logs in through `dirbridge serve`",
+        serving.sockets,
+    ),
+    Step(
+        "A domain controller dies",
+        "DC 1 is stopped, then frozen, then back, and nobody is wrongly refused",
+        serving.outage,
+    ),
+    Step(
+        "Nobody there",
+        "an outage never looks like a wrong password",
+        serving.nobody_there,
+    ),
+)
