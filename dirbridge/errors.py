@@ -114,7 +114,8 @@ class StoreError(DirbridgeError):
     """The local user database could not be read or written.
 
     Attributes:
-        code: `unreachable`, `locked`, `older-schema`, `newer-schema`, `broken`.
+        code: A word of `_STORE` in `model/sentences.py`, such as `unreachable`,
+            `locked`, `older-schema`, `full` or `broken`.
         where: The database, without any password.
         detail: The driver's own words, without bound values.
     """

@@ -31,10 +31,13 @@ def sync(
 
     Nothing is written before the whole plan is made and checked against the
     limits. Every run reads everything in this release, with or without --full.
+
+    Outside of a terminal, as under cron, nothing is printed unless a person is
+    needed; a dry run always shows its plan.
     """
     del full
     app = call.app()
-    codes, reports = [DONE], []
+    codes, reports = [DONE], list[Report]()
     with app.open_store() as store:
         for job in app.jobs(store, domain):
             try:
@@ -43,12 +46,19 @@ def sync(
                 call.out.problem(*problems_of(error))
                 codes.append(UNAVAILABLE)
                 continue
-            _show(call.out, report, dry_run=dry_run)
-            call.out.problem(*_problems(report))
-            reports.append(_json(report, dry_run=dry_run))
+            reports.append(report)
             codes.append(_code(report))
-    call.out.finish({"dry_run": dry_run, "runs": reports}, ok=max(codes) == DONE)
-    return max(codes)
+    code = max(codes)
+    for report in reports if dry_run or _somebody_reads(call.out, code) else ():
+        _show(call.out, report, dry_run=dry_run)
+        call.out.problem(*_problems(report))
+    runs = [_json(report, dry_run=dry_run) for report in reports]
+    call.out.finish({"dry_run": dry_run, "runs": runs}, ok=code == DONE)
+    return code
+
+
+def _somebody_reads(out: Output, code: int) -> bool:
+    return out.json or code != DONE or sys.stdout.isatty()
 
 
 def _run(out: Output, job: SyncJob, *, dry_run: bool, approved: str | None) -> Report:
@@ -103,8 +113,8 @@ def _show(out: Output, report: Report, *, dry_run: bool) -> None:
         out.table("", ("change", "account", "what", "why"), rows)
     if len(shown) < len(changes):
         out.say(f"... and {len(changes) - len(shown)} more; --json shows all.")
-    for one in report.unmapped:
-        out.say(f"not mapped: {one.dn}: {one.reason}", style="yellow")
+    for dn, note in report.notes[:SHOWN]:
+        out.say(f"note: {dn}: {note}", style="dim")
     out.say(_summary(report, dry_run=dry_run))
 
 
