@@ -118,9 +118,14 @@ class App:
         finally:
             store.close()
 
-    def upgrade_store(self) -> Upgrade:
-        """Bring the local user database to the newest schema."""
-        return upgrade_store(self.settings.store.url, self._store_password())
+    def upgrade_store(self, backup: Path | None = None) -> Upgrade:
+        """Bring the local user database to the newest schema.
+
+        Args:
+            backup: The folder for the copy, see `store.opening.upgrade_store`.
+        """
+        url = self.settings.store.url
+        return upgrade_store(url, self._store_password(), backup)
 
     def _store_password(self) -> Secret | None:
         reference = self.settings.store.password

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from dirbridge.cli.options import Call, shared
@@ -15,10 +17,15 @@ def store() -> None:
 
 
 @store.command()
+@click.option(
+    "--backup-to",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The copy's folder; else beside the file (SQLite), none (PostgreSQL).",
+)
 @shared
-def upgrade(call: Call) -> int:
+def upgrade(call: Call, *, backup_to: Path | None) -> int:
     """Bring the database to this release's schema, after a backup."""
-    upgraded = call.app().upgrade_store()
+    upgraded = call.app().upgrade_store(backup_to)
     call.out.say(_sentence(upgraded))
     if upgraded.backup:
         call.out.say(upgraded.backup)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -150,14 +151,15 @@ def _summary(report: Report, *, dry_run: bool) -> str:
 
 def _problems(report: Report) -> Iterator[Problem]:
     if report.stopped is not None:
-        yield from problems_of(report.stopped)
+        for one in problems_of(report.stopped):
+            yield replace(one, where=f"{report.plan.domain}: limits")
     for change in report.plan.of(Op.CONFLICT):
         text, _, then = change.why.rpartition(". ")
         code = str(change.after.get("conflict", "conflict"))
         yield Problem(code, change.name, f"{text}.", then)
-    for one in report.unmapped:
+    for entry in report.unmapped:
         then = "Mend the entry, or the mapping; the other entries are not held up."
-        yield Problem("unmapped", one.dn, one.reason, then)
+        yield Problem("unmapped", entry.dn, entry.reason, then)
 
 
 def _code(report: Report) -> int:
