@@ -171,3 +171,16 @@ def test_many_at_once(served, table):
     for one in waiting:
         one.close()
     assert time.monotonic() - began < 4
+
+
+def test_the_end_of_serving_answers_what_is_in_flight(table, hook):
+    table.seconds["anna"] = 0.5
+    with serving(hook, answerer=table):
+        silent, busy = connect(hook.socket), connect(hook.socket)
+        busy.sendall(strings(b"anna", b"secret", b"smtp", b""))
+        while not table.requests:
+            time.sleep(0.01)
+    assert read_to_end(silent) == b""
+    assert read_to_end(busy) == b"\0\2OK"
+    silent.close()
+    busy.close()
