@@ -21,6 +21,7 @@ from dirbridge.directory import dn
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.directory.guid import encode_id
+from dirbridge.errors import Unsupported
 from dirbridge.ldap.client import Client, RootDse
 from dirbridge.ldap.session import Query, Session
 from dirbridge.model.deadline import Deadline
@@ -53,7 +54,17 @@ def open_directory(
         password: Gives the service account's password; asked at each bind.
         source: Name of the directory within its domain.
         login: The domain's login table; `check` compares the realm.
+
+    Raises:
+        Unsupported: A group is required; taking everybody would be wrong.
     """
+    if settings.require_group:
+        raise Unsupported(
+            domain=domain,
+            server=str(settings.server),
+            operation="read",
+            code="require-group",
+        )
     realm = login.kerberos_realm if login else None
     apple = settings.type is not DirectoryType.LDAP
     traits = Traits(

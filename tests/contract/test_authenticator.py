@@ -6,6 +6,7 @@ tables of facts: ad-semantics 6 and testbed 3.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -39,6 +40,7 @@ from testbed import cast
 from testbed.bed import Bed
 from testbed.cast import AdPerson, Answer, Condition, OdPerson
 from testbed.kdc import Kdc
+from testbed.process import run
 from testbed.samba import Dc1, Dc2
 from testbed.slapd import Od1
 from tests.directories import AD_MAIL, OD_MAIL, account, ad_settings, od_settings
@@ -369,6 +371,23 @@ class KerberosContract(AuthenticatorContract):
         assert not [path for path in made if path.name.startswith("krb5")]
 
 
+# In a process of its own, because the clock is the whole process's.
+LATER = """
+import pathlib, sys
+from dirbridge.authenticators.kerberos import KerberosAuthenticator, Realm
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.secret import Secret
+from testbed import cast
+from tests.directories import account
+
+keytab, password = sys.stdin.read().splitlines()
+asked = KerberosAuthenticator(Realm(name=sys.argv[1], keytab=pathlib.Path(keytab)))
+person = account(cast.od("anna"))
+verdict = asked.authenticate(person, Secret(password), Deadline.after(9))
+print(type(verdict).__name__, getattr(verdict, "cause", verdict))
+"""
+
+
 def temporary_files() -> list[Path]:
     return [*Path("/tmp").iterdir(), *Path("/var/tmp").iterdir()]
 
@@ -443,6 +462,17 @@ class TestMitKdc(KerberosContract):
         )
         assert isinstance(verdict, Rejected)
         assert verdict.reason is Reason.UNKNOWN
+
+    def test_a_clock_ten_minutes_off_is_told_as_that(
+        self, bed: Bed, case: Case, kdc: Kdc
+    ) -> None:
+        person = case.people["anna"]
+        verdict = run(
+            ["faketime", "-f", "+10m", sys.executable, "-c", LATER, self.realm],
+            stdin=f"{bed.keytab('od')}\n{person.password}\n",
+            env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        assert verdict.strip() == "Unavailable clock"
 
     def test_a_stopped_kdc_is_an_outage(self, bed: Bed, case: Case, kdc: Kdc) -> None:
         kdc.stop()

@@ -14,7 +14,10 @@ from dirbridge.config.settings import LoginSettings
 from dirbridge.connectors.base import Connector
 from dirbridge.connectors.memory import MemoryConnector
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
+from dirbridge.ldap.ranges import with_whole_ranges
+from dirbridge.ldap.session import Answer, Query, Session
 from dirbridge.mapping.profile import load_profile
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Cursor, Entry, Exclusion, Finished, ReadKind
 from dirbridge.model.finding import Outcome
 from dirbridge.model.names import DirectoryId, RealmName
@@ -200,6 +203,23 @@ class TestActiveDirectory(ConnectorContract):
         found = entries(ad_connector(bed, require_group=group))
         names = {e.values("sAMAccountName")[0].decode() for e in found}
         assert names == {"anna", "o'brien", "rename.me"}
+
+    def test_a_sliced_attribute_is_made_whole(self, bed: Bed, dc1: Dc1) -> None:
+        client = ad_connector(bed)._client
+        group = Query(
+            base=cast.AD_GROUPS,
+            filter="(cn=Crowd)",
+            attributes=("cn", "member;range=0-499"),
+        )
+
+        def work(session: Session, deadline: Deadline) -> Answer:
+            sliced = session.search(group, deadline)
+            assert "member;range=0-499" in sliced.entries[0].attributes
+            return with_whole_ranges(session, sliced, deadline)
+
+        (entry,) = client.run(work).entries
+        assert set(entry.attributes) == {"cn", "member"}
+        assert len(set(entry.attributes["member"])) == cast.CROWD_SIZE
 
     def test_starttls_works_too(self, bed: Bed, dc1: Dc1) -> None:
         connector = ad_connector(bed, security="starttls", backup_server=())
