@@ -25,6 +25,9 @@ R = TypeVar("R")
 COOL_DOWN = 30.0
 """Seconds for which a failed server is left alone."""
 
+FAIR_TIME = 0.5
+"""Seconds; a server that had less is not taken for dead because it was late."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
@@ -103,11 +106,13 @@ class Failover:
             if deadline.left() <= 0:
                 break
             limit = _share(deadline, len(candidates) - tried, each)
+            fair = limit.left() >= FAIR_TIME
             self._claim(server)
             try:
                 result = call(server, limit)
             except Unreachable as error:
-                self.note_failure(server, error)
+                if fair or error.code != "timeout":
+                    self.note_failure(server, error)
                 failures.append(error)
             else:
                 self._worked(server)

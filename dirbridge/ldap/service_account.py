@@ -44,6 +44,8 @@ class ServiceAccount:
         self._clock = clock
         self._lock = threading.Lock()
         self._refused: tuple[Secret, float, BindRefused] | None = None
+        self._proven: Secret | None = None
+        self._first = threading.Lock()
 
     def bind(self, session: Session, deadline: Deadline) -> None:
         """Bind a session as the service account.
@@ -58,14 +60,25 @@ class ServiceAccount:
         secret = self._password()
         if not secret:
             raise self._refusal(session, "no-password", "the password is empty")
-        self._still_refused(secret)
-        transport = session.transport
-        transport.allow(deadline)
-        result = transport.simple_bind(self.username, secret.reveal())
-        if result.code == 0:
-            self._refused = None
+        if secret == self._proven:
+            self._try(session, secret, deadline)
             return
-        raise self._judged(session, result, secret)
+        # A password that nobody has seen work is tried by one thread at a time, so
+        # that a wrong one counts once and not once for each of them.
+        if not self._first.acquire(timeout=deadline.left()):
+            raise session.transport.error("bind", "timeout")
+        try:
+            self._still_refused(secret)
+            self._try(session, secret, deadline)
+        finally:
+            self._first.release()
+
+    def _try(self, session: Session, secret: Secret, deadline: Deadline) -> None:
+        session.transport.allow(deadline)
+        result = session.transport.simple_bind(self.username, secret.reveal())
+        if result.code != 0:
+            raise self._judged(session, result, secret)
+        self._proven = secret
 
     def _still_refused(self, secret: Secret) -> None:
         with self._lock:
@@ -93,6 +106,7 @@ class ServiceAccount:
             code = "strong-auth" if result.code == STRONGER_AUTH else "bind"
             return self._unsupported(session, code, said)
         error = self._refusal(session, "credentials", said)
+        self._proven = None
         with self._lock:
             self._refused = (secret, self._clock() + self._hold_off, error)
         return error

@@ -146,6 +146,18 @@ def test_no_time_asks_nobody() -> None:
     assert [state.up for state in world.failover.states()] == [None, None]
 
 
+def test_a_server_that_had_no_time_is_not_taken_for_dead() -> None:
+    world = World(ONE)
+    world.down[ONE] = "timeout"
+    with pytest.raises(Unreachable):
+        world.failover.run(world.call, Deadline.after(0.2))
+    assert world.failover.states()[0].up is None
+    world.down[ONE] = "refused"
+    with pytest.raises(Unreachable):
+        world.failover.run(world.call, Deadline.after(0.2))
+    assert world.failover.states()[0].up is False
+
+
 def test_only_one_caller_tries_a_server_that_was_down() -> None:
     world = World()
     world.down[ONE] = "timeout"

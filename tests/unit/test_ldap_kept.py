@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -222,6 +223,18 @@ class TestServiceAccount:
             password[0] = "right"
             self.bind(client)
             assert server.seen == [BIND, BIND]
+
+    def test_many_threads_try_a_wrong_password_once(self) -> None:
+        def slow(_tag: int, _before: int) -> Answer:
+            time.sleep(0.1)
+            return 49, DATA.format("52e")
+
+        with Responder(slow) as server:
+            client = self.client(["wrong"], server)
+            with ThreadPoolExecutor(6) as pool:
+                tries = [pool.submit(self.bind, client) for _ in range(6)]
+            assert {type(one.exception()) for one in tries} == {BindRefused}
+            assert server.seen == [BIND]
 
     def test_a_refused_password_is_tried_again_after_a_while(self) -> None:
         with Responder(say((49, ""), (0, ""))) as server:
