@@ -1,0 +1,128 @@
+"""The relay in front of KDCs: bytes pass unchanged, silent KDCs are left."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dirbridge.authenticators.kdc_relay import MAX_MESSAGE, KdcRelay
+from dirbridge.config.types import HostPort
+
+
+def framed(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+@contextmanager
+def kdc(answer: bytes | None = b"answer to ") -> Iterator[HostPort]:
+    """A KDC that puts something before the request, or is silent for None."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as streams:
+
+        def serve() -> None:
+            while True:
+                try:
+                    stream, _ = listener.accept()
+                except OSError:
+                    return
+                streams.push(stream)
+                if answer is not None:
+                    head = stream.recv(4, socket.MSG_WAITALL)
+                    body = stream.recv(struct.unpack(">I", head)[0], socket.MSG_WAITALL)
+                    stream.sendall(framed(answer + body))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield HostPort(host="127.0.0.1", port=listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(2)
+
+
+@contextmanager
+def relay(*kdcs: HostPort, limit: int = 64) -> Iterator[tuple[str, int]]:
+    made = KdcRelay("EXAMPLE.COM", kdcs, limit=limit)
+    address = made.start()
+    try:
+        assert address.port is not None
+        yield address.host, address.port
+    finally:
+        made.close()
+
+
+def ask(address: tuple[str, int], request: bytes) -> bytes:
+    """Send octets and return all that comes until the relay closes or is done."""
+    with socket.create_connection(address, timeout=9) as stream:
+        stream.sendall(request)
+        head = stream.recv(4, socket.MSG_WAITALL)
+        if len(head) < 4:
+            return head
+        return head + stream.recv(struct.unpack(">I", head)[0], socket.MSG_WAITALL)
+
+
+@settings(max_examples=30)
+@given(st.binary(min_size=1, max_size=5000))
+def test_messages_pass_unchanged(message: bytes) -> None:
+    with kdc() as only, relay(only) as address:
+        assert ask(address, framed(message)) == framed(b"answer to " + message)
+
+
+def test_a_silent_kdc_is_left_and_rests() -> None:
+    with kdc(None) as silent, kdc() as second, relay(silent, second) as address:
+        start = time.monotonic()
+        assert ask(address, framed(b"x")) == framed(b"answer to x")
+        assert 2.5 < time.monotonic() - start < 4
+        start = time.monotonic()
+        assert ask(address, framed(b"y")) == framed(b"answer to y")
+        assert time.monotonic() - start < 0.5
+
+
+def test_a_stopped_kdc_is_left_at_once() -> None:
+    stopped = HostPort(host="127.0.0.1", port=9)
+    with kdc() as second, relay(stopped, second) as address:
+        start = time.monotonic()
+        assert ask(address, framed(b"x")) == framed(b"answer to x")
+        assert time.monotonic() - start < 0.5
+
+
+def test_with_no_kdc_left_it_closes() -> None:
+    with relay(HostPort(host="127.0.0.1", port=9)) as address:
+        assert ask(address, framed(b"x")) == b""
+
+
+@pytest.mark.parametrize("request_", [b"", b"\xff", struct.pack(">I", MAX_MESSAGE + 1)])
+def test_what_is_no_message_is_not_passed_on(request_: bytes) -> None:
+    with kdc() as only, relay(only) as address:
+        with socket.create_connection(address, timeout=9) as stream:
+            stream.sendall(request_)
+            stream.shutdown(socket.SHUT_WR)
+            assert stream.recv(10) == b""
+        assert ask(address, framed(b"x")) == framed(b"answer to x")
+
+
+def test_more_than_allowed_are_turned_away() -> None:
+    with (
+        kdc(None) as silent,
+        relay(silent, limit=1) as address,
+        socket.create_connection(address) as first,
+    ):
+        first.sendall(framed(b"x"))
+        time.sleep(0.2)
+        with suppress(ConnectionResetError):
+            assert ask(address, framed(b"y")) == b""
+
+
+def test_closing_stops_listening() -> None:
+    made = KdcRelay("EXAMPLE.COM", [HostPort(host="127.0.0.1", port=9)])
+    address = made.start()
+    made.close()
+    made.close()
+    time.sleep(0.1)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.host, address.port), timeout=1)
