@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 
 from dirbridge.authenticators.base import Authenticator
+from dirbridge.authenticators.kdc_relay import KdcRelay
 from dirbridge.authenticators.kerberos import KerberosAuthenticator
 from dirbridge.authenticators.kerberos import Realm as KerberosRealm
 from dirbridge.authenticators.ldap_bind import ldap_bind
@@ -257,11 +259,14 @@ class App:
         """Each domain's authenticators in the order in which they are asked.
 
         The private krb5.conf is written and named in KRB5_CONFIG first, since
-        libkrb5 reads it when it is first used.
+        libkrb5 reads it when it is first used. It names relays of this process,
+        so each process has a file of its own.
         """
         if self.realms:
-            run_dir = self.settings.serve.run_dir
-            krb5_conf.install(krb5_conf.render(self.realms), run_dir)
+            text = krb5_conf.render(_relayed(realm) for realm in self.realms)
+            name = f"krb5-{os.getpid()}.conf"
+            path = krb5_conf.install(text, self.settings.serve.run_dir, name)
+            atexit.register(path.unlink, missing_ok=True)
         return {
             name: tuple(
                 self._authenticator(name, domain, method)
@@ -340,6 +345,16 @@ class App:
             for method in self.methods[name]:
                 found += _tried(method.check)
         return list(dict.fromkeys(found))
+
+
+def _relayed(realm: Realm) -> Realm:
+    """Put a relay before the realm's KDCs; it lives as long as this process.
+
+    libkrb5 by itself waits too long for a KDC that is frozen.
+    """
+    if not realm.kdcs:
+        return realm
+    return replace(realm, kdcs=(KdcRelay(realm.name, realm.kdcs).start(),))
 
 
 def _become(owner: Owner | None) -> None:

@@ -103,7 +103,7 @@ def render(realms: Iterable[Realm]) -> str:
     return _HEAD + "".join(f"{line}\n" for line in _lines(in_use))
 
 
-def install(text: str, run_dir: Path) -> Path:
+def install(text: str, run_dir: Path, name: str = FILE) -> Path:
     """Write the krb5.conf and make this process use it.
 
     Call it before gssapi is first used: libkrb5 reads the variable once.
@@ -111,6 +111,7 @@ def install(text: str, run_dir: Path) -> Path:
     Args:
         text: What `render` returned.
         run_dir: The folder to write to; made where it is missing.
+        name: The file in it.
 
     Returns:
         The file.
@@ -118,7 +119,7 @@ def install(text: str, run_dir: Path) -> Path:
     Raises:
         ConfigError: The folder cannot be written to.
     """
-    path = run_dir / FILE
+    path = run_dir / name
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         _replace(path, text)
