@@ -1,0 +1,184 @@
+"""A sync never takes anybody away on doubt."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from testbed import cast, ldif
+from testbed.bed import Bed
+from testbed.scale import load
+from testbed.slapd import Od1
+from tests.system.bridge import OD, Done, Site
+
+NOBODY = "(uid=nobody-at-all)"
+
+
+def nobody_was_taken_away(site: Site, before: str) -> None:
+    assert site.dump() == before
+
+
+def test_a_source_that_is_suddenly_empty_stops_the_run(site: Site) -> None:
+    before = site.dump()
+    site.directory(OD)["filter"] = NOBODY
+
+    done = site.sync(OD)
+
+    assert done.code == 3
+    problem = done.problem("source-empty")
+    (run,) = done.data["runs"]
+    assert run["stopped"] == "source-empty"
+    assert not run["written"]
+    assert f"--approve {run['approval']}" in problem["next"]
+    assert "Nothing was written" in problem["text"]
+    nobody_was_taken_away(site, before)
+    # A dry run exits as the real run would.
+    assert site.sync(OD, "--dry-run").code == 3
+
+
+def test_an_approval_lets_exactly_that_pass(site: Site, changeable_od: Od1) -> None:
+    site.directory(OD)["filter"] = NOBODY
+    approval = site.sync(OD).data["runs"][0]["approval"]
+    before = site.dump()
+
+    assert site.sync(OD, "--approve", "0123456789ab").code == 3
+    del site.directory(OD)["filter"]
+    for uid in ("anna", "carla", "siobhan", "maximilian", "fiona"):
+        changeable_od.delete(cast.od(uid).dn)
+    other = site.sync(OD, "--approve", approval)
+    assert other.code == 3  # another set of people than the one that was approved
+    assert other.data["runs"][0]["approval"] != approval
+    nobody_was_taken_away(site, before)
+
+    site.directory(OD)["filter"] = NOBODY
+    done = site.sync(OD, "--approve", approval)
+
+    assert done.code == 0, done.out
+    assert {one["state"] for one in site.accounts(OD).values()} == {"deactivated"}
+
+
+def test_a_vanished_container_stops_the_run(site: Site, changeable_od: Od1) -> None:
+    before = site.dump()
+    site.config["domains"][OD]["limits"] = {"share": 1.0, "container_share": 0.2}
+    for uid in ("anna", "carla", "siobhan", "maximilian", "fiona"):
+        changeable_od.delete(cast.od(uid).dn)
+
+    done = site.sync(OD)
+
+    assert done.code == 3
+    assert "container" in done.problem("container-share")["text"]
+    nobody_was_taken_away(site, before)
+
+
+def test_a_size_limit_of_the_server_takes_nobody_away(site: Site, od1: Od1) -> None:
+    """slapd gives the first ten people and then result 4."""
+    before = site.dump()
+    conf = od1.conf
+    _restart_with(
+        od1, conf.read_text().replace("size.prtotal=unlimited", "size.prtotal=10")
+    )
+    done = site.sync(OD)
+    _restart_with(od1, None)
+
+    assert done.code == 4
+    (problem,) = done.problems
+    assert problem["code"] == "incomplete"
+    assert "sizeLimitExceeded" in problem["text"] or "result 4" in problem["text"]
+    assert "Nothing was changed" in problem["next"]
+    nobody_was_taken_away(site, before)
+
+
+def test_entries_that_cannot_be_told_apart_take_nobody_away(
+    site: Site, changeable_od: Od1
+) -> None:
+    """Two entries with one identity: nobody can say whose account it is."""
+    before = site.dump()
+    pairs = [("apple-generateduid", cast.od("anna").guid)]
+    changeable_od.modify(ldif.modify(cast.od("carla").dn, pairs))
+
+    done = site.sync(OD)
+
+    assert done.code == 4
+    assert "have the same id" in done.problem("incomplete")["text"]
+    nobody_was_taken_away(site, before)
+
+
+@pytest.mark.parametrize("way", ["stopped", "frozen", "cut off"])
+def test_a_server_that_dies_in_mid_read_takes_nobody_away(
+    bed: Bed, od1: Od1, site: Site, way: str
+) -> None:
+    """The master dies after the first pages, and comes back half empty."""
+    scale = load(bed.directory, 20_000)
+    scale.start()
+    try:
+        _dies_in_mid_read(bed, scale, site, way)
+    finally:
+        scale.heal()
+        scale.stop()
+
+
+def _dies_in_mid_read(bed: Bed, scale: Od1, site: Site, way: str) -> None:
+    directory = site.directory(OD)
+    directory["server"] = "scale.example.com"
+    directory["suffix"] = cast.OD_BASE
+    directory["read_timeout"] = "3s"
+    del directory["backup_server"]
+    before = site.dump()
+    run = site.start("sync", OD, "--json")
+    assert run.stdout is not None
+    line = run.stdout.readline()  # the first thousand entries
+    assert b'"read"' in line
+    {"stopped": scale.stop, "frozen": scale.freeze, "cut off": scale.cut_off}[way]()
+    rest, err = run.communicate(timeout=60)
+    done = Done(run.returncode, (line + rest).decode(), err.decode())
+
+    assert done.code == 4, done.out
+    assert done.codes == ["incomplete"]
+    nobody_was_taken_away(site, before)
+
+
+def test_no_server_at_all_is_told_and_harms_nothing(
+    site: Site, everything: None, bed: Bed
+) -> None:
+    bed.od1.stop()
+    bed.od2.stop()
+    before = site.accounts(OD)
+
+    done = site.sync()
+
+    assert done.code == 4
+    problem = done.problem("refused")
+    assert "od.example.com" in problem["where"]
+    # The other domain was synced all the same.
+    assert [run["domain"] for run in done.data["runs"]] == ["example.com"]
+    assert site.accounts(OD) == before
+
+
+def test_an_interrupted_sync_ends_with_130(bed: Bed, od1: Od1, od_site: Site) -> None:
+    bed.od1.freeze()
+    run = od_site.start("sync")
+    time.sleep(1.5)
+    run.send_signal(signal.SIGINT)
+    bed.od1.thaw()
+    run.communicate(timeout=20)
+    assert run.returncode == 130
+
+
+def test_a_store_that_cannot_be_written_ends_with_5(site: Site) -> None:
+    site.config["store"]["url"] = f"sqlite:///{site.folder}/nowhere/dirbridge.db"
+    done = site.sync(OD)
+    assert done.code == 5
+    assert done.codes == ["store-no-folder"]
+
+
+def _restart_with(server: Od1, text: str | None) -> None:
+    """Restart slapd with another configuration, or with its own again."""
+    if text is None:
+        del server.write_conf
+        server.restart()
+        return
+    server.conf.write_text(text)
+    server.write_conf = lambda: None
+    server.restart()
