@@ -252,7 +252,10 @@ class LdapDirectory:
         return naming, answer
 
     def _naming(self, session: Session, deadline: Deadline) -> Naming:
-        naming = self._traits.naming(read_root(session, deadline))
+        # The first question on a kept session also tells whether it still lives: a
+        # frozen server is to be noticed as fast here as at connecting.
+        soon = Deadline.after(deadline.within(self._client.access.connect_seconds))
+        naming = self._traits.naming(read_root(session, soon))
         if isinstance(naming, Mismatch):
             raise self._unsupported(
                 session,

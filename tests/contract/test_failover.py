@@ -98,7 +98,7 @@ def test_kept_sessions_die_in_our_hands(
     getattr(dc1, outage)()
     start = time.monotonic()
     assert connector.lookup("anna")[0].server == DC2
-    assert time.monotonic() - start < 19  # read_timeout is 15 s
+    assert time.monotonic() - start < 6
     first, second = connector.states()
     assert (first.up, second.up) == (False, True)
     assert first.error
