@@ -44,7 +44,6 @@ def _run(rows: Sequence[Row], out: Path, scale: float) -> int:
     if not console.is_terminal:
         console.width = 160
     try:
-        namespace.enter(fresh=True)
         results = harness.run(rows, out, scale=scale, console=console)
     except (BenchError, BedError, namespace.NamespaceError) as error:
         print(error, file=sys.stderr)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.row import BenchError
-from testbed import scale
+from testbed import namespace, scale
 from testbed.cast import OD_BASE, OD_MAIL_DOMAIN, OD_USERS
 from testbed.process import Daemon, run, wait_until
 
@@ -123,6 +123,7 @@ class Bridge:
 @contextmanager
 def bridge(folder: Path, accounts: int) -> Iterator[Bridge]:
     """Give a bridge whose store has all accounts of a running slapd."""
+    namespace.enter()
     bed = folder / "bed"
     scale.load(bed, accounts)
     server = Monitored(bed)

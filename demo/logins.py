@@ -140,7 +140,7 @@ def _rest(login: Login, answer: Answer) -> str:
     seconds = f"{answer.seconds:.1f} s"
     if not data:
         return "; ".join(f"{p['text']} {p['next']}" for p in answer.problems)
-    by = f"{data['method']} at {data['server']}" if data["method"] else "known here"
+    by = data["method"] or "known without asking"
     user = f"as {data['user']}" if data["verdict"] == "accepted" else login.about
     return ", ".join(part for part in (user, by, seconds) if part)
 

@@ -74,6 +74,10 @@ class Screen:
         """Show a line that is neither good nor bad."""
         self._inside(escape(text))
 
+    def warn(self, text: str) -> None:
+        """Show something that a person should settle."""
+        self._marked("[bold yellow]![/]", escape(text))
+
     def problem(self, text: str) -> None:
         """Show what broke."""
         self._marked(BAD, f"[bold red]{escape(text)}[/]")

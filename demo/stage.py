@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +194,17 @@ class Stage:
             for line in text.splitlines()
             if line.startswith("login ")
         ]
+
+    def answered_by(self, user: str) -> Counter[str]:
+        """How many of a user's passwords each DC has verified, by its own log."""
+        counts: Counter[str] = Counter()
+        for dc in (self.bed.dc1, self.bed.dc2):
+            lines = dc.log.read_text(errors="replace").splitlines()
+            counts[dc.name] = sum(
+                f"\\[{user}@{cast.AD_REALM}]" in line and "NT_STATUS_OK" in line
+                for line in lines
+            )
+        return counts
 
     def close(self) -> None:
         """Stop the bridge and every server."""

@@ -205,7 +205,7 @@ def _name_and_address(change: dict[str, Any]) -> tuple[object, object]:
 
 def _conflicts(scene: Scene, answer: Answer) -> None:
     for one in answer.problems:
-        scene.screen.note(f"for a person: {one['where']}: {one['text']} {one['next']}")
+        scene.screen.warn(f"{one['where']}: {one['text']}")
     conflicts = {one["where"] for one in answer.problems}
     text = f"{len(conflicts)} conflicts are reported and block nothing else"
     scene.check(text, conflicts, EXPECTED_CONFLICTS)
