@@ -80,7 +80,7 @@ def test_a_silent_kdc_is_left_and_rests() -> None:
         assert 2.5 < time.monotonic() - start < 4
         start = time.monotonic()
         assert ask(address, framed(b"y")) == framed(b"answer to y")
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 1.5
 
 
 def test_a_stopped_kdc_is_left_at_once() -> None:
@@ -88,7 +88,7 @@ def test_a_stopped_kdc_is_left_at_once() -> None:
     with kdc() as second, relay(stopped, second) as address:
         start = time.monotonic()
         assert ask(address, framed(b"x")) == framed(b"answer to x")
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 1.5
 
 
 def test_with_no_kdc_left_it_closes() -> None:

@@ -183,7 +183,7 @@ def test_a_kept_connection_to_a_frozen_server_moves_on_in_time() -> None:
         assert time.monotonic() - start < 2.5
         start = time.monotonic()
         assert isinstance(ask(authenticator), Accepted)
-        assert time.monotonic() - start < 0.5
+        assert time.monotonic() - start < 1.5
 
 
 def test_frozen_everywhere_ends_by_the_deadline() -> None:
@@ -194,7 +194,7 @@ def test_frozen_everywhere_ends_by_the_deadline() -> None:
     with Responder(freeze) as first, Responder(freeze) as second:
         start = time.monotonic()
         verdict = ask(login(OD, first, second), seconds=1)
-        assert time.monotonic() - start < 1.3
+        assert time.monotonic() - start < 2
         assert isinstance(verdict, Unavailable)
         assert verdict.cause is Cause.TIMEOUT
 

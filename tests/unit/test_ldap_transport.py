@@ -131,7 +131,7 @@ def test_one_that_accepts_and_stays_silent(security: Security) -> None:
         start = time.monotonic()
         with refused_with("timeout"):
             open_at(server.getsockname()[1], access(security, connect_seconds=0.3))
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 1.5
 
 
 def test_one_that_drips_is_held_to_the_whole_deadline() -> None:
@@ -145,7 +145,7 @@ def test_one_that_drips_is_held_to_the_whole_deadline() -> None:
         start = time.monotonic()
         with refused_with("timeout"):
             transport.simple_bind("cn=x", "y")
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 1.5
 
 
 def test_one_that_speaks_something_else(authority: Path) -> None:
