@@ -19,10 +19,13 @@ from dirbridge.errors import Problem
 from dirbridge.ldap.discovery import domain_controllers, ldap_servers
 from dirbridge.model.finding import Outcome
 
+# As they are written in the configuration; click would take the members' names.
+_KINDS = [kind.value for kind in DirectoryType]
+
 
 @click.command()
 @click.option("--domain", help="The mail domain.")
-@click.option("--type", "kind", type=click.Choice([*DirectoryType]), help="Its kind.")
+@click.option("--type", "kind", type=click.Choice(_KINDS), help="Its kind.")
 @click.option("--server", "servers", multiple=True, help="A server; may be repeated.")
 @click.option("--directory-domain", help="Active Directory's own DNS name.")
 @click.option("--username", help="The service account: user@domain or a DN.")
@@ -90,8 +93,8 @@ def _asked(given: str | None, question: str) -> str:
 def _asked_kind(default: DirectoryType) -> str:
     if not sys.stdin.isatty():
         return default
-    choices = click.Choice([*DirectoryType])
-    return str(click.prompt("Kind of directory", type=choices, default=default))
+    kinds = click.Choice(_KINDS)
+    return str(click.prompt("Kind of directory", type=kinds, default=str(default)))
 
 
 def _discovered(
