@@ -40,6 +40,7 @@ from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.service import LoginService
 from dirbridge.mapping.profile import Profile, load_profile
 from dirbridge.mapping.rules import Context, map_entry
+from dirbridge.model.account import Account
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import Attempt
 from dirbridge.model.names import DomainName, fold
@@ -154,8 +155,10 @@ class App:
         """Each domain's directories, with mapping and rules."""
         return {
             name: tuple(
-                self._directory(name, domain, settings, number)
-                for number, settings in enumerate(domain.directory, start=1)
+                self._directory(name, domain, settings, connector)
+                for settings, connector in zip(
+                    domain.directory, self._connectors[name], strict=True
+                )
             )
             for name, domain in self.settings.domains.items()
         }
@@ -165,10 +168,8 @@ class App:
         name: DomainName,
         domain: DomainSettings,
         settings: DirectorySettings,
-        number: int,
+        connector: LdapDirectory,
     ) -> Directory:
-        source = "directory" if number == 1 else f"directory-{number}"
-        profile = self.profiles[settings.profile]
         context = Context(
             domain=name,
             served=self._served,
@@ -177,13 +178,14 @@ class App:
         )
         policy = Policy(
             domain=name,
-            source=source,
+            source=connector.source,
             user_limit=domain.user_limit,
             quarantine=timedelta(days=domain.quarantine_days),
             keep_old_address=domain.sync.keep_old_address,
         )
+        profile = self.profiles[settings.profile]
         return Directory(
-            connector=self._connector(name, domain, settings, source),
+            connector=connector,
             mapping=lambda entry: map_entry(profile, entry, context),
             policy=policy,
         )
@@ -195,6 +197,16 @@ class App:
             for name, domain in self.settings.domains.items()
             for one in (name, *domain.aliases)
         )
+
+    @cached_property
+    def _connectors(self) -> dict[DomainName, tuple[LdapDirectory, ...]]:
+        return {
+            name: tuple(
+                self._connector(name, domain, settings, _source(number))
+                for number, settings in enumerate(domain.directory, start=1)
+            )
+            for name, domain in self.settings.domains.items()
+        }
 
     def _connector(
         self,
@@ -255,8 +267,8 @@ class App:
         )
 
     @cached_property
-    def methods(self) -> dict[DomainName, tuple[Authenticator, ...]]:
-        """Each domain's authenticators in the order in which they are asked.
+    def methods(self) -> dict[tuple[DomainName, str], tuple[Authenticator, ...]]:
+        """Each directory's authenticators in the order in which they are asked.
 
         The private krb5.conf is written and named in KRB5_CONFIG first, since
         libkrb5 reads it when it is first used. It names relays of this process,
@@ -268,48 +280,56 @@ class App:
             path = krb5_conf.install(text, self.settings.serve.run_dir, name)
             atexit.register(path.unlink, missing_ok=True)
         return {
-            name: tuple(
-                self._authenticator(name, domain, method)
-                for method in self._method_names(name, domain)
+            (name, connector.source): tuple(
+                self._authenticator(method, name, settings, connector)
+                for method in self._method_names(name, domain, settings)
             )
             for name, domain in self.settings.domains.items()
+            for settings, connector in zip(
+                domain.directory, self._connectors[name], strict=True
+            )
         }
 
+    def methods_of(self, account: Account) -> tuple[Authenticator, ...]:
+        """Return the authenticators of an account, in order."""
+        return self.methods.get((account.domain, account.source), ())
+
     def _method_names(
-        self, name: DomainName, domain: DomainSettings
+        self, name: DomainName, domain: DomainSettings, directory: DirectorySettings
     ) -> tuple[Method, ...]:
         """Return the configured methods, else what the directory suggests."""
         if domain.login.methods is not None:
             return domain.login.methods
-        if not domain.directory:
-            return ()
-        kind = domain.directory[0].type
-        if kind is DirectoryType.OPEN_DIRECTORY_PASSWORD_SERVER:
+        if directory.type is DirectoryType.OPEN_DIRECTORY_PASSWORD_SERVER:
             return (Method.PASSWORD_SERVER,)
-        realm = self._realm_of(name)
+        realm = self._realm_of(name, directory)
         if realm is not None and realm.keytab is not None:
             return (Method.KERBEROS,)
         return (Method.LDAP_BIND,)
 
-    def _realm_of(self, name: DomainName) -> Realm | None:
+    def _realm_of(self, name: DomainName, directory: DirectorySettings) -> Realm | None:
+        """Return the realm of a domain's first directory; others have none yet."""
+        if directory is not self.settings.domains[name].directory[0]:
+            return None
         return next((realm for realm in self.realms if name in realm.domains), None)
 
     def _authenticator(
-        self, name: DomainName, domain: DomainSettings, method: Method
+        self,
+        method: Method,
+        name: DomainName,
+        directory: DirectorySettings,
+        connector: LdapDirectory,
     ) -> Authenticator:
-        if not domain.directory:
-            return MissingMethod(method)
-        directory = domain.directory[0]
         if method is Method.LDAP_BIND:
-            return ldap_bind(name, directory)
-        realm = self._realm_of(name)
+            return ldap_bind(name, directory, connector.failover)
+        realm = self._realm_of(name, directory)
         if method is Method.KERBEROS and realm is not None:
             return KerberosAuthenticator(
                 KerberosRealm(
                     name=realm.name,
                     keytab=_keytab(realm),
                     service=realm.service,
-                    verify=domain.login.verify_kdc,
+                    verify=self.settings.domains[name].login.verify_kdc,
                     kind=directory.type,
                 )
             )
@@ -326,7 +346,7 @@ class App:
         """
         return LoginService(
             resolver=self.resolver(store),
-            methods=self.methods,
+            methods=self.methods_of,
             local=LocalAuthenticator(store.verifier),
             limit=self.settings.serve.deadline,
             attempted=attempted,
@@ -334,7 +354,7 @@ class App:
 
     def explainer(self, store: StoreReader) -> Explainer:
         """Return what explains logins."""
-        return Explainer(self.resolver(store), self.directories, self.methods)
+        return Explainer(self.resolver(store), self.directories, self.methods_of)
 
     def findings(self) -> list[Finding]:
         """Try everything: files, each directory's servers, each login method."""
@@ -342,7 +362,8 @@ class App:
         for name in self.settings.domains:
             for directory in self.directories[name]:
                 found += _tried(directory.connector.check)
-            for method in self.methods[name]:
+        for methods in self.methods.values():
+            for method in methods:
                 found += _tried(method.check)
         return list(dict.fromkeys(found))
 
@@ -363,6 +384,11 @@ def _become(owner: Owner | None) -> None:
         os.setgroups([])
         os.setgid(owner.gid)
         os.setuid(owner.uid)
+
+
+def _source(number: int) -> str:
+    """Return the name of a domain's directory, see `Account.source`."""
+    return "directory" if number == 1 else f"directory-{number}"
 
 
 def _tried(check: Callable[[], list[Finding]]) -> list[Finding]:

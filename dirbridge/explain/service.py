@@ -55,12 +55,12 @@ class Explainer:
     Attributes:
         resolver: Finds who is meant, as a login does.
         directories: Each domain's directories.
-        methods: Each domain's authenticators, in order.
+        methods: Gives the authenticators of an account, in order.
     """
 
     resolver: Resolver
     directories: Mapping[DomainName, tuple[Directory, ...]]
-    methods: Mapping[DomainName, tuple[Authenticator, ...]]
+    methods: Callable[[Account], tuple[Authenticator, ...]]
 
     def explain(
         self,
@@ -134,8 +134,7 @@ class Explainer:
             found = "The password is checked here, against the local user database."
             yield Step("method", found, "A local account.", Outcome.OK)
             return
-        methods = self.methods.get(account.domain, ())
-        findings = [(one.method, one.check()) for one in methods]
+        findings = [(one.method, one.check()) for one in self.methods(account)]
         usable = [method for method, seen in findings if not _lacking(seen)]
         facts = tuple(
             (method, "; ".join(one.text for one in _lacking(seen)) or "is set up")

@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
@@ -26,7 +26,6 @@ from dirbridge.model.login import (
     Unavailable,
     Verdict,
 )
-from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
 
 LOG = logging.getLogger("dirbridge.login")
@@ -47,14 +46,14 @@ class LoginService:
 
     Attributes:
         resolver: Finds who is meant.
-        methods: Each domain's authenticators for mapped accounts, in order.
+        methods: Gives the authenticators of a mapped account, in order.
         local: The authenticator of local accounts.
         limit: How long one answer may take at most.
         attempted: Told each attempt, for the attempts log; must not block.
     """
 
     resolver: Resolver
-    methods: Mapping[DomainName, tuple[Authenticator, ...]]
+    methods: Callable[[Account], tuple[Authenticator, ...]]
     local: Authenticator
     limit: timedelta = timedelta(seconds=9)
     attempted: Callable[[Attempt], None] = lambda _attempt: None
@@ -130,7 +129,7 @@ class LoginService:
     def _authenticators(self, account: Account) -> tuple[Authenticator, ...]:
         if account.origin is Origin.LOCAL:
             return (self.local,)
-        return self.methods.get(account.domain, ())
+        return self.methods(account)
 
 
 def refuse(name: str, password: Secret) -> Reason | None:

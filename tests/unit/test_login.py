@@ -229,7 +229,7 @@ class Answers:
 
 def service(store: MemoryStore, *methods: Answers) -> LoginService:
     local = LocalAuthenticator(store.verifier)
-    return LoginService(Resolver(DOMAINS, store), {COM: methods, ORG: methods}, local)
+    return LoginService(Resolver(DOMAINS, store), lambda _account: methods, local)
 
 
 def ask(bridge: LoginService, name: str, password: str = "secret") -> Verdict:
