@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dirbridge.config.settings import Security
-from dirbridge.connectors.mends import finding_of
+from dirbridge.connectors.findings import finding_of
 from dirbridge.errors import DirectoryError, Unreachable
 from dirbridge.ldap.certificate import Certificate, certificate_of
 from dirbridge.ldap.client import Client

@@ -196,7 +196,48 @@ _CONNECTION = {
     ),
     "tls": (
         "could not agree on TLS",
-        "See whether the port speaks LDAPS, and which TLS versions the server has.",
+        "See that the port is for this kind of TLS: 636 for security = "
+        '"ldaps", 389 for "starttls".',
+    ),
+    "no-starttls": (
+        "does not offer StartTLS",
+        'Write security = "ldaps", or set the server up for StartTLS.',
+    ),
+    "no-route": (
+        "cannot be reached over the network",
+        "Mend the network or the firewall between this machine and the server.",
+    ),
+    "protocol": (
+        "does not speak LDAP on this port",
+        "Write the port of the LDAP service in `server`.",
+    ),
+    "all-down": (
+        "list has nobody who answers",
+        "Run `dirbridge check`: it says what is wrong with each of them.",
+    ),
+    "ca-file": (
+        "cannot be verified",
+        "Put the certificates of your authorities (PEM) into `ca_file`.",
+    ),
+    "cleartext-password": (
+        "would get the password in clear text",
+        'Write security = "ldaps", or allow_cleartext_passwords = true if you must.',
+    ),
+    "no-password": (
+        "was not asked, since the service account has no password",
+        "Put the service account's password into the file that is named.",
+    ),
+    "no-rootdse": (
+        "hides what it is",
+        "Let the service account read the server's rootDSE.",
+    ),
+    "search-failed": (
+        "refused to search",
+        "See the server's own log; then run `dirbridge check` again.",
+    ),
+    "duplicate-id": (
+        "has two entries with one id",
+        "Give one of the two entries another id in the directory.",
     ),
     "busy": ("is busy", "Try again soon; look at the server's load."),
     "unavailable": ("says that it is unavailable", "Look at the server."),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from dirbridge.config.settings import DirectorySettings
 from dirbridge.connectors import active_directory as ad
 from dirbridge.connectors import open_directory as od
+from dirbridge.connectors.findings import finding_of
 from dirbridge.connectors.ldap_directory import Mismatch, Naming
-from dirbridge.connectors.mends import finding_of
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory import generalized_time
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
