@@ -16,7 +16,7 @@ SCRIPTS = {
     "enter": """\
 # Run a command beside the demo's servers; without one, a shell.
 [ $# -gt 0 ] || set -- "${{SHELL:-/bin/sh}}"
-exec {enter} env DIRBRIDGE_CONFIG={config} "$@"
+exec {enter} --wdns="$PWD" env DIRBRIDGE_CONFIG={config} "$@"
 """,
     "dirbridge": """\
 # dirbridge with the demo's configuration.
@@ -37,26 +37,25 @@ exec pkill -CONT --session {dc1}
 }
 
 TRY = (
-    "dirbridge status",
-    "dirbridge accounts list example.org",
-    f"dirbridge explain locked@{AD}",
-    f"password anna@{AD} | {{folder}}/dirbridge login anna@{AD}",
-    f"password anna@{OD} | {{folder}}/dirbridge login anna --to-ip {BOUND_IP[OD]}",
-    "freeze-dc1    # and log in again, then thaw-dc1",
-    f'enter testsaslauthd -f {{folder}}/sockets/{AD} -u anna -p "PASSWORD"',
-    "enter tail -f {folder}/serve.log",
+    "cd {folder}",
+    "./dirbridge status",
+    "./dirbridge accounts list example.org",
+    f"./dirbridge explain locked@{AD}",
+    f"./password anna@{AD} | ./dirbridge login anna",
+    f"./password anna@{OD} | ./dirbridge login anna --to-ip {BOUND_IP[OD]}",
+    f'./enter testsaslauthd -f sockets/{AD} -u anna -p "$(./password anna@{AD})"',
+    "./freeze-dc1    # log in again, then ./thaw-dc1",
+    "./enter tail serve.log",
 )
 
 
 def keep(stage: Stage, screen: Screen) -> None:
     """Print what to try and wait until somebody ends it."""
     write_commands(stage)
-    folder = str(stage.folder)
-    lines = [f"{folder}/{line.format(folder=folder)}" for line in TRY]
     screen.to_try(
         "Everything stays. From any root shell of this machine:",
-        lines,
-        f"Configuration: {stage.config}. All passwords: {folder}/passwords.\n"
+        [line.format(folder=stage.folder) for line in TRY],
+        "The configuration is dirbridge.toml there, all passwords are in passwords.\n"
         f"To end it: Ctrl-C here, or `kill {os.getpid()}`; the folder goes as well.",
     )
     threading.Event().wait()

@@ -140,7 +140,7 @@ def _rest(login: Login, answer: Answer) -> str:
     seconds = f"{answer.seconds:.1f} s"
     if not data:
         return "; ".join(f"{p['text']} {p['next']}" for p in answer.problems)
-    by = data["method"] or "known without asking"
+    by = data["method"] or "no server asked"
     user = f"as {data['user']}" if data["verdict"] == "accepted" else login.about
     return ", ".join(part for part in (user, by, seconds) if part)
 
@@ -162,8 +162,7 @@ def _explain_good(stage: Stage, scene: Scene, name: str) -> None:
     """Show the whole explanation of one login, with where each value is from."""
     answer = scene.run(lambda: stage.dirbridge("explain", name))
     for step in answer.data["steps"]:
-        good = step["outcome"] == "ok"
-        scene.row(good, step["name"], step["outcome"], step["found"])
+        scene.check(f"{step['name']:<9} {step['found']}", step["outcome"], "ok")
     mapping = next(s for s in answer.data["steps"] if s["name"] == "mapping")
     rows = [
         (field, *text.partition("  <- ")[::2])

@@ -60,12 +60,16 @@ class Screen:
     def row(self, good: bool, name: str, middle: str, rest: str, why: str = "") -> None:
         """Show one line of a list that grows while one watches."""
         grid = Table.grid(padding=(0, 2, 0, 0))
-        for width in (1, 29, 24):
+        for width in (1, 25, 26):
             grid.add_column(width=width, overflow="fold")
         grid.add_column(overflow="fold")
         style = "" if good else "bold red"
-        cells = (Text(text, style=style) for text in (name, middle))
-        grid.add_row(GOOD if good else BAD, *cells, Text(rest, style="dim"))
+        grid.add_row(
+            GOOD if good else BAD,
+            Text(name, style=style),
+            Text(middle, style=style or _colour(middle)),
+            Text(rest, style="dim"),
+        )
         self.console.print(Padding(grid, (0, 0, 0, 4)))
         if why:
             self._inside(f"[dim italic]{escape(why)}[/]", 7)
@@ -144,6 +148,13 @@ class Screen:
 
     def _inside(self, text: str, indent: int = 4) -> None:
         self.console.print(Padding(Text.from_markup(text), (0, 0, 0, indent)))
+
+
+_COLOURS = {"accepted": "green", "rejected": "yellow", "refused": "yellow"}
+
+
+def _colour(text: str) -> str:
+    return _COLOURS.get(text.partition(":")[0], "")
 
 
 def _short(value: object) -> str:
