@@ -50,6 +50,9 @@ _CAUSES = {
     0x10: Cause.CONFIGURATION,  # KDC_ERR_PADATA_TYPE_NOSUPP: a smart card is wanted
     0x19: Cause.CONFIGURATION,  # KDC_ERR_PREAUTH_REQUIRED: a way we do not have
     0x1D: Cause.BUSY,  # KDC_ERR_SVC_UNAVAILABLE
+    # Of a ticket that was issued a moment ago, only a wrong clock can say these.
+    0x20: Cause.CLOCK,  # KRB_AP_ERR_TKT_EXPIRED
+    0x21: Cause.CLOCK,  # KRB_AP_ERR_TKT_NYV: not yet valid
     0x25: Cause.CLOCK,  # KRB_AP_ERR_SKEW
     0x3C: Cause.UNREACHABLE,  # KRB_ERR_GENERIC: the KDC failed in itself
     0x44: Cause.CONFIGURATION,  # KDC_ERR_WRONG_REALM
