@@ -100,15 +100,16 @@ def sessions_below(folder: Path) -> list[str]:
     return found
 
 
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Run]:
+    """One run with KEEP=1, all steps played, everything still up."""
+    with running("KEEP=1") as run:
+        run.read_until(LAST_LINE, 400)
+        yield run
+
+
 class TestTheWholeDemo:
     pytestmark = servers
-
-    @pytest.fixture(scope="class")
-    def kept(self) -> Iterator[Run]:
-        """One run with KEEP=1, all steps played, everything still up."""
-        with running("KEEP=1") as run:
-            run.read_until(LAST_LINE, 400)
-            yield run
 
     def test_every_outcome_is_as_expected(self, kept: Run) -> None:
         assert "✗" not in kept.said, kept.said
