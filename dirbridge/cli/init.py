@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -12,10 +13,11 @@ import click
 from dirbridge.app import App
 from dirbridge.cli import check as check_command
 from dirbridge.cli.options import Call, shared
-from dirbridge.cli.output import DONE, PROBLEMS, USAGE
+from dirbridge.cli.output import DONE, PROBLEMS
+from dirbridge.config.loading import validate
 from dirbridge.config.settings import DirectoryType
 from dirbridge.config.starter import Answers, starter
-from dirbridge.errors import Problem
+from dirbridge.errors import ConfigError, Problem
 from dirbridge.ldap.discovery import domain_controllers, ldap_servers
 from dirbridge.model.finding import Outcome
 
@@ -60,10 +62,7 @@ def init(  # noqa: PLR0913 - one argument for each question
     there already is overwritten.
     """
     target = output / "dirbridge.toml"
-    if target.exists():
-        call.out.problem(_exists(target))
-        call.out.finish()
-        return USAGE
+    _refuse_existing(target)
     domain = _asked(domain, "Mail domain")
     found_kind, found = _discovered(call, directory_domain or domain, servers)
     chosen = DirectoryType(kind or _asked_kind(found_kind))
@@ -78,8 +77,11 @@ def init(  # noqa: PLR0913 - one argument for each question
         store=store_url or "sqlite:////var/lib/dirbridge/dirbridge.db",
         socket=socket or Path("/var/spool/postfix/private/dirbridge"),
     )
+    text = starter(answers)
+    validate(tomllib.loads(text), target)  # before anything is written
+    _refuse_existing(answers.password_file)
     _write(answers.password_file, _password() + "\n", 0o600)
-    _write(target, starter(answers), 0o644)
+    _write(target, text, 0o644)
     call.out.say(f"wrote {target} and {answers.password_file}")
     return _tried(call, target)
 
@@ -115,9 +117,20 @@ def _discovered(
 
 
 def _password() -> str:
+    """Return the service account's password.
+
+    Raises:
+        ConfigError: It was empty.
+    """
     if sys.stdin.isatty():
-        return getpass.getpass("Its password: ")
-    return sys.stdin.readline().rstrip("\r\n")
+        password = getpass.getpass("Its password: ")
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if password:
+        return password
+    then = "Type it, or give it as the first line of standard input."
+    problem = Problem("no-password", "init", "The password was empty.", then)
+    raise ConfigError((problem,))
 
 
 def _write(path: Path, text: str, mode: int) -> None:
@@ -138,10 +151,18 @@ def _tried(call: Call, target: Path) -> int:
     return PROBLEMS if failed else DONE
 
 
-def _exists(target: Path) -> Problem:
-    return Problem(
+def _refuse_existing(path: Path) -> None:
+    """Leave alone what is there.
+
+    Raises:
+        ConfigError: It is there.
+    """
+    if not path.exists():
+        return
+    problem = Problem(
         "exists",
-        str(target),
-        "There is a configuration already; it was left as it is.",
+        str(path),
+        "There is such a file already; it was left as it is.",
         "Change it by hand, or name another folder with --output.",
     )
+    raise ConfigError((problem,))

@@ -102,7 +102,19 @@ def load_settings(path: Path) -> Settings:
     Raises:
         ConfigError: It cannot be used; every problem at once.
     """
-    raw = read_toml(path)
+    return validate(read_toml(path), path)
+
+
+def validate(raw: Mapping[str, object], path: Path) -> Settings:
+    """Make settings of the tables of a `dirbridge.toml`.
+
+    Args:
+        raw: The tables.
+        path: The file that they stand in, or will stand in.
+
+    Raises:
+        ConfigError: They cannot be used; every problem at once.
+    """
     context = {"beside": path.absolute().parent}
     try:
         settings = Settings.model_validate(raw, context=context)
