@@ -1,0 +1,203 @@
+"""`explain` names the right reason for every edge case of the cast."""
+
+from __future__ import annotations
+
+import pytest
+
+from testbed import cast
+from testbed.bed import Bed
+from testbed.slapd import Od1
+from tests.system.bridge import AD, OD, Done, Json, Site, use_kerberos
+from tests.system.conftest import FirstSync
+
+# name: outcome, the step that decides, words in it
+REASONS = {
+    f"bob@{AD}": ("ok", "", ""),
+    f"jürgen@{AD}": ("ok", "", ""),
+    f"zoe vdb@{AD}": ("ok", "", ""),
+    f"disabled@{AD}": ("failed", "account", "disabled"),
+    f"office@{AD}": ("failed", "account", "disabled"),
+    f"locked@{AD}": ("failed", "state", "locked"),
+    f"expired@{AD}": ("failed", "account", "end date"),
+    f"mustchange@{AD}": ("failed", "state", "must be changed"),
+    f"pwexpired@{AD}": ("failed", "state", "has expired"),
+    f"hours@{AD}": ("failed", "state", "at this time"),
+    f"workstation@{AD}": ("warning", "state", "certain computers"),
+    f"carla@{OD}": ("ok", "", ""),
+    f"dora@{OD}": ("failed", "account", "disabled"),
+    f"oscar@{OD}": ("failed", "account", "disabled"),
+}
+CODES = {"ok": 0, "warning": 0, "failed": 1, "unknown": 4}
+
+
+def steps(done: Done, outcome: str) -> list[Json]:
+    return [step for step in done.data["steps"] if step["outcome"] == outcome]
+
+
+def step(done: Done, name: str) -> Json:
+    return next(one for one in done.data["steps"] if one["name"] == name)
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_the_reason_of_each_edge_case(first_sync: FirstSync, name: str) -> None:
+    outcome, decides, words = REASONS[name]
+
+    done = first_sync.site.run("explain", name)
+
+    assert done.data["outcome"] == outcome, done.out
+    assert done.code == CODES[outcome]
+    assert done.result["ok"] == (done.code == 0)
+    if decides:
+        found = steps(done, outcome)
+        assert found[0]["name"] == decides, done.out
+        assert words in found[0]["found"]
+        assert found[0]["who_can_fix"]
+
+
+def test_every_step_of_somebody_who_can_log_in(first_sync: FirstSync) -> None:
+    done = first_sync.site.run("explain", "anna")
+    names = [one["name"] for one in done.data["steps"]]
+    expected = ["domain", "account", "entry", "mapping", "state", "method"]
+    assert names == [*expected, "attempts"]
+    assert "primary domain" in step(done, "domain")["rule"]
+    facts = dict(step(done, "mapping")["facts"])
+    assert facts["primary_address"].startswith("anna@example.com  <- proxyAddresses")
+    assert "smtp-primary" in facts["primary_address"]
+    assert cast.ad("anna").dn in step(done, "entry")["found"]
+
+
+def test_the_address_connected_to_decides_about_a_bare_name(site: Site) -> None:
+    site.config["domains"][OD]["bound_ip"] = "127.0.1.20"
+    done = site.run("explain", "anna", "--to-ip", "127.0.1.20")
+    assert f"anna@{OD}" in step(done, "account")["found"]
+    assert "127.0.1.20" in step(done, "domain")["rule"]
+    done = site.run("explain", "anna", "--from-ip", "::ffff:127.0.1.20")
+    assert f"anna@{OD}" in step(done, "account")["found"]
+    done = site.run("explain", "anna", "--to-ip", "127.0.1.10")
+    assert f"anna@{AD}" in step(done, "account")["found"]
+
+
+def test_a_name_that_nobody_has(first_sync: FirstSync) -> None:
+    done = first_sync.site.run("explain", "nobody-at-all")
+    assert done.code == 1
+    assert "No account" in step(done, "account")["found"]
+    assert "no entry with this name" in step(done, "entry")["found"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (f"Administrator@{AD}", "system-account"),
+        (f"diradmin@{OD}", "directory-administrator"),
+        (f"_jabber@{OD}", "service-user"),
+        (f"vpn_0a1b2c3d4e5f@{OD}", "vpn-key-agent"),
+    ],
+)
+def test_what_the_mapping_leaves_out_says_by_which_rule(
+    first_sync: FirstSync, name: str, reason: str
+) -> None:
+    done = first_sync.site.run("explain", name)
+    assert done.code == 1
+    entry = step(done, "entry")
+    assert entry["outcome"] == "failed"
+    assert "leaves it out" in entry["found"]
+    assert reason in entry["rule"]
+
+
+def test_a_computer_is_outside_of_what_is_synced(first_sync: FirstSync) -> None:
+    done = first_sync.site.run("explain", f"{cast.AD_COMPUTER}@{AD}")
+    assert done.code == 1
+    entry = step(done, "entry")
+    assert "CN=PC1" in entry["found"]
+    assert "outside" in entry["found"] or "leaves it out" in entry["found"]
+
+
+def test_somebody_whom_the_filter_leaves_out(site: Site) -> None:
+    done = site.run("explain", f"crowd0001@{AD}")
+    assert done.code == 1
+    assert "outside of what is synced" in step(done, "entry")["found"]
+
+
+def test_somebody_who_is_not_synced_yet(site: Site, changeable_od: Od1) -> None:
+    newcomer = cast.OdPerson(
+        uids=("newcomer",),
+        cn="Nina Newcomer",
+        uid_number=3000,
+        mails=(f"newcomer@{OD}",),
+    )
+    changeable_od.create(newcomer, "a first password")
+    done = site.run("explain", f"newcomer@{OD}")
+    assert done.code == 1
+    entry = step(done, "entry")
+    assert "no account yet" in entry["found"]
+    assert "dirbridge sync" in entry["found"]
+    facts = dict(step(done, "mapping")["facts"])
+    assert facts["display_name"].startswith("Nina Newcomer")
+
+
+def test_somebody_who_vanished(site: Site, changeable_od: Od1) -> None:
+    changeable_od.delete(cast.od("delete.me").dn)
+    assert site.sync(OD).code == 0
+    done = site.run("explain", f"delete.me@{OD}")
+    assert done.code == 1
+    account = step(done, "account")
+    assert "vanished" in account["found"]
+    assert account["who_can_fix"] == "directory admin"
+    assert "no entry" in step(done, "entry")["found"]
+
+
+def test_a_change_since_the_last_sync_is_shown(site: Site, changeable_od: Od1) -> None:
+    carla = cast.od("carla").dn
+    changeable_od.modify(f"dn: {carla}\nchangetype: modify\nreplace: sn\nsn: New\n")
+    done = site.run("explain", f"carla@{OD}")
+    assert "surname" in step(done, "mapping")["found"]
+    assert done.data["outcome"] == "warning"
+    assert done.code == 0
+
+
+def test_an_outage_is_not_knowing(site: Site, bed: Bed, everything: None) -> None:
+    for server in (bed.dc1, bed.dc2, bed.od1, bed.od2):
+        server.stop()
+    for name in (f"bob@{AD}", f"carla@{OD}", f"nobody-at-all@{OD}"):
+        done = site.run("explain", name)
+        assert done.data["outcome"] in {"unknown", "failed"}
+        assert "refused" in step(done, "entry")["found"]
+        assert step(done, "entry")["outcome"] == "unknown"
+    for name in (f"bob@{AD}", f"carla@{OD}"):
+        assert site.run("explain", name).code == 4
+    # What the store alone knows is certain all the same.
+    assert site.run("explain", f"disabled@{AD}").code == 1
+
+
+def test_a_missing_keytab_is_named(site: Site) -> None:
+    site.login_settings(AD)["methods"] = ["kerberos"]
+    done = site.run("explain", f"bob@{AD}")
+    method = step(done, "method")
+    assert method["outcome"] == "unknown"
+    assert "keytab" in dict(method["facts"])["kerberos"]
+    use_kerberos(site, AD)
+    assert site.run("explain", f"bob@{AD}").data["outcome"] == "ok"
+
+
+def test_a_local_account(site: Site) -> None:
+    site.run("accounts", "add", "--admin", "postmaster", stdin="the way in\n")
+    done = site.run("explain", "postmaster")
+    assert done.code == 0
+    assert "local" in step(done, "method")["rule"]
+
+
+def test_the_last_attempts_are_shown_with_their_reasons(site: Site, bed: Bed) -> None:
+    assert site.login(f"bob@{AD}", "wrong", "--service", "imap").code == 1
+    assert site.login(f"bob@{AD}", bed.password("bob")).code == 0
+    facts = step(site.run("explain", "bob"), "attempts")["facts"]
+    newest, before = (text for _, text in facts)
+    assert "accepted" in newest
+    assert "wrong-password" in before
+    assert "imap" in before
+
+
+def test_in_words(first_sync: FirstSync) -> None:
+    done = first_sync.site.run("explain", f"locked@{AD}", json=False)
+    assert done.code == 1
+    assert "who can mend it: directory admin" in done.out
+    assert f"locked@{AD}: cannot log in" in done.out
