@@ -18,6 +18,7 @@ from typing import Any
 from testbed import cast
 from testbed.bed import Bed
 from testbed.process import BedError, wait_until
+from tests import schema
 
 AD = cast.AD_MAIL_DOMAIN
 OD = cast.OD_MAIL_DOMAIN
@@ -68,6 +69,16 @@ class Done:
         assert found[0]["text"].endswith(".")
         assert found[0]["next"].endswith(".")
         return found[0]
+
+    def assert_promised(self) -> None:
+        """Each line has the form that docs/json/ promises."""
+        *events, result = self.lines
+        event = schema.load("event.json")
+        assert not [fault for one in events for fault in schema.faults(one, event)]
+        assert schema.faults(result, schema.load("envelope.json")) == []
+        if result["data"]:
+            own = schema.load(f"{result['command'].replace(' ', '-')}.json")
+            assert schema.faults(result["data"], own) == []
 
     def changes(self, domain: str, *ops: str) -> dict[str, Json]:
         """The changes of a sync's run, by the account's name."""
@@ -184,7 +195,10 @@ class Site:
             process.kill()
             process.communicate()
             raise
-        return Done(process.returncode, out.decode(), err.decode(errors="replace"))
+        done = Done(process.returncode, out.decode(), err.decode(errors="replace"))
+        if json:
+            done.assert_promised()
+        return done
 
     def sync(self, *words: str) -> Done:
         return self.run("sync", *words)
@@ -202,8 +216,10 @@ class Site:
         return self.run("accounts", "show", name).data["account"]
 
     @contextlib.contextmanager
-    def serving(self, *words: str) -> Iterator[Serve]:
+    def serving(self, *words: str, written: bool = False) -> Iterator[Serve]:
         """A running `serve` that is ready, and is ended afterwards."""
+        if not written:
+            self.write()
         serve = Serve(self, words)
         try:
             serve.wait_ready()
@@ -221,7 +237,6 @@ class Serve:
     """A running `dirbridge serve`; what it writes goes to files."""
 
     def __init__(self, site: Site, words: tuple[str, ...]) -> None:
-        site.write()
         self.log_file = site.folder / "serve.log"
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
