@@ -106,7 +106,7 @@ class Bridge:
     def serving(self) -> Iterator[Daemon]:
         """Run `dirbridge serve`, without syncs."""
         daemon = Daemon("dirbridge serve", self.folder / "serve.log")
-        argv = [DIRBRIDGE, "serve", "--no-sync", "--json"]
+        argv: list[str | Path] = [DIRBRIDGE, "serve", "--no-sync", "--json"]
         try:
             daemon.start(argv, env=self.environment)
             wait_until(

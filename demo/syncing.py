@@ -87,7 +87,8 @@ def dry_run(stage: Stage, scene: Scene) -> str:
     listed = scene.run(lambda: stage.dirbridge("accounts", "list"))
     scene.check("nothing was written", len(listed.data["accounts"]), 0)
     created = sum(_counts(run)["create"] for run in answer.data["runs"])
-    return f"{created} accounts would be created; none were"
+    there = len(listed.data["accounts"])
+    return f"{created} accounts would be created; {there} are there"
 
 
 def first_sync(stage: Stage, scene: Scene) -> str:
@@ -133,8 +134,8 @@ def changes(stage: Stage, scene: Scene) -> str:
     scene.check(f"{sum(untouched.values())} accounts were not touched", untouched, left)
     scene.check("exit code 0: nothing new for a person", answer.code, 0)
     kept = _renamed_account(stage, scene)
-    _deleted_account(stage, scene)
-    return f"the rename kept the mailbox {kept}; the vanished one is deactivated"
+    state = _deleted_account(stage, scene)
+    return f"the rename kept the mailbox {kept}; who vanished is {state}"
 
 
 def _renamed_account(stage: Stage, scene: Scene) -> str:
@@ -154,10 +155,11 @@ def _renamed_account(stage: Stage, scene: Scene) -> str:
 _RENAME_FIELDS = ("mailbox", "login_names", "primary_address", "kept_addresses", "dn")
 
 
-def _deleted_account(stage: Stage, scene: Scene) -> None:
+def _deleted_account(stage: Stage, scene: Scene) -> str:
     answer = scene.run(lambda: stage.dirbridge("accounts", "show", DELETED.sam))
-    state = answer.data["account"]["state"]
+    state: str = answer.data["account"]["state"]
     scene.check(f"{DELETED.sam} is kept, {state}", state, "deactivated")
+    return state
 
 
 def third_sync(stage: Stage, scene: Scene) -> str:
