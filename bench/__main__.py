@@ -45,7 +45,7 @@ def _run(rows: Sequence[Row], out: Path, scale: float) -> int:
         console.width = 160
     try:
         results = harness.run(rows, out, scale=scale, console=console)
-    except (BenchError, BedError, namespace.NamespaceError) as error:
+    except (BenchError, BedError, namespace.NamespaceError, PermissionError) as error:
         print(error, file=sys.stderr)
         return MISSED
     except KeyboardInterrupt:

@@ -64,7 +64,8 @@ def run(
             env=dict(env),
             timeout=timeout,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     except subprocess.TimeoutExpired as error:

@@ -179,7 +179,8 @@ class Stage:
             argv,
             env={**os.environ, "PATH": path},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=60,
             check=False,
         )
