@@ -202,8 +202,7 @@ class App:
     def _connectors(self) -> dict[DomainName, tuple[LdapDirectory, ...]]:
         return {
             name: tuple(
-                self._connector(name, domain, settings, _source(number))
-                for number, settings in enumerate(domain.directory, start=1)
+                self._connector(name, domain, settings) for settings in domain.directory
             )
             for name, domain in self.settings.domains.items()
         }
@@ -213,9 +212,8 @@ class App:
         name: DomainName,
         domain: DomainSettings,
         settings: DirectorySettings,
-        source: str,
     ) -> LdapDirectory:
-        profile = self.profiles[settings.profile]
+        profile, source = self.profiles[settings.profile], settings.name
         password = partial(self._bind_password, name, settings)
         if settings.type is DirectoryType.ACTIVE_DIRECTORY:
             return active_directory(
@@ -384,11 +382,6 @@ def _become(owner: Owner | None) -> None:
         os.setgroups([])
         os.setgid(owner.gid)
         os.setuid(owner.uid)
-
-
-def _source(number: int) -> str:
-    """Return the name of a domain's directory, see `Account.source`."""
-    return "directory" if number == 1 else f"directory-{number}"
 
 
 def _tried(check: Callable[[], list[Finding]]) -> list[Finding]:

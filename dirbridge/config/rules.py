@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, combinations
 
 from dirbridge.config.problems import Location
 from dirbridge.config.settings import (
@@ -13,13 +13,20 @@ from dirbridge.config.settings import (
     DomainSettings,
     HookSettings,
     LoginSettings,
+    MailboxSettings,
+    RetentionSettings,
     Security,
     Settings,
     SyncSettings,
     Table,
+    Take,
 )
 from dirbridge.config.types import parse_domain
+from dirbridge.directory import dn
 from dirbridge.model.names import DomainName
+
+_STANDARD_PORTS = (389, 636)
+"""LDAP and LDAPS: both are the same directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,75 @@ def _directories(settings: Settings) -> Iterator[Broken]:
             )
 
 
+def _directory_names(settings: Settings) -> Iterator[Broken]:
+    """Accounts belong to a directory by its name, so two may not share one."""
+    for name, domain in settings.domains.items():
+        seen: set[str] = set()
+        keys: list[Location] = [
+            ("domains", name, "directory", number, "name")
+            for number in range(len(domain.directory))
+        ]
+        for key, directory in zip(keys, domain.directory, strict=True):
+            if directory.name in seen:
+                text = f'Two directories of {name} are named "{directory.name}".'
+                mend = (
+                    'Give this one a name of its own, such as name = "branch"; the '
+                    'first one that there was is called "directory".'
+                )
+                yield Broken("directory-name-twice", key, text, mend, tuple(keys))
+            seen.add(directory.name)
+
+
+def _same_directory_twice(settings: Settings) -> Iterator[Broken]:
+    """Two readers of the same entries would make two accounts of every person."""
+    pairs = combinations(_all_directories(settings), 2)
+    for (keys, one), (other_keys, other) in pairs:
+        if not _read_the_same(one, other):
+            continue
+        first, second = keys[1], other_keys[1]
+        mend = 'Write another "base" or "filter" in one of them'
+        if first == second:
+            text = f"Two directories of {first} read the same entries."
+            mend += ", or take one of them out."
+        else:
+            text = f"{first} and {second} read the same entries of one directory."
+            mend += f', or make {second} an alias: aliases = ["{second}"] in {first}.'
+        yield Broken("directory-twice", other_keys, text, mend, (keys, other_keys))
+
+
+def _read_the_same(one: DirectorySettings, other: DirectorySettings) -> bool:
+    return (
+        one.type is other.type
+        and one.take is Take.ALL
+        and other.take is Take.ALL
+        and one.filter == other.filter
+        and _same_dn(one.base, other.base)
+        and _same_tree(one, other)
+    )
+
+
+def _same_tree(one: DirectorySettings, other: DirectorySettings) -> bool:
+    """Tell by what is written; where that says nothing, by the servers' names."""
+    if one.suffix and other.suffix:
+        return _same_dn(one.suffix, other.suffix)
+    if one.directory_domain and other.directory_domain:
+        return one.directory_domain == other.directory_domain
+    return not _addresses(one).isdisjoint(_addresses(other))
+
+
+def _addresses(directory: DirectorySettings) -> set[tuple[str, int | None]]:
+    return {
+        (each.host.lower(), None if each.port in _STANDARD_PORTS else each.port)
+        for each in directory.servers
+    }
+
+
+def _same_dn(one: str | None, other: str | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return dn.comparable(one) == dn.comparable(other)
+
+
 @dataclass(frozen=True, slots=True)
 class _Later:
     """A key whose work comes with a later release.
@@ -211,6 +287,16 @@ _LATER: Mapping[type[Table], tuple[_Later, ...]] = {
         _Later("tls_legacy", "Take it out, and renew the server's certificate."),
         _Later("require_group", 'Use filter = "(memberOf=DN)" until then.'),
         _Later("take", 'Write take = "all", and tell the entries apart by filter.'),
+    ),
+    MailboxSettings: (
+        _Later("home", "Take it out; the mail server says where mailboxes lie."),
+        _Later("uid", "Take it out; the mail server says who owns the mail."),
+        _Later("gid", "Take it out; the mail server says who owns the mail."),
+        _Later("quota", "Take it out, and set quotas in the mail server."),
+    ),
+    RetentionSettings: (
+        _Later("attempts", "Take it out; nothing is deleted by age yet."),
+        _Later("changes", "Take it out; nothing is deleted by age yet."),
     ),
     LoginSettings: (
         _Later("offline_logins", "Take it out, and name a backup_server."),
@@ -248,8 +334,10 @@ def _all_tables(settings: Settings) -> Iterator[tuple[Location, Table]]:
     for name, domain in settings.domains.items():
         yield ("domains", name), domain
         yield ("domains", name, "login"), domain.login
+        yield ("domains", name, "mailbox"), domain.mailbox
         yield ("domains", name, "sync"), domain.sync
     yield from _all_directories(settings)
+    yield ("retention",), settings.retention
 
 
 _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
@@ -258,5 +346,7 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _bound_addresses,
     _hooks,
     _directories,
+    _directory_names,
+    _same_directory_twice,
     _not_yet,
 )

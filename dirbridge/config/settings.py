@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from dirbridge.config.types import (
     IP,
+    DirectoryName,
     DnsSuffix,
     DnText,
     DomainText,
@@ -134,9 +135,13 @@ class HookSettings(Table):
 
 
 class DirectorySettings(Table):
-    """One directory of a domain."""
+    """One directory of a domain.
+
+    Its `name` is what accounts belong to, see `model.account.Account.source`.
+    """
 
     type: DirectoryType
+    name: DirectoryName = "directory"
     server: HostPort
     backup_server: OneOrMany[HostPort] = ()
     discover: str | None = None
@@ -192,7 +197,7 @@ class LoginSettings(Table):
 class MailboxSettings(Table):
     """Where mailboxes lie."""
 
-    home: HomeTemplate = "/var/vmail/{domain}/{mailbox}"
+    home: HomeTemplate | None = None
     uid: StrictInt | None = Field(default=None, ge=1)
     gid: StrictInt | None = Field(default=None, ge=1)
     quota: Size | None = None
@@ -237,8 +242,8 @@ class DomainSettings(Table):
 class RetentionSettings(Table):
     """How long the store remembers."""
 
-    attempts: Duration = timedelta(days=30)
-    changes: Duration = timedelta(days=400)
+    attempts: Duration | None = None
+    changes: Duration | None = None
 
 
 class RealmSettings(Table):

@@ -290,6 +290,16 @@ def _filter(value: str | int) -> str:
     return text
 
 
+def _directory_name(value: str | int) -> str:
+    """Read a directory's name; upper and lower case are the same name."""
+    text = str(value).strip().lower()
+    if not re.fullmatch(r"[a-z0-9.-]{1,64}", text):
+        raise ValueError(
+            "is not a directory's name; use 1 to 64 letters, digits, dots and hyphens"
+        )
+    return text
+
+
 def _service(value: str | int) -> str:
     text = str(value).strip()
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*/[A-Za-z0-9.-]+", text):
@@ -365,6 +375,7 @@ Mode = Annotated[int, _checked(_mode)]
 Pin = Annotated[str, _checked(_pin)]
 DnText = Annotated[str, _checked(_dn)]
 FilterText = Annotated[str, _checked(_filter)]
+DirectoryName = Annotated[str, _checked(_directory_name)]
 ServicePrincipal = Annotated[str, _checked(_service)]
 DnsSuffix = Annotated[str, _checked(_dns_suffix)]
 NtDomain = Annotated[str, _checked(_nt_domain)]

@@ -109,8 +109,8 @@ class Account:
         state_since: Since when it has this state (UTC).
         values: What the directory says, or an admin for a local account.
         kept: Old primary addresses that still reach it.
-        source: Name of the directory within its domain (`directory`, or
-            `directory-2` and so on where a domain has several).
+        source: Name of the directory within its domain, as its settings say it
+            (`directory` where they say nothing).
     """
 
     number: int

@@ -43,8 +43,32 @@ def only(problems: list[Problem]) -> Problem:
     return problems[0]
 
 
-DOMAIN = '[domains."company.com"]\n'
 DIRECTORY = 'dirbridge.toml: domains."company.com".directory'
+
+
+DOMAIN = '[domains."company.com"]\n'
+
+
+def directory(header: str, lines: str) -> str:
+    """A directory's table; a key in the lines replaces the one in AD."""
+    keys = {line.split(" = ")[0] for line in lines.splitlines()}
+    kept = [line for line in AD.splitlines()[2:] if line.split(" = ")[0] not in keys]
+    return "\n".join([header, *kept, lines, ""])
+
+
+def two_directories(one: str, other: str) -> str:
+    header = '[[domains."company.com".directory]]'
+    return DOMAIN + directory(header, one) + directory(header, other)
+
+
+def two_domains(one: str, other: str) -> str:
+    return (
+        DOMAIN
+        + "primary = true\n"
+        + directory('[domains."company.com".directory]', one)
+        + directory('[domains."b.com".directory]', other)
+    )
+
 
 # The text of the file; code, place, a part of the sentence, a part of the mend.
 ONE_PROBLEM = {
@@ -117,6 +141,52 @@ ONE_PROBLEM = {
         "dirbridge.toml: serve: deadline",
         "deadline = 9 is not a duration.",
         'Write it like "30s"',
+    ),
+    "directory's name": (
+        DOMAIN + AD + 'name = "head office"',
+        "wrong-value",
+        f"{DIRECTORY}: name",
+        'name = "head office" is not a directory\'s name.',
+        "Use 1 to 64 letters, digits, dots and hyphens.",
+    ),
+    "two directories of one name": (
+        two_directories("", 'server = "dc.branch.com"'),
+        "directory-name-twice",
+        f"{DIRECTORY} #2: name",
+        'Two directories of company.com are named "directory".',
+        "Give this one a name of its own",
+    ),
+    "two directories of one name in other letters": (
+        two_directories('name = "HQ"', 'name = "hq"\nserver = "dc.branch.com"'),
+        "directory-name-twice",
+        f"{DIRECTORY} #2: name",
+        'Two directories of company.com are named "hq".',
+        "Give this one a name of its own",
+    ),
+    "one directory in two tables": (
+        two_directories("", 'name = "branch"'),
+        "directory-twice",
+        'dirbridge.toml: domains."company.com": directory #2',
+        "Two directories of company.com read the same entries.",
+        'Write another "base" or "filter" in one of them',
+    ),
+    "one directory in two domains": (
+        two_domains("", ""),
+        "directory-twice",
+        'dirbridge.toml: domains."b.com": directory',
+        "company.com and b.com read the same entries of one directory.",
+        'or make b.com an alias: aliases = ["b.com"] in company.com.',
+    ),
+    "one directory by two of its servers": (
+        two_domains(
+            'directory_domain = "Corp.company.com"\nbase = "ou=Staff, dc=x"',
+            'server = "dc2"\ndirectory_domain = "corp.company.com"\n'
+            'base = "OU=staff,DC=x"',
+        ),
+        "directory-twice",
+        'dirbridge.toml: domains."b.com": directory',
+        "read the same entries of one directory.",
+        "alias",
     ),
     "size": (
         DOMAIN + '[domains."company.com".mailbox]\nquota = "2 big"',
@@ -411,6 +481,10 @@ def test_directory_keys_of_a_later_release(line: str, tmp_path: Path) -> None:
     [
         (".login", 'offline_logins = "7d"'),
         (".sync", "push = true"),
+        (".mailbox", 'home = "/var/vmail/{domain}/{mailbox}"'),
+        (".mailbox", "uid = 5000"),
+        (".mailbox", "gid = 5000"),
+        (".mailbox", 'quota = "500M"'),
         ("", "deliver_disabled = false"),
     ],
 )
@@ -421,6 +495,50 @@ def test_domain_keys_of_a_later_release(table: str, line: str, tmp_path: Path) -
     assert problem.where.endswith(
         f'domains."company.com"{table}: {line.split(maxsplit=1)[0]}'
     )
+
+
+@pytest.mark.parametrize("line", ['attempts = "30d"', 'changes = "400d"'])
+def test_nothing_is_deleted_by_age_yet(line: str, tmp_path: Path) -> None:
+    problem = only(problems_of(tmp_path, DOMAIN + f"[retention]\n{line}"))
+    assert problem.code == "not-yet"
+    assert problem.where == f"dirbridge.toml: retention: {line.split(maxsplit=1)[0]}"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('base = "OU=A,DC=x"', 'base = "OU=B,DC=x"'),
+        ('filter = "(o=a)"', ""),
+        ('directory_domain = "a.com"', 'directory_domain = "b.com"'),
+        ("", 'server = "dc1.b.com"'),
+        ("", 'server = "dc1.corp.company.com:12345"'),
+        ("", 'type = "ldap"'),
+        ('suffix = "dc=a"\ntype = "ldap"', 'suffix = "dc=b"\ntype = "ldap"'),
+    ],
+)
+def test_two_domains_with_entries_of_their_own(
+    one: str, other: str, tmp_path: Path
+) -> None:
+    settings_of(tmp_path, two_domains(one, other))
+
+
+def test_a_broken_name_is_not_told_as_a_double_one(tmp_path: Path) -> None:
+    text = two_directories('name = "a b"', 'server = "dc.branch.com"')
+    assert only(problems_of(tmp_path, text)).code == "wrong-value"
+
+
+def test_directories_keep_their_names_wherever_they_stand(tmp_path: Path) -> None:
+    one, other = 'name = "directory"', 'name = "Branch"\nserver = "dc.branch.com"'
+    for text in (two_directories(one, other), two_directories(other, one)):
+        settings = settings_of(tmp_path, text)
+        by_name = {
+            each.name: each.server.host
+            for each in settings.domains["company.com"].directory
+        }
+        assert by_name == {
+            "directory": "dc1.corp.company.com",
+            "branch": "dc.branch.com",
+        }
 
 
 def test_keys_of_a_later_release_with_their_defaults(tmp_path: Path) -> None:
@@ -510,7 +628,6 @@ def test_defaults(tmp_path: Path) -> None:
 def test_forms_of_values(tmp_path: Path) -> None:
     text = (
         "[domains.'COMPANY.com.']\nbound_ip = '::ffff:192.0.2.1'\n"
-        "[domains.'COMPANY.com.'.mailbox]\nquota = '500M'\n"
         "[domains.'COMPANY.com.'.login]\nmethods = ['nt-domain', 'password-server']\n"
         "kerberos_realm = 'corp.company.com'\nnt_domain = 'corp'\n"
         "[[domains.'COMPANY.com.'.directory]]\n"
@@ -523,7 +640,6 @@ def test_forms_of_values(tmp_path: Path) -> None:
     domain = settings.domains["company.com"]
     directory = domain.directory[0]
     assert domain.bound_ip == (ip_address("192.0.2.1"),)
-    assert domain.mailbox.quota == 500 * 2**20
     assert domain.login.kerberos_realm == "CORP.COMPANY.COM"
     assert domain.login.nt_domain == "CORP"
     assert [str(server) for server in directory.servers] == [
