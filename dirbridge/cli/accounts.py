@@ -14,6 +14,8 @@ from dirbridge.app import App
 from dirbridge.authenticators.local import make_verifier
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS, USAGE, Json
+from dirbridge.directory import address
+from dirbridge.directory.errors import Undecodable
 from dirbridge.errors import Problem
 from dirbridge.login.domains import Resolution
 from dirbridge.model.account import Account, AccountValues, Origin, Role
@@ -93,6 +95,10 @@ def add(call: Call, *, name: str, admin: bool, display_name: str | None) -> int:
     """
     app = call.app()
     user, domain = _split(app, name)
+    if not _can_be_address(user, domain):
+        call.out.problem(_bad_name(name))
+        call.out.finish()
+        return USAGE
     password = new_password()
     if password is None:
         return _no_password(call, name)
@@ -175,6 +181,23 @@ def _no_password(call: Call, name: str) -> int:
     call.out.problem(Problem("no-password", name, text, "Type it again."))
     call.out.finish()
     return USAGE
+
+
+def _can_be_address(user: str, domain: DomainName) -> bool:
+    try:
+        address.decode(f"{user}@{domain}")
+    except Undecodable:
+        return False
+    return user.isprintable()
+
+
+def _bad_name(name: str) -> Problem:
+    return Problem(
+        "bad-name",
+        name,
+        "The name cannot be the first part of an address.",
+        "Use letters, digits, dots and hyphens.",
+    )
 
 
 def _nobody(name: str, found: Resolution) -> Problem:

@@ -7,6 +7,7 @@ promise: `{"format": 1, "command", "ok", "problems", "data"}`.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Output:
     def say(self, text: str = "", *, style: str = "") -> None:
         """Print one line of text; with JSON nothing is printed."""
         if not self.json:
-            self.console.print(escape(text), style=style or None)
+            self.console.print(escape(_safe(text)), style=style or None)
 
     def table(
         self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
@@ -108,9 +109,10 @@ def show_problems(problems: Iterable[Problem]) -> None:
     """Print problems to standard error: the place, what is wrong, what to do."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for one in problems:
-        place = f"[bold]{escape(one.where)}[/bold]: " if one.where else ""
-        console.print(f"[red]problem[/red] {place}{escape(one.text)}")
-        console.print(f"        [dim]next:[/dim] {escape(one.next)}")
+        where, text, then = (escape(_safe(t)) for t in (one.where, one.text, one.next))
+        place = f"[bold]{where}[/bold]: " if where else ""
+        console.print(f"[red]problem[/red] {place}{text}")
+        console.print(f"        [dim]next:[/dim] {then}")
 
 
 def _problem_json(one: Problem) -> Json:
@@ -118,7 +120,9 @@ def _problem_json(one: Problem) -> Json:
 
 
 def _write_json(value: Json) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=_plain) + "\n")
+    text = json.dumps(value, ensure_ascii=False, default=_plain)
+    # Octets that were no UTF-8 became lone surrogates; JSON escapes look the same.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
     sys.stdout.flush()
 
 
@@ -132,5 +136,14 @@ def _text(cell: object) -> str:
     if cell is None:
         return ""
     if isinstance(cell, tuple | list):
-        return ", ".join(str(one) for one in cell)
-    return str(cell)
+        return _safe(", ".join(str(one) for one in cell))
+    return _safe(str(cell))
+
+
+# All control characters but tab and line feed, and what was no UTF-8.
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _safe(text: str) -> str:
+    """Escape what could steer the terminal: values come from directories."""
+    return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -126,6 +126,9 @@ def test_a_local_account_from_beginning_to_end(
     assert (code, answer["problems"][0]["code"]) == (1, "name-taken")
     code, answer = run("accounts", "add", "anna", stdin="\n")
     assert (code, answer["problems"][0]["code"]) == (2, "no-password")
+    for name in ("an\x1b[31mna", "an\udcff", "an na", "a" * 100, "@example.com"):
+        code, answer = run("accounts", "add", name, stdin="x\n")
+        assert (code, answer["problems"][0]["code"]) == (2, "bad-name")
     code, answer = run("accounts", "show", "nobody")
     assert (code, answer["problems"][0]["code"]) == (1, "unknown")
 
