@@ -22,9 +22,11 @@ from queue import SimpleQueue
 
 from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.shield import shielded
+from dirbridge.login.service import AT_ONCE
 from dirbridge.model.login import Cause, LoginRequest, Unavailable, Verdict
 
-THREADS = 64
+THREADS = 2 * AT_ONCE
+"""One domain whose servers hang leaves half of them to everybody else."""
 WAITING = 512
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,11 @@
-"""Answer one login: resolve, refuse what may not reach a directory, ask."""
+"""Answer one login: resolve, refuse what may not reach a directory, ask.
+
+Theory. A login that waits for a directory holds a thread. So that a domain whose
+servers hang cannot hold them all, at most `AT_ONCE` logins of one domain wait for
+its directories at the same time. The next one waits for a moment only, which a
+burst of logins at a healthy directory needs, and is then told as an outage. Local
+accounts ask no directory and are not counted.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +13,10 @@ import logging
 import re
 import time
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from threading import BoundedSemaphore
 from typing import assert_never
 
 from dirbridge.authenticators.base import Authenticator
@@ -26,12 +34,19 @@ from dirbridge.model.login import (
     Unavailable,
     Verdict,
 )
+from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
 
 LOG = logging.getLogger("dirbridge.login")
 
 LONGEST_NAME = 1024
 """Characters; the longest address of RFC 5321 has 254."""
+
+AT_ONCE = 32
+"""How many logins of one domain may wait for its directories at the same time."""
+
+_MOMENT = 0.25
+"""Seconds that the next login waits for one of them to end."""
 
 _STATE_REASONS = {
     AccountState.DISABLED: Reason.DISABLED,
@@ -57,6 +72,7 @@ class LoginService:
     local: Authenticator
     limit: timedelta = timedelta(seconds=9)
     attempted: Callable[[Attempt], None] = lambda _attempt: None
+    _places: dict[DomainName, BoundedSemaphore] = field(default_factory=dict)
 
     def answer(self, request: LoginRequest) -> Verdict:
         """Say whether the login is right, wrong, or cannot be told.
@@ -101,35 +117,49 @@ class LoginService:
         return self._ask(account, request.password, deadline)
 
     def _ask(self, account: Account, password: Secret, deadline: Deadline) -> Verdict:
-        """Ask one method after another until one of them knows.
-
-        The next one is asked only when nobody could say, or when the method does
-        not know the account at all; a wrong password stands.
-        """
-        last: Verdict | None = None
-        for authenticator in self._authenticators(account):
-            verdict = authenticator.authenticate(account, password, deadline)
-            verdict = _named(verdict, account.canonical)
-            match verdict:
-                case Accepted():
-                    return verdict
-                case Rejected(reason=Reason.UNKNOWN):
-                    last = last if isinstance(last, Unavailable) else verdict
-                case Rejected():
-                    return verdict
-                case Unavailable():
-                    last = _more_telling(last, verdict)
-                case _:
-                    assert_never(verdict)
-        no_method = Unavailable(
-            Cause.CONFIGURATION, user=account.canonical, detail="no login method"
-        )
-        return last or no_method
-
-    def _authenticators(self, account: Account) -> tuple[Authenticator, ...]:
         if account.origin is Origin.LOCAL:
-            return (self.local,)
-        return self.methods(account)
+            return _first_to_know((self.local,), account, password, deadline)
+        place = self._places.setdefault(account.domain, BoundedSemaphore(AT_ONCE))
+        if not place.acquire(timeout=deadline.within(_MOMENT)):
+            detail = f"{AT_ONCE} logins of {account.domain} wait for its directory"
+            return Unavailable(Cause.OVERLOADED, account.canonical, detail=detail)
+        try:
+            methods = self.methods(account)
+            return _first_to_know(methods, account, password, deadline)
+        finally:
+            place.release()
+
+
+def _first_to_know(
+    authenticators: Iterable[Authenticator],
+    account: Account,
+    password: Secret,
+    deadline: Deadline,
+) -> Verdict:
+    """Ask one method after another until one of them knows.
+
+    The next one is asked only when nobody could say, or when the method does not
+    know the account at all; a wrong password stands.
+    """
+    last: Verdict | None = None
+    for authenticator in authenticators:
+        verdict = authenticator.authenticate(account, password, deadline)
+        verdict = _named(verdict, account.canonical)
+        match verdict:
+            case Accepted():
+                return verdict
+            case Rejected(reason=Reason.UNKNOWN):
+                last = last if isinstance(last, Unavailable) else verdict
+            case Rejected():
+                return verdict
+            case Unavailable():
+                last = _more_telling(last, verdict)
+            case _:
+                assert_never(verdict)
+    no_method = Unavailable(
+        Cause.CONFIGURATION, user=account.canonical, detail="no login method"
+    )
+    return last or no_method
 
 
 def refuse(name: str, password: Secret) -> Reason | None:

@@ -158,7 +158,8 @@ CAUSES: dict[Cause, Advice] = {
     ),
     Cause.OVERLOADED: Advice(
         "Too many logins wait already.",
-        "Look for a device or an attacker that floods the mail server.",
+        "Run `dirbridge check`: a server may be slow or frozen; if none is, look for a "
+        "device or an attacker that floods the mail server.",
         "mail admin",
     ),
     Cause.INTERNAL: Advice(

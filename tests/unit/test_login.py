@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -13,6 +17,7 @@ from hypothesis import strategies as st
 
 from dirbridge.authenticators.local import LocalAuthenticator, make_verifier
 from dirbridge.errors import StoreError
+from dirbridge.hooks.desk import THREADS
 from dirbridge.login.domains import MailDomain, Resolver, Way
 from dirbridge.login.service import LoginService, log_line, refuse
 from dirbridge.model.account import Account, AccountState, AccountValues, Origin
@@ -32,7 +37,7 @@ from dirbridge.model.login import (
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.secret import Secret
-from dirbridge.store.base import Run, RunResult
+from dirbridge.store.base import NameKind, Run, RunResult
 from dirbridge.store.memory import MemoryStore
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -363,3 +368,66 @@ def test_nothing_typed_can_forge_a_log_line(name: str, service_name: str) -> Non
 @given(password=st.text(alphabet=st.characters(categories=["Cc"])))
 def test_control_only_passwords_never_pass(password: str) -> None:
     assert refuse("anna", Secret(password)) is not None
+
+
+class Hanging:
+    """An authenticator whose server answers nobody until it is let go."""
+
+    method = "hanging"
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+
+    def authenticate(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Verdict:
+        self.let_go.wait(deadline.left())
+        return Unavailable(Cause.TIMEOUT)
+
+    def check(self) -> list[Finding]:
+        return []
+
+
+def at_once(bridge: LoginService, names: Iterable[str]) -> list[Future[Verdict]]:
+    """Ask through a desk's number of threads, in the order of the names."""
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        return [pool.submit(ask, bridge, name) for name in names]
+    finally:
+        pool.shutdown(wait=False)
+
+
+def test_a_dead_domain_starves_neither_another_nor_local_accounts() -> None:
+    store = filled(
+        account(COM, "anna"),
+        account(COM, "admin", origin=Origin.LOCAL),
+        account(ORG, "eva"),
+    )
+    [admin] = store.named(COM, NameKind.LOGIN, "admin")
+    store.set_verifier(admin, make_verifier(Secret("secret")))
+    hanging, healthy = Hanging(), Answers("one", None)
+    bridge = replace(
+        service(store), methods=lambda a: (hanging if a.domain == COM else healthy,)
+    )
+    began = time.monotonic()
+    *dead, other, local = at_once(bridge, ["anna"] * 140 + ["eva@design.org", "admin"])
+    assert isinstance(other.result(5), Accepted)
+    assert isinstance(local.result(5), Accepted)
+    assert time.monotonic() - began < 4
+    causes = [one.result().cause for one in dead if one.done()]  # type: ignore[union-attr]
+    assert causes == [Cause.OVERLOADED] * 108
+    hanging.let_go.set()
+    assert all(isinstance(one.result(5), Unavailable) for one in dead)
+    assert isinstance(ask(bridge, "eva@design.org"), Accepted)
+
+
+def test_a_burst_at_a_healthy_directory_is_no_outage(store: MemoryStore) -> None:
+    class Brisk(Answers):
+        def authenticate(
+            self, account: Account, password: Secret, deadline: Deadline
+        ) -> Verdict:
+            time.sleep(0.02)
+            return super().authenticate(account, password, deadline)
+
+    answers = at_once(service(store, Brisk("one", None)), ["anna"] * 300)
+    assert all(isinstance(one.result(5), Accepted) for one in answers)
