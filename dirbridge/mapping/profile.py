@@ -122,6 +122,7 @@ class Profile:
         id: The identity attribute.
         base_filter: Which entries are accounts.
         exclude: What is left out, each with its reason.
+        must_have: Attributes without which an entry says too little to be mapped.
         account: The rules of an account's fields.
         group: The rules of a group's fields.
         fingerprint: Changes with the content; old hashes are void then.
@@ -131,6 +132,7 @@ class Profile:
     id: str
     base_filter: str
     exclude: tuple[Exclusion, ...]
+    must_have: tuple[str, ...]
     account: tuple[FieldRule, ...]
     group: tuple[FieldRule, ...]
     fingerprint: str
@@ -177,6 +179,7 @@ class _ProfileTable(_Table):
     id: str
     base_filter: str
     exclude: tuple[_ExcludeTable, ...] = ()
+    must_have: tuple[str, ...] = ()
     account: dict[str, _FieldTable]
     group: dict[str, _FieldTable] = {}
 
@@ -272,6 +275,7 @@ def _profile(table: _ProfileTable) -> Profile:
         id=table.id,
         base_filter=table.base_filter,
         exclude=tuple(Exclusion(e.name, e.filter, e.why) for e in table.exclude),
+        must_have=table.must_have,
         account=_rules(table.account, ACCOUNT_FIELDS),
         group=_rules(table.group, GROUP_FIELDS),
         fingerprint=hashlib.sha256(content.encode()).hexdigest()[:16],
@@ -320,6 +324,7 @@ def _check(table: _ProfileTable, file: str, stem: str) -> Iterator[Problem]:
     for number, exclusion in enumerate(table.exclude):
         where = place(file, ("exclude", number, "filter"))
         yield from _check_filter(exclusion.filter, where)
+    yield from _check_must_have(table, file)
     yield from _check_fields(table.account, ACCOUNT_FIELDS, file, "account")
     yield from _check_fields(table.group, GROUP_FIELDS, file, "group")
     if not getattr(table.account.get("login_names"), "sources", ()):
@@ -342,6 +347,23 @@ def _check_filter(text: str, where: str) -> Iterator[Problem]:
             f"The filter {wrong}.",
             sentence(mend or "Mend it as RFC 4515 says, like (&(a=1)(b=2))"),
         )
+
+
+def _check_must_have(table: _ProfileTable, file: str) -> Iterator[Problem]:
+    """Only what a rule reads is asked of the server."""
+    read = {
+        source.attribute.lower(): source.attribute
+        for rule in table.account.values()
+        for source in rule.sources
+    }
+    for number, attribute in enumerate(table.must_have):
+        if attribute.lower() not in read:
+            yield Problem(
+                "wrong-value",
+                place(file, ("must_have", number)),
+                f'No rule of an account reads "{attribute}".',
+                did_you_mean(attribute, sorted(read.values())),
+            )
 
 
 def _check_fields(

@@ -71,12 +71,51 @@ def map_entry(profile: Profile, entry: Entry, context: Context) -> Mapped | Unma
         The values with their provenance, or why a required field has none.
     """
     work = _Work(profile, entry, context)
+    lacking = next(_lacking(profile, entry), None)
+    if lacking is not None:
+        return lacking
     for rule in profile.account:
         before = len(work.notes)
         _fill(rule, work)
         if rule.required and rule.name not in work.found:
             return _unmapped(rule, work, work.notes[before:])
     return Mapped(_values(work), work.provenance, tuple(work.notes))
+
+
+def _lacking(profile: Profile, entry: Entry) -> Iterator[Unmapped]:
+    """Yield why an entry says too little to be mapped.
+
+    A service account that loses a right sees entries without the attribute. Of
+    userAccountControl that would read as "nobody is disabled".
+    """
+    wanted = {attribute.lower() for attribute in profile.must_have}
+    for rule in profile.account:
+        for source in rule.sources:
+            if source.attribute.lower() in wanted:
+                wrong = _unreadable(rule, source, entry)
+                if wrong:
+                    yield Unmapped(entry.id, entry.dn, rule.name, wrong)
+
+
+def _unreadable(rule: FieldRule, source: Source, entry: Entry) -> str:
+    """Return what is wrong with an attribute that must be there, "" if nothing."""
+    name = rule.name.replace("_", " ")
+    right = "the service account the right to read it."
+    values = entry.values(source.attribute)
+    if not values:
+        return (
+            f"{source.attribute} is not there, or may not be read; without it the "
+            f"account's {name} cannot be told. Give {right}"
+        )
+    for raw in values:
+        try:
+            _transformed(raw, source, Site(entry.dn, source.attribute))
+        except Undecodable as error:
+            return (
+                f"{source.attribute} {_shown(raw)} {error}. Mend it in the directory, "
+                f"or give {right}"
+            )
+    return ""
 
 
 def _fill(rule: FieldRule, work: _Work) -> None:

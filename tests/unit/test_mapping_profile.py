@@ -76,6 +76,13 @@ def test_open_directory_compares_no_numbers() -> None:
     assert "<=" not in load_profile("open-directory").search_filter()
 
 
+def test_what_an_entry_must_have(tmp_path: Path) -> None:
+    profile = load_profile_file(written(tmp_path, 'must_have = ["UID"]\n' + GOOD))
+    assert profile.must_have == ("UID",)
+    assert load_profile("active-directory").must_have == ("userAccountControl",)
+    assert load_profile("open-directory").must_have == ()
+
+
 def test_a_local_profile_wins(tmp_path: Path) -> None:
     written(tmp_path, GOOD.replace("mine", "openldap"), "openldap")
     assert load_profile("openldap", tmp_path).base_filter == "(uid=*)"
@@ -222,6 +229,20 @@ BAD = {
         f"{FILE}: id",
         '"mail" is not an attribute that stays with an entry for ever.',
         "Choose one of these: objectGUID,",
+    ),
+    "must have what no rule reads": (
+        'must_have = ["uuid"]\n' + GOOD,
+        "wrong-value",
+        f"{FILE}: must_have #1",
+        'No rule of an account reads "uuid".',
+        'Write "uid", if that is meant.',
+    ),
+    "must have of a wrong type": (
+        'must_have = "uid"\n' + GOOD,
+        "wrong-type",
+        f"{FILE}: must_have",
+        'must_have = "uid" must be a list.',
+        "Write it like",
     ),
     "filter": (
         GOOD.replace("(uid=*)", "(uid=*"),

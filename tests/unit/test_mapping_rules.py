@@ -103,8 +103,12 @@ def od(name: str) -> Mapped:
 
 
 def plain(**attributes) -> AccountValues:
-    whole = {"sAMAccountName": "anna", **attributes}
+    whole = {"sAMAccountName": "anna", "userAccountControl": "512", **attributes}
     return mapped(AD, entry("CN=Anna,DC=x", **whole)).values
+
+
+def ad_plain(**attributes) -> Entry:
+    return entry("CN=a,DC=x", **{"userAccountControl": "512", **attributes})
 
 
 class TestActiveDirectory:
@@ -162,6 +166,24 @@ class TestActiveDirectory:
         assert plain(userAccountControl="66050").state is AccountState.DISABLED
         assert plain(userAccountControl="66048").state is AccountState.ACTIVE
 
+    @pytest.mark.parametrize(
+        ("given", "reason"),
+        [
+            ({}, "userAccountControl is not there, or may not be read"),
+            ({"userAccountControl": b"\xff"}, "userAccountControl 0xff is not"),
+            ({"userAccountControl": "disabled"}, 'userAccountControl "disabled" is'),
+        ],
+    )
+    def test_whoever_hides_the_state_is_not_taken_for_active(
+        self, given, reason: str
+    ) -> None:
+        """A service account that lost the right would re-activate everybody."""
+        result = map_entry(AD, entry("CN=a,DC=x", sAMAccountName="a", **given), COMPANY)
+        assert isinstance(result, Unmapped)
+        assert result.field == "state"
+        assert result.reason.startswith(reason)
+        assert result.reason.endswith("the service account the right to read it.")
+
     def test_expiry(self) -> None:
         expected = datetime(2024, 2, 29, 12, tzinfo=UTC)
         assert plain(accountExpires="133536816000000000").expires_at == expected
@@ -191,8 +213,7 @@ class TestActiveDirectory:
     def test_two_primary_addresses_are_told(self) -> None:
         result = mapped(
             AD,
-            entry(
-                "CN=a,DC=x",
+            ad_plain(
                 sAMAccountName="a",
                 proxyAddresses=["SMTP:a@example.com", "SMTP:b@example.com"],
             ),
@@ -283,7 +304,7 @@ class TestOpenDirectory:
 
 class TestHardValues:
     def test_invalid_utf_8_is_dropped(self) -> None:
-        given = entry("CN=a,DC=x", sAMAccountName="a", displayName=b"\xff\xfe", cn="A")
+        given = ad_plain(sAMAccountName="a", displayName=b"\xff\xfe", cn="A")
         result = mapped(AD, given)
         assert result.values.display_name == "A"
         assert result.notes == (
@@ -292,7 +313,7 @@ class TestHardValues:
         )
 
     def test_invalid_utf_8_in_a_required_field(self) -> None:
-        result = map_entry(AD, entry("CN=a,DC=x", sAMAccountName=b"\xff"), COMPANY)
+        result = map_entry(AD, ad_plain(sAMAccountName=b"\xff"), COMPANY)
         assert isinstance(result, Unmapped)
         assert result.field == "login_names"
         assert "sAMAccountName 0xff is not UTF-8" in result.reason
@@ -302,26 +323,26 @@ class TestHardValues:
         )
 
     def test_no_login_name(self) -> None:
-        result = map_entry(AD, entry("CN=a,DC=x", mail="a@example.com"), COMPANY)
+        result = map_entry(AD, ad_plain(mail="a@example.com"), COMPANY)
         assert isinstance(result, Unmapped)
         assert (result.id, result.dn) == ("id-1", "CN=a,DC=x")
 
     def test_a_default_that_is_no_address(self) -> None:
-        result = map_entry(AD, entry("CN=a,DC=x", sAMAccountName="a b"), COMPANY)
+        result = map_entry(AD, ad_plain(sAMAccountName="a b"), COMPANY)
         assert isinstance(result, Unmapped)
         assert result.field == "primary_address"
         assert '"a b@example.com"' in result.reason
 
     @pytest.mark.parametrize(
         ("attribute", "raw"),
-        [("accountExpires", b"soon"), ("userAccountControl", b"\xff"),
-         ("whenCreated", b"20249999000000.0Z"), ("mail", b"nobody"),
+        [("accountExpires", b"soon"), ("mail", b"nobody"),
+         ("whenCreated", b"20249999000000.0Z"),
          ("title", b"a\nlogin verdict=accepted"), ("title", b"x" * 5000)],
     )  # fmt: skip
     def test_a_value_that_is_not_what_its_syntax_says(
         self, attribute: str, raw: bytes
     ) -> None:
-        given = entry("CN=a,DC=x", sAMAccountName="a", **{attribute: raw})
+        given = ad_plain(sAMAccountName="a", **{attribute: raw})
         result = mapped(AD, given)
         (note,) = result.notes
         assert note.startswith(attribute)
@@ -330,7 +351,7 @@ class TestHardValues:
         assert result.values.state is AccountState.ACTIVE
 
     def test_raw_values_are_shortened(self) -> None:
-        given = entry("CN=a,DC=x", sAMAccountName="a", title="t" * 4000)
+        given = ad_plain(sAMAccountName="a", title="t" * 4000)
         assert len(mapped(AD, given).provenance["title"].raw[0]) < 200
 
     def test_a_dn_that_is_none(self) -> None:
