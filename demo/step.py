@@ -44,10 +44,17 @@ class Scene:
         return self._count(good)
 
     def run(self, work: Callable[[], Answer]) -> Answer:
-        """Run a command and show it."""
+        """Run a command and show it.
+
+        Raises:
+            CommandError: It gave no data, only problems.
+        """
         with self.screen.busy("dirbridge works"):
             answer = work()
         self.screen.command(answer.command, answer.seconds)
+        if not answer.data:
+            said = " ".join(f"{p['text']} {p['next']}" for p in answer.problems)
+            raise CommandError(f"`{answer.command}` ended with {answer.code}: {said}")
         return answer
 
     def fail(self, text: str) -> None:

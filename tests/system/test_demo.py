@@ -248,6 +248,17 @@ class TestPlay:
         assert "the last step was played" in text
         assert "✗ 1 of 3" in text
 
+    def test_a_command_that_fails_is_told_with_its_problems(
+        self, stage: Stage, console: Console
+    ) -> None:
+        def sync(stage: Stage, scene: Scene) -> str:
+            return str(scene.run(lambda: stage.dirbridge("sync", "--dry-run")))
+
+        # There is no configuration yet.
+        good, text = self.played(stage, console, Step("Sync", "", sync))
+        assert not good
+        assert "`dirbridge sync --dry-run` ended with 2" in text
+
     def test_a_step_that_compares_nothing_is_unexpected(
         self, stage: Stage, console: Console
     ) -> None:
