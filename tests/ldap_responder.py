@@ -40,12 +40,14 @@ class Responder:
         tls: ssl.SSLContext | None = None,
         address: str = "127.0.0.1",
         greeting: bytes | None = None,
+        start_tls: bool = False,
     ) -> None:
         self.tell = tell
         self.seen: list[int] = []
         self.connections = 0
         self._tls = tls
         self._greeting = greeting
+        self._start_tls = start_tls
         self._streams: list[socket.socket] = []
         self._listener = socket.create_server((address, 0))
         self.port: int = self._listener.getsockname()[1]
@@ -87,22 +89,30 @@ class Responder:
         with contextlib.suppress(OSError, RemoteProtocolError):
             if self._greeting is not None:
                 stream.sendall(self._greeting)
+            if self._start_tls:
+                number, tag = next(operations(stream))
+                self._answer(stream, number, tag)
             if self._tls is not None:
                 stream = self._tls.wrap_socket(stream, server_side=True)
                 self._streams.append(stream)
             for number, tag in operations(stream):
                 if tag == UNBIND:
                     break
-                before = self.seen.count(tag)
-                self.seen.append(tag)
-                answer = self.tell(tag, before)
-                if answer is None:
+                if not self._answer(stream, number, tag):
                     break
-                if isinstance(answer, tuple):
-                    answer = result(number, _ANSWERS.get(tag, 0x78), *answer)
-                stream.sendall(answer)
         with contextlib.suppress(OSError):
             stream.close()
+
+    def _answer(self, stream: socket.socket, number: int, tag: int) -> bool:
+        before = self.seen.count(tag)
+        self.seen.append(tag)
+        answer = self.tell(tag, before)
+        if answer is None:
+            return False
+        if isinstance(answer, tuple):
+            answer = result(number, _ANSWERS.get(tag, 0x78), *answer)
+        stream.sendall(answer)
+        return True
 
 
 def operations(stream: socket.socket) -> Iterator[tuple[int, int]]:

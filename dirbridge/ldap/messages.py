@@ -20,8 +20,8 @@ MAX_MESSAGE = 256 * 1024
 """Longest answer to a bind that we take; real ones have a few hundred octets."""
 
 _SEQUENCE, _INTEGER, _OCTETS = 0x30, 0x02, 0x04
-_ENUMERATED, _BIND, _BIND_ANSWER = 0x0A, 0x60, 0x61
-_EXTENDED, _EXTENDED_ANSWER = 0x77, 0x78
+_ENUMERATED, _BIND, _EXTENDED = 0x0A, 0x60, 0x77
+BIND_ANSWER, EXTENDED_ANSWER = 0x61, 0x78
 _CONTEXT_0 = 0x80
 _VERSION = b"\x02\x01\x03"
 _LONG_FORM = 0x80
@@ -38,11 +38,13 @@ class Result:
             that it ends the connection (section 4.4.1).
         code: The result code.
         text: The server's diagnostic text.
+        tag: Which kind of answer it is (section 4.2.2 and others).
     """
 
     message_id: int
     code: int
     text: str
+    tag: int = BIND_ANSWER
 
 
 def bind_request(message_id: int, name: str, password: str) -> bytes:
@@ -101,7 +103,7 @@ def parse_result(message: bytes) -> Result:
     if not 1 <= len(message_id) <= _MAX_ID_OCTETS:
         raise RemoteProtocolError("a broken message id")
     tag = rest[0] if rest else 0
-    if tag not in (_BIND_ANSWER, _EXTENDED_ANSWER):
+    if tag not in (BIND_ANSWER, EXTENDED_ANSWER):
         raise RemoteProtocolError(f"an answer of kind {tag:#04x} that nobody asked for")
     body, _controls = _take(rest, tag)
     code, body = _take(body, _ENUMERATED)
@@ -114,6 +116,7 @@ def parse_result(message: bytes) -> Result:
         int.from_bytes(message_id, "big", signed=True),
         int.from_bytes(code, "big", signed=True),
         text.decode("utf-8", "replace").rstrip("\0"),
+        tag,
     )
 
 

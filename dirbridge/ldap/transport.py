@@ -166,9 +166,8 @@ class Transport:
         if self.failure:
             return False
         pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()
-        readable, _, _ = select.select([self._socket], [], [], 0)
         # Octets that nobody asked for are an end or the notice of one.
-        return not (pending or readable or self._rest)
+        return not (pending or self._rest or _readable(self._socket))
 
     def simple_bind(self, name: str, password: str) -> messages.Result:
         """Bind and return the result, whatever its code.
@@ -177,7 +176,7 @@ class Transport:
             Unreachable: No answer came.
         """
         request = messages.bind_request(self._next_id, name, password)
-        return self._exchange(request, "bind")
+        return self._exchange(request, messages.BIND_ANSWER, "bind")
 
     def start_tls(self) -> messages.Result:
         """Ask for TLS and return the result.
@@ -185,7 +184,8 @@ class Transport:
         Raises:
             Unreachable: No answer came.
         """
-        return self._exchange(messages.start_tls_request(self._next_id), "connect")
+        request = messages.start_tls_request(self._next_id)
+        return self._exchange(request, messages.EXTENDED_ANSWER, "connect")
 
     def error(self, operation: str, code: str = "", detail: str = "") -> Unreachable:
         """Return the error that tells what ended this connection."""
@@ -214,15 +214,22 @@ class Transport:
         return None
 
     def _secure(self, access: Access, deadline: Deadline) -> None:
+        if self._rest:
+            # Nothing read in clear may be taken for an answer under TLS: whoever
+            # sits in between could write the bind's answer there.
+            self.failure = "tls"
+            raise self.error("connect", detail="octets follow the StartTLS answer")
         self._socket = _handshake(self._socket, self.endpoint, access, deadline)
         self._dropped.detach()
         self._dropped = weakref.finalize(self, self._socket.close)
 
-    def _exchange(self, request: bytes, operation: str) -> messages.Result:
+    def _exchange(self, request: bytes, tag: int, operation: str) -> messages.Result:
         asked, self._next_id = self._next_id, self._next_id + 1
         try:
             self.sendall(request)
             result = messages.parse_result(self._receive_message())
+            if result.message_id == asked and result.tag != tag:
+                raise RemoteProtocolError(f"an answer of kind {result.tag:#04x}")
         except (OSError, RemoteProtocolError) as error:
             self.failure = self.failure or "protocol"
             raise self.error(operation, detail=str(error)) from error
@@ -445,6 +452,13 @@ def _said(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return getattr(error, "verify_message", "") or str(error)
     return str(error)
+
+
+def _readable(sock: socket.socket) -> bool:
+    """Whether a read would return at once; `select` knows no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _remaining(deadline: Deadline) -> float:

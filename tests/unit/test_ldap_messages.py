@@ -46,7 +46,9 @@ def test_a_result_is_read_back(number: int, code: int, text: str) -> None:
     for tag in (0x61, 0x78):
         message = result(number, tag, code, text)
         assert messages.message_size(message) == len(message)
-        assert messages.parse_result(message) == messages.Result(number, code, text)
+        assert messages.parse_result(message) == messages.Result(
+            number, code, text, tag
+        )
 
 
 def test_the_size_is_known_as_soon_as_it_can_be() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import ssl
 import time
@@ -190,6 +192,59 @@ def test_a_server_without_starttls() -> None:
     ):
         open_at(server.port, access(Security.STARTTLS))
     assert error.value.code == "no-starttls"
+
+
+def test_octets_after_the_starttls_answer_are_not_believed(authority: Path) -> None:
+    """They came in clear: somebody in between may have written the bind's answer."""
+    forged = result(1, 0x78, 0) + result(2, 0x61, 0)
+    how = access(Security.STARTTLS, ca_file=authority / "ca.pem")
+    with (
+        Responder(
+            lambda *_: forged, tls=tls(authority), address=ADDRESS, start_tls=True
+        ) as server,
+        refused_with("tls"),
+    ):
+        open_at(server.port, how)
+
+
+def test_starttls_then_the_bind(authority: Path) -> None:
+    how = access(Security.STARTTLS, ca_file=authority / "ca.pem")
+    with Responder(tls=tls(authority), address=ADDRESS, start_tls=True) as server:
+        transport = open_at(server.port, how)
+        transport.allow(Deadline.after(3))
+        assert transport.simple_bind("cn=x", "y").code == 0
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_an_answer_of_another_kind_is_none(number: int) -> None:
+    with Responder(lambda *_: result(number, 0x78, 0), address=ADDRESS) as server:
+        transport = open_at(server.port, access(Security.NONE))
+        transport.allow(Deadline.after(3))
+        with refused_with("protocol" if number == 1 else "closed"):
+            transport.simple_bind("cn=x", "y")
+
+
+def test_a_connection_with_a_high_number_can_be_kept() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    filling: list[int] = []
+    try:
+        while not filling or filling[-1] < 1024:
+            filling.append(os.open(os.devnull, os.O_RDONLY))
+        with Responder(address=ADDRESS) as server:
+            transport = open_at(server.port, access(Security.NONE))
+            assert transport._socket.fileno() > 1023
+            transport.allow(Deadline.after(3))
+            transport.simple_bind("cn=x", "y")
+            assert transport.idle()
+            server.hang_up()
+            time.sleep(0.05)
+            assert not transport.idle()
+            transport.close()
+    finally:
+        for number in filling:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_busy_server_at_starttls_is_an_outage() -> None:
