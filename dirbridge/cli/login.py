@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+import time
 from ipaddress import ip_address
 
 import click
@@ -63,7 +64,10 @@ def login(
     password = _password()
     request = LoginRequest(name, password, service, "cli", to_ip, from_ip)
     with app.open_store() as store, AttemptsLog(store.record) as attempts:
-        verdict = app.login_service(store, attempts.add).answer(request)
+        bridge = app.login_service(store, attempts.add)
+        began = time.monotonic()
+        verdict = bridge.answer(request)
+        bridge.told(request, verdict, time.monotonic() - began)
     advice = advice_on(verdict)
     code = _code(verdict)
     call.out.say(_sentence(verdict), style="green" if code == DONE else "red")

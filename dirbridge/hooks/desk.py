@@ -7,6 +7,9 @@ the deadline, or that the client went away; what comes later is dropped. So ever
 question is settled by the deadline, even if all threads hang: the mail server
 gives up one second later and would tell its user nonsense (Postfix: 10 s).
 
+A verdict is claimed before it is told, by the thread that has it or by the
+deadline, so that what is noted is what the mail server was told.
+
 Beyond `THREADS + WAITING` open questions the next one is an outage at once: it
 would be answered too late anyway.
 """
@@ -17,17 +20,22 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from queue import SimpleQueue
 
 from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.shield import shielded
 from dirbridge.login.service import AT_ONCE
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import Cause, LoginRequest, Unavailable, Verdict
 
 THREADS = 2 * AT_ONCE
 """One domain whose servers hang leaves half of them to everybody else."""
 WAITING = 512
+WORK = 0.98
+"""The share of the time in which to find the verdict; the rest is to tell it."""
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +43,14 @@ Tell = Callable[[Verdict], None]
 
 
 class Question:
-    """One request on its way to a verdict; used on the event loop only."""
+    """One request on its way to a verdict; used on the event loop but where said."""
 
-    __slots__ = ("_desk", "_tell", "_timer", "due", "request")
+    __slots__ = ("_asked", "_claim", "_desk", "_tell", "_timer", "due", "request")
 
     def __init__(self, desk: Desk, request: LoginRequest, tell: Tell) -> None:
         self.request = request
+        self._asked = time.monotonic()
+        self._claim = threading.Lock()
         self._desk = desk
         self._tell: Tell | None = tell
         self._timer: asyncio.TimerHandle | None = None
@@ -51,6 +61,15 @@ class Question:
     def settled(self) -> bool:
         """Whether nobody waits for a verdict any more; safe from any thread."""
         return self._tell is None
+
+    @property
+    def seconds(self) -> float:
+        """How long ago it was asked; safe from any thread."""
+        return time.monotonic() - self._asked
+
+    def claim(self) -> bool:
+        """Whether the caller is the first to have a verdict; safe from any thread."""
+        return self._claim.acquire(blocking=False)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let the deadline run."""
@@ -67,12 +86,17 @@ class Question:
         self._end()
 
     def _late(self) -> None:
+        if not self.claim():
+            # A verdict is on its way from a thread.
+            return
         log.warning(
             "%s: no verdict within the deadline, told like an outage; "
             'run "dirbridge check" to see which server is slow',
             self.request.hook,
         )
-        self.settle(Unavailable(Cause.TIMEOUT))
+        verdict = Unavailable(Cause.TIMEOUT)
+        self.settle(verdict)
+        self._desk.note(self, verdict)
 
     def _end(self) -> Tell | None:
         tell, self._tell = self._tell, None
@@ -124,7 +148,8 @@ class Desk:
 
     def ask(self, request: LoginRequest, tell: Tell) -> Question:
         """Have a request answered; `tell` is called later, at most once."""
-        question = Question(self, request, tell)
+        deadline = Deadline.after(self.deadline * WORK)
+        question = Question(self, replace(request, deadline=deadline), tell)
         overloaded = len(self._open) >= self._most
         self._open.add(question)
         self._idle.clear()
@@ -135,11 +160,25 @@ class Desk:
                 request.hook,
                 self._most,
             )
-            self._loop.call_soon(question.settle, Unavailable(Cause.OVERLOADED))
+            self._loop.call_soon(self._refuse, question)
         else:
             question.start(self._loop)
             self._queue.put(question)
         return question
+
+    def _refuse(self, question: Question) -> None:
+        verdict = Unavailable(Cause.OVERLOADED)
+        question.settle(verdict)
+        self.note(question, verdict)
+
+    def note(self, question: Question, verdict: Verdict) -> None:
+        """Let the answerer note what was told; safe from any thread."""
+        request = question.request
+        shielded(
+            request.hook,
+            lambda: self._answerer.told(request, verdict, question.seconds),
+            None,
+        )
 
     def forget(self, question: Question) -> None:
         """Count a question as settled; for questions only."""
@@ -161,9 +200,12 @@ class Desk:
             if question.settled:
                 continue
             verdict = self._verdict(question.request)
+            if not question.claim():
+                continue
             # The loop is gone where the process ends without waiting for us.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(question.settle, verdict)
+            self.note(question, verdict)
 
     def _verdict(self, request: LoginRequest) -> Verdict:
         bug: Verdict = Unavailable(Cause.INTERNAL)

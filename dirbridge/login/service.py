@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -63,7 +62,7 @@ class LoginService:
         resolver: Finds who is meant.
         methods: Gives the authenticators of a mapped account, in order.
         local: The authenticator of local accounts.
-        limit: How long one answer may take at most.
+        limit: How long an answer may take where the request has no deadline.
         attempted: Told each attempt, for the attempts log; must not block.
     """
 
@@ -81,10 +80,20 @@ class LoginService:
             request: What the mail service asks.
 
         Returns:
-            One of the three verdicts; an outage is never a rejection.
+            One of the three verdicts; an outage is never a rejection. Nobody is
+            asked once the request's deadline is over.
         """
-        started = time.monotonic()
-        verdict = self._verdict(request, Deadline.after(self.limit.total_seconds()))
+        deadline = request.deadline or Deadline.after(self.limit.total_seconds())
+        return self._verdict(request, deadline)
+
+    def told(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
+        """Log what a mail service was told, and hand it to the attempts log.
+
+        Args:
+            request: What it asked.
+            verdict: What it was told.
+            seconds: How long that took.
+        """
         attempt = Attempt(
             verdict=verdict,
             request_name=request.name[:LONGEST_NAME],
@@ -92,16 +101,17 @@ class LoginService:
             hook=request.hook,
             remote_ip=request.remote_ip,
             local_ip=request.local_ip,
-            milliseconds=(time.monotonic() - started) * 1000,
+            milliseconds=seconds * 1000,
         )
         LOG.info("%s", log_line(attempt))
         self.attempted(attempt)
-        return verdict
 
     def _verdict(self, request: LoginRequest, deadline: Deadline) -> Verdict:
         refusal = refuse(request.name, request.password)
         if refusal is not None:
             return Rejected(refusal)
+        if not deadline.left():
+            return Unavailable(Cause.TIMEOUT)
         try:
             found = self.resolver.resolve(
                 request.name, request.local_ip, request.remote_ip
@@ -143,17 +153,18 @@ def _first_to_know(
     """
     last: Verdict | None = None
     for authenticator in authenticators:
+        if not deadline.left():
+            late = Unavailable(Cause.TIMEOUT, account.canonical, authenticator.method)
+            return _weightier(late, last)
         verdict = authenticator.authenticate(account, password, deadline)
         verdict = _named(verdict, account.canonical)
         match verdict:
             case Accepted():
                 return verdict
-            case Rejected(reason=Reason.UNKNOWN):
-                last = last if isinstance(last, Unavailable) else verdict
+            case Rejected(reason=Reason.UNKNOWN) | Unavailable():
+                last = _weightier(verdict, last)
             case Rejected():
                 return verdict
-            case Unavailable():
-                last = _more_telling(last, verdict)
             case _:
                 assert_never(verdict)
     no_method = Unavailable(
@@ -194,11 +205,25 @@ def _named(verdict: Verdict, user: str) -> Verdict:
     return replace(verdict, user=user)
 
 
-def _more_telling(before: Verdict | None, now: Unavailable) -> Unavailable:
-    """Prefer an outage to a method that merely lacks its set-up."""
-    if isinstance(before, Unavailable) and now.cause is Cause.CONFIGURATION:
-        return before
-    return now
+def _weightier(now: Verdict, before: Verdict | None) -> Verdict:
+    """Return which of two verdicts stands where no method is sure.
+
+    An outage does before all: that method might have known. One that merely lacks
+    its set-up never knew anybody, so it does not hide that another one said no.
+    """
+    if before is None or _weight(now) >= _weight(before):
+        return now
+    return before
+
+
+def _weight(verdict: Verdict) -> int:
+    match verdict:
+        case Unavailable(cause=Cause.CONFIGURATION):
+            return 0
+        case Unavailable():
+            return 2
+        case _:
+            return 1
 
 
 def log_line(attempt: Attempt) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.secret import Secret
 
 IPAddress = IPv4Address | IPv6Address
@@ -59,6 +60,7 @@ class LoginRequest:
         local_ip: The address that the client connected to, where known.
         remote_ip: The client's address, where known.
         secured: Whether the mail service says that the client came by TLS.
+        deadline: When the mail service must have its answer, where it says so.
     """
 
     name: str
@@ -68,6 +70,7 @@ class LoginRequest:
     local_ip: IPAddress | None = None
     remote_ip: IPAddress | None = None
     secured: bool = False
+    deadline: Deadline | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Table:
     def __init__(self, passwords: Mapping[str, str]) -> None:
         self.passwords = dict(passwords)
         self.requests: list[LoginRequest] = []
+        self.noted: list[tuple[str, Verdict]] = []
         self.outage = False
         self.seconds: dict[str, float] = {}
         self.outages: set[str] = set()
@@ -54,6 +55,10 @@ class Table:
         bound = (request.name, str(request.local_ip))
         name = request.name.partition("@")[0]
         return Accepted(self.users.get(bound, f"{name}@example.com"), "table", "here")
+
+    def told(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
+        assert seconds >= 0
+        self.noted.append((request.name, verdict))
 
 
 @contextmanager

@@ -128,6 +128,9 @@ SERVER = """
             time.sleep(float(request.name))
             return Accepted("anna@example.com", "table", "here")
 
+        def told(self, request, verdict, seconds):
+            pass
+
     async def main():
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -218,20 +221,27 @@ def test_an_inherited_socket_is_used_and_kept(path):
         assert path.exists()
 
 
-def test_a_desk_that_is_full_says_so_at_once():
-    request = LoginRequest("anna", Secret("secret"))
+def question(name: str) -> LoginRequest:
+    return LoginRequest(name, Secret("secret"))
 
-    class Sleeper:
-        def answer(self, request):
-            time.sleep(0.5)
-            return Accepted("anna@example.com", "table", "here")
+
+def sleeper(seconds: float) -> Table:
+    """Answers everybody, but slowly."""
+    names = ("first", "second", "third")
+    table = Table(dict.fromkeys(names, "secret"))
+    table.seconds = dict.fromkeys(names, seconds)
+    return table
+
+
+def test_a_desk_that_is_full_says_so_at_once():
+    answerer = sleeper(0.5)
 
     async def ask() -> list[object]:
-        desk = Desk(Sleeper(), deadline=5, threads=1, waiting=1)
+        desk = Desk(answerer, deadline=5, threads=1, waiting=1)
         told: list[object] = []
         began = time.monotonic()
-        for _ in range(3):
-            desk.ask(request, told.append)
+        for name in ("first", "second", "third"):
+            desk.ask(question(name), told.append)
         await asyncio.sleep(0.1)
         assert told == [Unavailable(Cause.OVERLOADED)]
         await desk.drained()
@@ -239,28 +249,43 @@ def test_a_desk_that_is_full_says_so_at_once():
         desk.close()
         return told[1:]
 
-    accepted = Accepted("anna@example.com", "table", "here")
-    assert asyncio.run(ask()) == [accepted, accepted]
+    assert [type(one) for one in asyncio.run(ask())] == [Accepted, Accepted]
+    time.sleep(0.2)
+    assert answerer.noted[0] == ("third", Unavailable(Cause.OVERLOADED))
+    assert [name for name, _ in answerer.noted[1:]] == ["first", "second"]
 
 
 def test_a_question_past_its_deadline_is_not_answered_for_nothing():
-    asked: list[str] = []
-
-    class Sleeper:
-        def answer(self, request):
-            asked.append(request.name)
-            time.sleep(0.5)
-            return Accepted("anna@example.com", "table", "here")
+    answerer = sleeper(0.5)
 
     async def ask() -> list[object]:
-        desk = Desk(Sleeper(), deadline=0.2, threads=1)
+        desk = Desk(answerer, deadline=0.2, threads=1)
         told: list[object] = []
         for name in ("first", "second"):
-            desk.ask(LoginRequest(name, Secret("secret")), told.append)
+            desk.ask(question(name), told.append)
         await desk.drained()
         await asyncio.sleep(0.6)
         desk.close()
         return told
 
-    assert asyncio.run(ask()) == [Unavailable(Cause.TIMEOUT)] * 2
-    assert asked == ["first"]
+    late = Unavailable(Cause.TIMEOUT)
+    assert asyncio.run(ask()) == [late, late]
+    assert [request.name for request in answerer.requests] == ["first"]
+    # What is noted is what was told, not what came too late.
+    assert answerer.noted == [("first", late), ("second", late)]
+
+
+def test_the_time_runs_from_the_question_on_not_from_its_turn():
+    answerer = sleeper(0.5)
+    began = time.monotonic()
+
+    async def ask() -> None:
+        desk = Desk(answerer, deadline=2, threads=1)
+        for name in ("first", "second"):
+            desk.ask(question(name), lambda _: None)
+        await desk.drained()
+        desk.close()
+
+    asyncio.run(ask())
+    for request in answerer.requests:
+        assert began + 1.5 < request.deadline.at < began + 2.1
