@@ -31,6 +31,13 @@ EACH_KDC = 3.0
 EXCHANGE = 8.0
 """Most seconds for a request and its answer."""
 
+FIRST_OCTETS = 1.0
+"""Seconds for a request's length; libkrb5 sends it as soon as it has connected. A
+local program that connects and stays silent must not hold a place for longer."""
+
+PAUSE = 0.1
+"""Seconds before listening goes on after an error, such as too many open files."""
+
 MAX_MESSAGE = 1024 * 1024
 """Longest message that is passed on; tickets with a large PAC have some 64 kB."""
 
@@ -62,6 +69,7 @@ class KdcRelay:
         self._failover = failover or Failover(realm, endpoints)
         self._free = threading.BoundedSemaphore(limit)
         self._listener: socket.socket | None = None
+        self._closed = threading.Event()
 
     def start(self) -> HostPort:
         """Listen on a free port of the loopback; call it after any fork.
@@ -79,6 +87,7 @@ class KdcRelay:
 
     def close(self) -> None:
         """Stop listening; requests on their way end by themselves."""
+        self._closed.set()
         if self._listener is not None:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
@@ -90,15 +99,24 @@ class KdcRelay:
         return self._failover.states()
 
     def _listen(self, listener: socket.socket) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 client, _ = listener.accept()
             except OSError:
-                return  # closed
-            if not self._free.acquire(blocking=False):
-                client.close()
+                # Too many open files, a client that has gone: all of it passes.
+                self._closed.wait(PAUSE)
                 continue
+            self._begin(client)
+
+    def _begin(self, client: socket.socket) -> None:
+        if not self._free.acquire(blocking=False):
+            client.close()
+            return
+        try:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+        except RuntimeError:  # the machine gives no more threads
+            self._free.release()
+            client.close()
 
     def _serve(self, client: socket.socket) -> None:
         """Answer one client's requests; an outage is told by closing."""
@@ -106,7 +124,7 @@ class KdcRelay:
             with client:
                 while True:
                     deadline = Deadline.after(EXCHANGE)
-                    request = _receive(client, deadline)
+                    request = _receive(client, deadline, FIRST_OCTETS)
                     client.sendall(self._forward(request, deadline))
         except (OSError, DirectoryError, RemoteProtocolError):
             return
@@ -135,14 +153,21 @@ class KdcRelay:
         )
 
 
-def _receive(stream: socket.socket, deadline: Deadline) -> bytes:
+def _receive(
+    stream: socket.socket, deadline: Deadline, first: float = EXCHANGE
+) -> bytes:
     """Receive one message with its length in front.
+
+    Args:
+        stream: From whom.
+        deadline: When all of it must be there.
+        first: Seconds for the length.
 
     Raises:
         OSError: It did not come, or not in time.
         RemoteProtocolError: It is longer than allowed.
     """
-    length = _exactly(stream, _LENGTH, deadline)
+    length = _exactly(stream, _LENGTH, Deadline.after(deadline.within(first)))
     size = int.from_bytes(length, "big")
     if size > MAX_MESSAGE:
         raise RemoteProtocolError(f"a Kerberos message of {size} octets")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import struct
 import threading
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirbridge.authenticators.kdc_relay import MAX_MESSAGE, KdcRelay
+from dirbridge.authenticators.kdc_relay import FIRST_OCTETS, MAX_MESSAGE, KdcRelay
 from dirbridge.config.types import HostPort
 
 
@@ -116,6 +118,49 @@ def test_more_than_allowed_are_turned_away() -> None:
         time.sleep(0.2)
         with suppress(ConnectionResetError):
             assert ask(address, framed(b"y")) == b""
+
+
+def test_it_goes_on_when_there_were_too_many_open_files() -> None:
+    with kdc() as only, relay(only) as address:
+        assert ask(address, framed(b"x")) == framed(b"answer to x")
+        waiting = socket.socket()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        filling: list[int] = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno() + 20, hard))
+        try:
+            with suppress(OSError):
+                while True:
+                    filling.append(os.open(os.devnull, os.O_RDONLY))
+            waiting.connect(address)
+            time.sleep(0.3)
+        finally:
+            for number in filling:
+                os.close(number)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            waiting.close()
+        assert ask(address, framed(b"y")) == framed(b"answer to y")
+
+
+def test_it_goes_on_when_there_were_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    with kdc() as only, relay(only, limit=1) as address:
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            monkeypatch.setattr(threading.Thread, "start", start)
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with suppress(ConnectionResetError):
+            assert ask(address, framed(b"x")) == b""
+        assert ask(address, framed(b"y")) == framed(b"answer to y")
+
+
+def test_silent_clients_do_not_hold_the_places() -> None:
+    with kdc() as only, relay(only, limit=2) as address, ExitStack() as silent:
+        for _ in range(2):
+            silent.enter_context(socket.create_connection(address))
+        time.sleep(FIRST_OCTETS + 0.3)
+        assert ask(address, framed(b"x")) == framed(b"answer to x")
 
 
 def test_closing_stops_listening() -> None:
