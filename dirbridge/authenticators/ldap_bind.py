@@ -29,7 +29,6 @@ EACH_SERVER = 3.0
 Judge = Callable[[Result], Reason | Cause]
 """Says what a bind's result means that is not success."""
 
-_WIN32_LIMIT = 0xFFFF
 # The text that Apple stores where there is no password; on other servers it is a
 # password like any other and would let everybody in (facts: open-directory 8).
 _APPLE_MARKER = "********"
@@ -177,12 +176,7 @@ def _refused_at_once(password: str, never: frozenset[str]) -> Reason | None:
 def _judge_active_directory(result: Result) -> Reason | Cause:
     if result.code != bind_codes.INVALID_CREDENTIALS:
         return Cause.CONFIGURATION
-    known = bind_codes.decode_active_directory(result.text)
-    if known is not None:
-        return known
-    # Security package errors are faults of the set-up; Win32 ones are refusals.
-    code = bind_codes.win32_error(result.text) or 0
-    return Cause.CONFIGURATION if code > _WIN32_LIMIT else Reason.REVOKED
+    return bind_codes.decode_active_directory(result.text)
 
 
 def _judge_open_directory(result: Result) -> Reason | Cause:

@@ -32,9 +32,12 @@ _WIN32: dict[int, Reason | Cause] = {
     0x775: Reason.LOCKED,
     # Faults of the set-up or of the server: never a wrong password.
     0x51F: Cause.UNREACHABLE,  # ERROR_NO_LOGON_SERVERS
-    0x57: Cause.INTERNAL,  # ERROR_INVALID_PARAMETER: our message was broken
+    0x6BA: Cause.UNREACHABLE,  # RPC_S_SERVER_UNAVAILABLE
+    0x700: Cause.UNREACHABLE,  # ERROR_NETLOGON_NOT_STARTED
+    0x774: Cause.UNREACHABLE,  # ERROR_DOMAIN_CONTROLLER_NOT_FOUND
     0x80090346: Cause.CONFIGURATION,  # SEC_E_BAD_BINDINGS: channel binding
 }
+_WIN32_LIMIT = 0xFFFF
 
 _POLICY: tuple[tuple[str, Reason], ...] = (
     (r"\s*1\b|.*\bdisabled", Reason.DISABLED),
@@ -51,18 +54,25 @@ def win32_error(message: str) -> int | None:
     return int(match[1], 16) if match else None
 
 
-def decode_active_directory(message: str) -> Reason | Cause | None:
+def decode_active_directory(message: str) -> Reason | Cause:
     """Say what result 49 of an Active Directory means.
+
+    Only a listed code refuses: any other may be the server's own trouble, such as
+    too little memory, and an outage never looks like a wrong password.
 
     Args:
         message: The server's diagnostic text.
 
     Returns:
         Why the login is wrong, or why nobody can say. A text without `data` is a
-        wrong password; None is a code that is not known here.
+        wrong password; `UNREACHABLE` means that another server may know.
     """
     code = win32_error(message)
-    return Reason.WRONG_PASSWORD if code is None else _WIN32.get(code)
+    if code is None:
+        return Reason.WRONG_PASSWORD
+    # Above the Win32 codes are those of the security packages: the set-up's faults.
+    unknown = Cause.CONFIGURATION if code > _WIN32_LIMIT else Cause.INTERNAL
+    return _WIN32.get(code, unknown)
 
 
 def decode_open_directory(code: int, message: str) -> Reason | None:

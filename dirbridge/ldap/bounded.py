@@ -9,6 +9,7 @@ fill the process with threads.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -58,11 +59,17 @@ class Bounded:
     def call(self, call: Callable[[], T], seconds: float) -> T:
         """Run `call` and wait at most `seconds` for it.
 
+        Without time left nothing is begun: a password that nobody waits for is not
+        sent.
+
         Raises:
             Overdue: It did not end in time.
-            Full: No place became free in time.
+            Full: No place became free in time, or no thread could be had.
         """
-        if not self._free.acquire(timeout=max(seconds, 0.001)):
+        if seconds <= 0:
+            raise Overdue
+        end = time.monotonic() + seconds
+        if not self._free.acquire(timeout=seconds):
             raise Full
         slot = _Slot(call)
 
@@ -72,5 +79,12 @@ class Bounded:
             finally:
                 self._free.release()
 
-        threading.Thread(target=work, name=self._name, daemon=True).start()
-        return slot.wait(seconds)
+        self._begin(work)
+        return slot.wait(max(end - time.monotonic(), 0.0))
+
+    def _begin(self, work: Callable[[], None]) -> None:
+        try:
+            threading.Thread(target=work, name=self._name, daemon=True).start()
+        except RuntimeError as error:  # the machine gives no more threads
+            self._free.release()
+            raise Full from error

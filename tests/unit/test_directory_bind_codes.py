@@ -29,11 +29,16 @@ SAMBA = (
         ("775", Reason.LOCKED),
         ("51f", Cause.UNREACHABLE),
         ("80090346", Cause.CONFIGURATION),
-        ("57", Cause.INTERNAL),
-        ("abc", None),
+        ("774", Cause.UNREACHABLE),
+        ("6ba", Cause.UNREACHABLE),
+        ("700", Cause.UNREACHABLE),
+        ("52f", Reason.REVOKED),
+        ("569", Reason.REVOKED),
+        *((code, Cause.INTERNAL) for code in ("57", "abc", "6fd", "5aa", "54f", "8")),
+        ("80090302", Cause.CONFIGURATION),
     ],
 )
-def test_active_directory(code: str, meaning: Reason | Cause | None) -> None:
+def test_active_directory(code: str, meaning: Reason | Cause) -> None:
     assert bind_codes.decode_active_directory(SAMBA.format(code)) is meaning
 
 

@@ -3,6 +3,7 @@ cannot be made to answer so."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +80,7 @@ def say(*answers: Answer) -> Callable[[int, int], Answer]:
         (AD, 49, DATA.format("775"), Reason.LOCKED),
         (AD, 49, DATA.format("773"), Reason.MUST_CHANGE),
         (AD, 49, "no data", Reason.WRONG_PASSWORD),
-        (AD, 49, DATA.format("6f"), Reason.REVOKED),
+        (AD, 49, DATA.format("6f"), Cause.INTERNAL),
         (AD, 49, DATA.format("80090346"), Cause.CONFIGURATION),
         (AD, 49, DATA.format("80090302"), Cause.CONFIGURATION),
         (AD, 8, "Transport encryption required.", Cause.CONFIGURATION),
@@ -326,6 +327,27 @@ class TestBounded:
         assert bounded.call(lambda: 17, 1) == 17
         with pytest.raises(ZeroDivisionError):
             bounded.call(lambda: 1 // 0, 1)
+
+    @pytest.mark.parametrize("seconds", [0.0, -1.0])
+    def test_without_time_nothing_is_begun(self, seconds: float) -> None:
+        begun: list[int] = []
+        with pytest.raises(Overdue):
+            Bounded("test", 2).call(lambda: begun.append(1), seconds)
+        time.sleep(0.1)
+        assert not begun
+
+    def test_without_a_thread_the_place_is_free_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(_thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        bounded = Bounded("test", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(Full):
+                bounded.call(lambda: 1, 1)
+        assert bounded.call(lambda: 1, 1) == 1
 
     def test_leaves_the_late_behind_and_no_more_than_allowed(self) -> None:
         bounded = Bounded("test", 1)
