@@ -105,13 +105,13 @@ def taken_away(op: Op, old: Account, new: Account, why: str) -> Change:
     )
 
 
-def clash_conflict(draft: Account, clash: Clash, *, withheld: bool) -> Change:
+def clash_conflict(draft: Account, clash: Clash, *, stays: bool) -> Change:
     """Return the report of a claim that an account lost.
 
     Args:
         draft: The account as it would have been.
         clash: What it lost, and to whom.
-        withheld: Whether the whole account stays as it is.
+        stays: Whether the account is there and goes on with its old names.
     """
     return Change(
         op=Op.CONFLICT,
@@ -123,16 +123,22 @@ def clash_conflict(draft: Account, clash: Clash, *, withheld: bool) -> Change:
             "other": clash.holder,
         },
         entry=fingerprint(draft),
-        why=_clash_sentence(clash, withheld=withheld),
+        why=_clash_sentence(clash, stays=stays),
     )
 
 
-def _clash_sentence(clash: Clash, *, withheld: bool) -> str:
+def _clash_sentence(clash: Clash, *, stays: bool) -> str:
     kind, value = clash.claim
     word = {"login": "login name", "upn": "UPN"}.get(kind, kind)
     text = _CLASH[clash.code].format(what=f'The {word} "{value}"', other=clash.holder)
-    effect = "is left as it is" if withheld else "stands without it"
+    effect = _effect(kind, stays=stays)
     return f"{text}; this account {effect}. Give one of them another {word}."
+
+
+def _effect(kind: str, *, stays: bool) -> str:
+    if kind == "address":
+        return "stands without it"
+    return "keeps its old names" if stays else "is not created"
 
 
 def limit_conflict(draft: Account, limit: int) -> Change:

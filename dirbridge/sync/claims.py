@@ -7,23 +7,35 @@ run. A claim can be had by one account only. For each claim that several raise:
 2. whoever else claims it loses it, and is reported;
 3. where nobody has it yet, all who claim it lose it, and all are reported.
 
-An address that is lost is left out and the account stands without it. A login
-name or UPN that is lost withholds the whole account: a new one is not created,
-a stored one stays as it is. A withheld account keeps what it had, which can
-take a claim from another, so the search runs until nothing more is withheld.
+An address that is lost is left out and the account stands without it. Whoever
+loses a login name or UPN does not change names: a new account is not created, a
+stored one keeps those that it had. That puts its old names back into play, and
+others may lose them in turn; claims are only ever added, so the order in which
+they are looked at does not matter.
+
+The address that every hook answers, `mailbox@domain`, is a claim of its account
+as long as the mailbox stands: nobody else may get mail by it. An old address that
+is only kept for a time after a rename gives way to whoever the directory gives it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from dirbridge.model.account import Account, AccountState, AccountValues
+from dirbridge.model.account import Account, AccountState, AccountValues, Origin
 from dirbridge.model.names import DirectoryId, fold
+
+RESERVED = timedelta(days=180)
+"""How long a removed account's addresses stay reserved (product: States)."""
 
 Claim = tuple[str, str]
 """Kind (`login`, `upn`, `address`) and the folded name."""
+
+Claims = Mapping[DirectoryId, frozenset[Claim]]
+Clashes = Mapping[DirectoryId, tuple["Clash", ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,7 @@ class Clash:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An account that has a claim and was not read in this run.
+    """An account that has a claim and does not ask in this run.
 
     Attributes:
         name: `mailbox@domain`.
@@ -55,6 +67,11 @@ class Holder:
     code: str
 
 
+def address_claim(address: str) -> Claim:
+    """Return the claim on one address."""
+    return ("address", fold(address))
+
+
 def name_claims(values: AccountValues) -> frozenset[Claim]:
     """Return the claims by which people log in: login names and UPN."""
     claims = {("login", fold(name)) for name in values.login_names}
@@ -63,77 +80,137 @@ def name_claims(values: AccountValues) -> frozenset[Claim]:
     return frozenset(claims)
 
 
-def address_claims(values: AccountValues) -> frozenset[Claim]:
-    """Return the claims on addresses."""
-    addresses = (values.primary_address, *values.aliases)
-    return frozenset(("address", fold(text)) for text in addresses if text)
+def address_claims(account: Account) -> frozenset[Claim]:
+    """Return the claims on addresses that the directory gives, and the mailbox's."""
+    values = account.values
+    claims = {address_claim(text) for text in values.aliases}
+    if values.primary_address:
+        claims.add(address_claim(values.primary_address))
+    if account.mailbox:
+        claims.add(address_claim(account.canonical))
+    return frozenset(claims)
 
 
-def held_claims(account: Account) -> frozenset[Claim]:
-    """Return all claims that a stored account has, kept addresses too."""
-    kept = {("address", fold(kept.address)) for kept in account.kept}
+def held_names(account: Account) -> frozenset[Claim]:
+    """Return the names that a stored account has; a removed one has none."""
     if account.state is AccountState.REMOVED:
-        return address_claims(account.values) | kept
-    return name_claims(account.values) | address_claims(account.values) | kept
+        return frozenset()
+    return name_claims(account.values)
 
 
-def settle(
-    wanted: Mapping[DirectoryId, frozenset[Claim]],
-    had: Mapping[DirectoryId, frozenset[Claim]],
+def held_addresses(account: Account, now: datetime) -> frozenset[Claim]:
+    """Return the addresses that a stored account has, those kept for a time too."""
+    lapsed = account.state_since + RESERVED < now
+    if account.state is AccountState.REMOVED and lapsed:
+        return frozenset()
+    kept = {address_claim(one.address) for one in account.kept if one.until > now}
+    return address_claims(account) | kept
+
+
+def settle_names(
+    wanted: Claims,
+    had: Claims,
     held: Mapping[Claim, Holder],
-    names: Mapping[DirectoryId, str],
-) -> dict[DirectoryId, tuple[Clash, ...]]:
-    """Find who loses which claim.
+    people: Mapping[DirectoryId, str],
+) -> Clashes:
+    """Find who loses a login name or UPN, and who does because of them.
 
     Args:
-        wanted: What each account that was read wants.
+        wanted: What each account that asks wants.
         had: What the same accounts have in the store.
-        held: What accounts have that were not read.
-        names: Names of the accounts for people.
+        held: What accounts have that do not ask.
+        people: Names of the accounts for people.
 
     Returns:
         The clashes of every account that loses something.
     """
-    claimants: dict[Claim, list[DirectoryId]] = defaultdict(list)
+    claimants = _claimants(wanted)
+    losers: set[DirectoryId] = set()
+    waiting = deque(claimants)
+    while waiting:
+        claim = waiting.popleft()
+        for who in _losers(claim, claimants[claim], had, held):
+            if who in losers:
+                continue
+            losers.add(who)
+            for old in had.get(who, frozenset()) - wanted[who]:
+                claimants[old].append(who)
+                waiting.append(old)
+    return _clashes(claimants, had, held, people)
+
+
+def settle_addresses(
+    wanted: Claims,
+    had: Claims,
+    held: Mapping[Claim, Holder],
+    people: Mapping[DirectoryId, str],
+) -> Clashes:
+    """Find who loses an address; see `settle_names` for the arguments."""
+    return _clashes(_claimants(wanted), had, held, people)
+
+
+def _claimants(wanted: Claims) -> defaultdict[Claim, list[DirectoryId]]:
+    claimants: defaultdict[Claim, list[DirectoryId]] = defaultdict(list)
     for who, claims in wanted.items():
         for claim in claims:
             claimants[claim].append(who)
-    clashes: dict[DirectoryId, list[Clash]] = defaultdict(list)
-    for claim, several in claimants.items():
-        for who, clash in _losers(claim, several, had, held.get(claim), names):
-            clashes[who].append(clash)
-    return {who: tuple(sorted(found, key=_order)) for who, found in clashes.items()}
+    return claimants
 
 
 def _losers(
     claim: Claim,
     claimants: list[DirectoryId],
-    had: Mapping[DirectoryId, frozenset[Claim]],
-    holder: Holder | None,
-    names: Mapping[DirectoryId, str],
-) -> Iterable[tuple[DirectoryId, Clash]]:
-    owners = [who for who in claimants if claim in had.get(who, frozenset())]
-    if holder is not None:
-        # Somebody who was not read has it; who shares it since before keeps it.
-        losers = [who for who in claimants if who not in owners]
-        return [(who, Clash(claim, holder.name, holder.code)) for who in losers]
-    if len(claimants) == 1:
+    had: Claims,
+    held: Mapping[Claim, Holder],
+) -> list[DirectoryId]:
+    if len(claimants) == 1 and claim not in held:
         return []
-    if len(owners) == 1:
-        clash = Clash(claim, names[owners[0]], "name-taken")
-        return [(who, clash) for who in claimants if who not in owners]
-    return [
-        (who, Clash(claim, _others(who, claimants, names), "name-claimed-twice"))
-        for who in claimants
-        if who not in owners
-    ]
+    return [who for who in claimants if claim not in had.get(who, frozenset())]
 
 
-def _others(
-    who: DirectoryId, claimants: list[DirectoryId], names: Mapping[DirectoryId, str]
-) -> str:
-    return ", ".join(sorted(names[other] for other in claimants if other != who))
+def _clashes(
+    claimants: Mapping[Claim, list[DirectoryId]],
+    had: Claims,
+    held: Mapping[Claim, Holder],
+    people: Mapping[DirectoryId, str],
+) -> Clashes:
+    found: defaultdict[DirectoryId, list[Clash]] = defaultdict(list)
+    for claim, several in claimants.items():
+        losers = _losers(claim, several, had, held)
+        owners = [who for who in several if who not in losers]
+        for who in losers:
+            rivals = owners or [one for one in several if one != who]
+            code = "name-taken" if owners else "name-claimed-twice"
+            holder = held.get(claim) or Holder(_list(rivals, people), code)
+            found[who].append(Clash(claim, holder.name, holder.code))
+    return {who: tuple(sorted(lost, key=_order)) for who, lost in found.items()}
 
 
-def _order(clash: Clash) -> tuple[str, str]:
+def _list(accounts: Iterable[DirectoryId], people: Mapping[DirectoryId, str]) -> str:
+    return ", ".join(sorted({people[who] for who in accounts}))
+
+
+def _order(clash: Clash) -> Claim:
     return clash.claim
+
+
+def holders(
+    accounts: Iterable[tuple[Account, frozenset[Claim]]],
+) -> dict[Claim, Holder]:
+    """Return what accounts hold that do not ask.
+
+    Args:
+        accounts: Each with the claims that it holds.
+    """
+    return {
+        claim: Holder(account.canonical, _code(account))
+        for account, claims in accounts
+        for claim in claims
+    }
+
+
+def _code(account: Account) -> str:
+    codes = {AccountState.REMOVED: "reserved", AccountState.DEACTIVATED: "recreated"}
+    if account.origin is Origin.LOCAL:
+        return "local-account"
+    return codes.get(account.state, "name-taken")

@@ -16,7 +16,11 @@ def _time(value: datetime | None) -> str | None:
 
 
 FIELDS: Mapping[str, Callable[[Account], Value]] = {
-    "login_names": lambda a: a.values.login_names,
+    # Beyond the first, servers give several names in any order.
+    "login_names": lambda a: (
+        *a.values.login_names[:1],
+        *sorted(a.values.login_names[1:]),
+    ),
     "upn": lambda a: a.values.upn,
     "principal": lambda a: a.values.principal,
     "display_name": lambda a: a.values.display_name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,13 +11,23 @@ from dirbridge.model.entry import ReadKind
 from dirbridge.model.names import fold
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.store.base import Run, RunResult
-from dirbridge.sync.claims import held_claims
+from dirbridge.sync.changes import LIVE, limit_conflict
+from dirbridge.sync.claims import (
+    Claim,
+    address_claims,
+    held_addresses,
+    held_names,
+    name_claims,
+)
 from dirbridge.sync.fields import fingerprint, show
 from dirbridge.sync.mailboxes import mailbox_name
 
 
 def local_plan(
-    account: Account, stored: Iterable[Account], now: datetime
+    account: Account,
+    stored: Iterable[Account],
+    now: datetime,
+    user_limit: int | None = None,
 ) -> tuple[Plan, Run]:
     """Plan the creation of one local account.
 
@@ -25,6 +35,7 @@ def local_plan(
         account: The account, without a mailbox name.
         stored: All accounts of the whole store.
         now: The time of the plan (UTC).
+        user_limit: The domain's limit, which binds admins too.
 
     Returns:
         A plan with one creation, or with the conflicts that forbid it, and the
@@ -32,8 +43,7 @@ def local_plan(
     """
     everybody = tuple(stored)
     new = replace(account, mailbox=mailbox_name(account.values))
-    conflicts = tuple(_conflicts(new, everybody))
-    changes = conflicts or (_creation(new),)
+    conflicts = (*_over_limit(new, everybody, user_limit), *_taken(new, everybody, now))
     plan = Plan(
         domain=new.domain,
         source=new.source,
@@ -41,7 +51,7 @@ def local_plan(
         kind=ReadKind.DELTA,
         complete=True,
         made_at=now,
-        changes=changes,
+        changes=conflicts or (_creation(new),),
     )
     run = Run(
         number=0,
@@ -57,27 +67,36 @@ def local_plan(
     return plan, run
 
 
-def _conflicts(new: Account, everybody: Iterable[Account]) -> Iterable[Change]:
-    wanted = held_claims(new)
+def _over_limit(
+    new: Account, everybody: Iterable[Account], limit: int | None
+) -> Iterator[Change]:
+    live = sum(a.domain == new.domain and a.state in LIVE for a in everybody)
+    if limit is not None and live >= limit:
+        yield limit_conflict(new, limit)
+
+
+def _taken(
+    new: Account, everybody: Iterable[Account], now: datetime
+) -> Iterator[Change]:
     for other in everybody:
-        same_domain = other.domain == new.domain
-        shared = {
-            (kind, name)
-            for kind, name in wanted & held_claims(other)
-            if kind == "address" or same_domain
-        }
-        if same_domain and fold(other.mailbox) == fold(new.mailbox):
-            shared.add(("mailbox", new.mailbox))
+        shared = address_claims(new) & held_addresses(other, now)
+        if other.domain == new.domain:
+            shared |= name_claims(new.values) & held_names(other)
+            if fold(other.mailbox) == fold(new.mailbox):
+                shared |= {("mailbox", new.mailbox)}
         if shared:
-            kind, name = min(shared)
-            yield Change(
-                op=Op.CONFLICT,
-                account=new.values.directory_id,
-                name=new.canonical,
-                after={"conflict": "name-taken", kind: name, "other": other.canonical},
-                why=f'The {kind} "{name}" belongs to {other.canonical}. '
-                "Choose another name.",
-            )
+            yield _conflict(new, other, min(shared))
+
+
+def _conflict(new: Account, other: Account, claim: Claim) -> Change:
+    kind, name = claim
+    return Change(
+        op=Op.CONFLICT,
+        account=new.values.directory_id,
+        name=new.canonical,
+        after={"conflict": "name-taken", kind: name, "other": other.canonical},
+        why=f'The {kind} "{name}" belongs to {other.canonical}. Choose another name.',
+    )
 
 
 def _creation(new: Account) -> Change:

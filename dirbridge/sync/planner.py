@@ -7,13 +7,15 @@ followed, and an old name on a new id is a conflict for a person to settle.
 
 The plan is made in this order:
 
-1. Each mapped entry becomes the account that it would be (`_drafts`).
-2. `claims.settle` says who loses which name or address; whoever loses a name is
-   withheld, and the search runs again until nothing more is withheld.
-3. New and returning accounts beyond the user limit become conflicts.
-4. What is left is compared with the store, and only differences are kept.
-5. Only a complete full read shows who vanished: those are deactivated, and
-   removed once they have been deactivated for the quarantine.
+1. Only a complete full read shows who vanished: those are deactivated, and
+   removed once they have been deactivated for the quarantine (`_away`).
+2. Each mapped entry becomes the account that it would be (`_drafts`).
+3. New and returning accounts beyond the user limit stay out, the oldest entries
+   first, whatever their names are: so the same ones stay out in the next run.
+4. `claims` says who loses which name or address. Everything else of an account
+   follows the directory, also where its new name is refused: above all its state.
+5. New accounts get their mailbox names.
+6. What is left is compared with the store, and only differences are kept.
 
 The same input gives the same plan; the clock comes in as an argument.
 """
@@ -35,7 +37,7 @@ from dirbridge.model.account import (
 )
 from dirbridge.model.entry import Finished, Gone, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
-from dirbridge.model.names import DirectoryId, DomainName, fold
+from dirbridge.model.names import Address, DirectoryId, DomainName, fold
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.sync.changes import (
     LIVE,
@@ -46,11 +48,21 @@ from dirbridge.sync.changes import (
     people_name,
     taken_away,
 )
-from dirbridge.sync.claims import Claim, Clash, Holder, held_claims, settle
+from dirbridge.sync.claims import (
+    Claim,
+    Clash,
+    Clashes,
+    Holder,
+    address_claim,
+    address_claims,
+    held_addresses,
+    held_names,
+    holders,
+    name_claims,
+    settle_addresses,
+    settle_names,
+)
 from dirbridge.sync.mailboxes import age, with_mailboxes
-
-RESERVED = timedelta(days=180)
-"""How long a removed account's addresses stay reserved (product: States)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +126,17 @@ def make_plan(
     everybody = _after(before, away)
     ours = _ours(policy, everybody)
     drafts = _drafts(policy, ours, read.mapped, now)
-    clashes = _settled(drafts, ours, everybody, now)
-    withheld = {who for who, found in clashes.items() if _names_lost(found)}
-    drafts = _without_lost_addresses(drafts, clashes)
-    asking = {who: draft for who, draft in drafts.items() if who not in withheld}
-    over = _over_limit(policy, asking, ours, _live_count(policy.domain, everybody))
-    for conflict in over:
-        del asking[conflict.account]
-    asking = with_mailboxes(asking, everybody, policy.domain)
+    over = _over_limit(policy, drafts, ours, _live_count(policy.domain, everybody))
+    asking = {who: d for who, d in drafts.items() if who not in over}
+    ground = _Ground(policy.domain, ours, _others(everybody, ours, asking), now)
+    named, name_clashes = _with_names(asking, ground)
+    # Who stays away after all holds what is reserved for them.
+    ground = replace(ground, others=_others(everybody, ours, named))
+    addressed, address_clashes, taken = _with_addresses(named, ground)
+    settled = with_mailboxes(addressed, everybody, policy.domain, taken)
     changes = [
         change
-        for who, draft in asking.items()
+        for who, draft in settled.items()
         if (change := difference(ours.get(who), draft, now))
     ]
     return Plan(
@@ -137,12 +149,13 @@ def make_plan(
         made_at=now,
         read=read.count,
         containers=_containers(_ours(policy, before).values()),
-        unchanged=len(asking) - len(changes),
+        unchanged=len(settled) - len(changes),
         changes=(
             *away,
             *sorted(changes, key=apply_order),
-            *_conflicts(drafts, clashes),
-            *over,
+            *_conflicts(drafts, ours, name_clashes),
+            *_conflicts(drafts, ours, address_clashes),
+            *over.values(),
         ),
         cursor=read.finished.cursor,
     )
@@ -261,86 +274,130 @@ def _seen(read: Read) -> set[DirectoryId]:
     return {m.values.directory_id for m in read.mapped} | {u.id for u in read.unmapped}
 
 
-def _settled(
-    drafts: Mapping[DirectoryId, Account],
-    ours: Mapping[DirectoryId, Account],
-    everybody: Iterable[Account],
-    now: datetime,
-) -> dict[DirectoryId, tuple[Clash, ...]]:
-    """Settle all claims; who loses a name is withheld and keeps what it had."""
-    had = {who: held_claims(account) for who, account in ours.items()}
-    names = {who: people_name(account) for who, account in drafts.items()}
-    withheld: dict[DirectoryId, tuple[Clash, ...]] = {}
-    while True:
-        asking = {who: d for who, d in drafts.items() if who not in withheld}
-        wanted = {who: held_claims(draft) for who, draft in asking.items()}
-        clashes = settle(wanted, had, _held(ours, everybody, asking, now), names)
-        losers = {who: c for who, c in clashes.items() if _names_lost(c)}
-        if not losers:
-            return {**clashes, **withheld}
-        withheld |= losers
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the accounts that ask meet.
+
+    Attributes:
+        domain: The mail domain.
+        ours: The stored accounts of this directory.
+        others: Every account that does not ask.
+        now: The time of the plan (UTC).
+    """
+
+    domain: DomainName
+    ours: Mapping[DirectoryId, Account]
+    others: tuple[Account, ...]
+    now: datetime
+
+    def names_held(self) -> dict[Claim, Holder]:
+        """Login names are a domain's own."""
+        mine = (a for a in self.others if a.domain == self.domain)
+        return holders((account, held_names(account)) for account in mine)
+
+    def addresses_held(self) -> dict[Claim, Holder]:
+        """Addresses are everybody's."""
+        return holders((a, held_addresses(a, self.now)) for a in self.others)
 
 
-def _held(
-    ours: Mapping[DirectoryId, Account],
+def _others(
     everybody: Iterable[Account],
+    ours: Mapping[DirectoryId, Account],
     asking: Mapping[DirectoryId, Account],
-    now: datetime,
-) -> dict[Claim, Holder]:
-    """Return what accounts have that do not ask in this run."""
-    domain = next((account.domain for account in asking.values()), None)
-    held: dict[Claim, Holder] = {}
-    for account in everybody:
-        who = account.values.directory_id
-        if who in asking and ours.get(who) is account:
-            continue
-        if (
-            account.state is AccountState.REMOVED
-            and account.state_since + RESERVED < now
-        ):
-            continue
-        holder = Holder(account.canonical, _holder_code(account))
-        for claim in held_claims(account):
-            # Login names are a domain's own; addresses are everybody's.
-            if claim[0] == "address" or account.domain == domain:
-                held[claim] = holder
-    return held
+) -> tuple[Account, ...]:
+    numbers = {ours[who].number for who in asking if who in ours}
+    return tuple(account for account in everybody if account.number not in numbers)
 
 
-def _holder_code(account: Account) -> str:
-    if account.origin is Origin.LOCAL:
-        return "local-account"
-    codes = {AccountState.REMOVED: "reserved", AccountState.DEACTIVATED: "recreated"}
-    return codes.get(account.state, "name-taken")
-
-
-def _names_lost(clashes: Iterable[Clash]) -> bool:
-    return any(clash.claim[0] != "address" for clash in clashes)
-
-
-def _without_lost_addresses(
-    drafts: Mapping[DirectoryId, Account],
-    clashes: Mapping[DirectoryId, tuple[Clash, ...]],
-) -> dict[DirectoryId, Account]:
-    return {
-        who: _without(draft, {clash.claim[1] for clash in clashes[who]})
-        if who in clashes
-        else draft
-        for who, draft in drafts.items()
-    }
-
-
-def _without(draft: Account, lost: set[str]) -> Account:
-    primary = draft.values.primary_address
-    return replace(
-        draft,
-        values=replace(
-            draft.values,
-            primary_address=None if fold(primary or "") in lost else primary,
-            aliases=tuple(a for a in draft.values.aliases if fold(a) not in lost),
-        ),
-        kept=tuple(one for one in draft.kept if fold(one.address) not in lost),
+def _with_names(
+    asking: Mapping[DirectoryId, Account], ground: _Ground
+) -> tuple[dict[DirectoryId, Account], Clashes]:
+    """Leave out who is new or removed and loses a name; others keep their old ones."""
+    clashes = settle_names(
+        {who: name_claims(draft.values) for who, draft in asking.items()},
+        {who: held_names(account) for who, account in ground.ours.items()},
+        ground.names_held(),
+        {who: people_name(draft) for who, draft in asking.items()},
     )
+    named = {
+        who: _with_old_names(draft, ground.ours[who]) if who in clashes else draft
+        for who, draft in asking.items()
+        if who not in clashes or _keeps_names(ground.ours.get(who))
+    }
+    return named, clashes
+
+
+def _keeps_names(stored: Account | None) -> bool:
+    return stored is not None and stored.state is not AccountState.REMOVED
+
+
+def _with_old_names(draft: Account, stored: Account) -> Account:
+    names, upn = stored.values.login_names, stored.values.upn
+    return replace(draft, values=replace(draft.values, login_names=names, upn=upn))
+
+
+def _with_addresses(
+    asking: Mapping[DirectoryId, Account], ground: _Ground
+) -> tuple[dict[DirectoryId, Account], Clashes, dict[Claim, DirectoryId | None]]:
+    """Leave out addresses that are lost; a lost primary falls back to the old one.
+
+    Returns:
+        The accounts, the clashes, and who has which address after the run; None
+        stands for those who do not ask and for addresses that go to nobody.
+    """
+    wanted = {who: address_claims(draft) for who, draft in asking.items()}
+    had = {who: held_addresses(a, ground.now) for who, a in ground.ours.items()}
+    held = ground.addresses_held()
+    people = {who: people_name(draft) for who, draft in asking.items()}
+    clashes = settle_addresses(wanted, had, held, people)
+    taken: dict[Claim, DirectoryId | None] = dict.fromkeys(held)
+    for lost_ones in clashes.values():
+        taken |= dict.fromkeys(clash.claim for clash in lost_ones)
+    for who, claims in wanted.items():
+        lost = {clash.claim for clash in clashes.get(who, ())}
+        taken |= dict.fromkeys(claims - lost, who)
+    addressed = {
+        who: _addressed(draft, ground.ours.get(who), clashes.get(who, ()), taken)
+        for who, draft in asking.items()
+        # Without its mailbox's own address a returning account stays away.
+        if not draft.mailbox or taken[address_claim(draft.canonical)] == who
+    }
+    for who, account in addressed.items():
+        taken |= dict.fromkeys((address_claim(k.address) for k in account.kept), who)
+    return addressed, clashes, taken
+
+
+def _addressed(
+    draft: Account,
+    stored: Account | None,
+    clashes: Iterable[Clash],
+    taken: dict[Claim, DirectoryId | None],
+) -> Account:
+    who = draft.values.directory_id
+    lost = {clash.claim for clash in clashes}
+    primary = draft.values.primary_address
+    if primary and address_claim(primary) in lost:
+        primary = _old_primary(stored, taken)
+    mine = {primary, *draft.values.aliases} - {None}
+    aliases = (a for a in draft.values.aliases if address_claim(a) not in lost)
+    values = replace(draft.values, primary_address=primary, aliases=tuple(aliases))
+    kept = tuple(
+        one
+        for one in draft.kept
+        if taken.get(address_claim(one.address), who) == who and one.address not in mine
+    )
+    return replace(draft, values=values, kept=kept)
+
+
+def _old_primary(
+    stored: Account | None, taken: dict[Claim, DirectoryId | None]
+) -> Address | None:
+    """Return the stored primary address, unless somebody else got it."""
+    old = stored.values.primary_address if stored is not None else None
+    if stored is None or old is None:
+        return None
+    owner = taken.setdefault(address_claim(old), stored.values.directory_id)
+    return old if owner == stored.values.directory_id else None
 
 
 def _live_count(domain: DomainName, everybody: Iterable[Account]) -> int:
@@ -385,28 +442,29 @@ def _removals(
 
 def _over_limit(
     policy: Policy,
-    asking: Mapping[DirectoryId, Account],
+    drafts: Mapping[DirectoryId, Account],
     ours: Mapping[DirectoryId, Account],
     live: int,
-) -> list[Change]:
+) -> dict[DirectoryId, Change]:
     """Return a conflict for each new or returning account beyond the limit."""
     limit = policy.user_limit
     if limit is None:
-        return []
+        return {}
     entering = [
         draft
-        for who, draft in asking.items()
+        for who, draft in drafts.items()
         if who not in ours or ours[who].state not in LIVE
     ]
     late = sorted(entering, key=age)[max(0, limit - live) :]
-    return [limit_conflict(draft, limit) for draft in late]
+    return {d.values.directory_id: limit_conflict(d, limit) for d in late}
 
 
 def _conflicts(
     drafts: Mapping[DirectoryId, Account],
-    clashes: Mapping[DirectoryId, tuple[Clash, ...]],
+    ours: Mapping[DirectoryId, Account],
+    clashes: Clashes,
 ) -> Iterator[Change]:
     for who, found in sorted(clashes.items()):
-        withheld = _names_lost(found)
         for clash in found:
-            yield clash_conflict(drafts[who], clash, withheld=withheld)
+            stays = _keeps_names(ours.get(who))
+            yield clash_conflict(drafts[who], clash, stays=stays)

@@ -15,6 +15,7 @@ from dirbridge.model.entry import Finished, Gone, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName, fold
 from dirbridge.model.plan import Op, Plan
+from dirbridge.sync.claims import held_addresses, held_names
 from dirbridge.sync.limits import Limits, approval_id, check
 from dirbridge.sync.mailboxes import mailbox_name
 from dirbridge.sync.planner import Policy, Read, make_plan
@@ -153,7 +154,7 @@ def test_local_accounts_are_untouched_and_never_overwritten() -> None:
         values=person("anna", directory_id=DirectoryId("local:1")),
     )
     plan = make_plan(POLICY, [local], reading(person("anna"), person("bob")), NOW)
-    assert ops(plan) == [("create", "bob"), ("conflict", "anna"), ("conflict", "anna")]
+    assert ops(plan) == [("create", "bob"), ("conflict", "anna")]
     assert plan.of(Op.CONFLICT)[0].after["conflict"] == "local-account"
     assert ops(make_plan(POLICY, [local], reading(), NOW)) == []
 
@@ -316,6 +317,7 @@ PEOPLE = st.lists(
         lambda key, login, local, alias, disabled: person(
             str(key),
             login_names=(login,),
+            upn=f"{alias}@group.example",
             primary_address=Address(f"{local}@company.com"),
             aliases=(Address(f"{alias}@company.com"),),
             state=AccountState.DISABLED if disabled else AccountState.ACTIVE,
@@ -331,36 +333,112 @@ PEOPLE = st.lists(
 )
 
 
-@given(histories=st.lists(st.tuples(PEOPLE, st.booleans()), min_size=1, max_size=4))
+HISTORIES = st.lists(
+    st.tuples(PEOPLE, st.booleans(), st.sampled_from([0, 1, 31, 181, 400])),
+    min_size=1,
+    max_size=7,
+)
+
+
+@given(histories=HISTORIES, limit=st.sampled_from([None, 2, 4]))
 def test_apply_then_plan_again_takes_nothing_and_changes_nothing(
-    histories: list[tuple[list[AccountValues], bool]],
+    histories: list[tuple[list[AccountValues], bool, int]], limit: int | None
 ) -> None:
+    policy = replace(POLICY, user_limit=limit)
     stored: list[Account] = []
-    for people, complete in histories:
+    now = NOW
+    for people, complete, days in histories:
+        now += timedelta(days=days)
         read = reading(*people, complete=complete)
-        plan = make_plan(POLICY, stored, read, NOW)
+        plan = make_plan(policy, stored, read, now)
+        backwards = replace(read, mapped=read.mapped[::-1])
+        assert make_plan(policy, stored, backwards, now) == plan
         if not complete:
             assert plan.of(Op.DEACTIVATE, Op.REMOVE) == ()
+        mailboxes = {account.number: account.mailbox for account in stored}
         stored = applied(stored, plan)
-        again = make_plan(POLICY, stored, read, NOW)
+        again = make_plan(policy, stored, read, now)
         assert {change.op for change in again.changes} <= {Op.CONFLICT}
-        _assert_nothing_is_held_twice(stored)
+        assert mailboxes.items() <= {a.number: a.mailbox for a in stored}.items()
+        _assert_nothing_is_held_twice(stored, now)
 
 
-def _assert_nothing_is_held_twice(stored: list[Account]) -> None:
-    addresses = [
-        fold(address)
-        for account in stored
-        for address in {
-            fold(text)
-            for text in (
-                account.values.primary_address,
-                *account.values.aliases,
-                *(kept.address for kept in account.kept),
-            )
-            if text
-        }
-    ]
-    assert len(addresses) == len(set(addresses))
+def _assert_nothing_is_held_twice(stored: list[Account], now: datetime) -> None:
+    held = [claim for a in stored for claim in held_addresses(a, now) | held_names(a)]
+    assert len(held) == len(set(held))
     mailboxes = [fold(account.mailbox) for account in stored]
     assert len(mailboxes) == len(set(mailboxes))
+
+
+def test_a_renamed_persons_mailbox_name_is_nobody_elses_address() -> None:
+    stored = stored_after(person("anna"), person("bob"))
+    berg = person(
+        "anna", login_names=("berg",), primary_address=Address("berg@company.com")
+    )
+    stored = applied(
+        stored, make_plan(POLICY, stored, reading(berg, person("bob")), NOW)
+    )
+    later = NOW + timedelta(days=400)
+    twin = person("new", login_names=("anna",), aliases=(Address("anna@company.com"),))
+    bob = person("bob", aliases=(Address("anna@company.com"),))
+    plan = make_plan(POLICY, stored, reading(berg, bob, twin), later)
+    [created] = plan.of(Op.CREATE)
+    assert created.name == "anna-2@company.com"
+    assert {c.after["other"] for c in plan.of(Op.CONFLICT)} == {"anna@company.com"}
+    assert plan.of(Op.UPDATE, Op.RENAME) == ()
+
+
+def test_who_comes_back_after_the_reservation_takes_nothing_back() -> None:
+    info = Address("info@company.com")
+    stored = stored_after(person("anna", aliases=(info,)), person("bob"))
+    for days in (0, 30):
+        read = reading(person("bob"))
+        plan = make_plan(POLICY, stored, read, NOW + timedelta(days=days))
+        stored = applied(stored, plan)
+    late = NOW + timedelta(days=300)
+    bob = person("bob", aliases=(info,))
+    stored = applied(stored, make_plan(POLICY, stored, reading(bob), late))
+    read = reading(person("anna", aliases=(info,)), bob)
+    plan = make_plan(POLICY, stored, read, late)
+    assert ops(plan) == [("reactivate", "anna"), ("conflict", "anna")]
+    _assert_nothing_is_held_twice(applied(stored, plan), late)
+
+
+def test_a_leaver_with_a_refused_name_is_disabled_all_the_same() -> None:
+    stored = stored_after(person("anna"), person("bob"))
+    leaver = person(
+        "bob",
+        login_names=("anna",),
+        state=AccountState.DISABLED,
+        dn="CN=bob,OU=Leavers,DC=corp",
+    )
+    plan = make_plan(POLICY, stored, reading(person("anna"), leaver), NOW)
+    assert ops(plan) == [("update", "bob"), ("conflict", "bob")]
+    assert plan.changes[0].after["state"] == "disabled"
+    assert "login_names" not in plan.changes[0].after
+
+
+def test_an_address_that_is_only_kept_gives_way_to_the_directory() -> None:
+    stored = stored_after(
+        person("anna", primary_address=Address("info@company.com")), person("bob")
+    )
+    anna = person("anna", primary_address=Address("anna@company.com"))
+    bob = person("bob", primary_address=Address("info@company.com"))
+    plan = make_plan(POLICY, stored, reading(anna, bob), NOW)
+    assert plan.of(Op.CONFLICT) == ()
+    by_name = {a.mailbox: a for a in applied(stored, plan)}
+    assert by_name["bob"].values.primary_address == "info@company.com"
+    assert by_name["anna"].kept == ()
+
+
+def test_a_refused_primary_address_leaves_the_old_one() -> None:
+    stored = stored_after(person("anna"), person("bob"))
+    bob = person("bob", primary_address=Address("anna@company.com"))
+    plan = make_plan(POLICY, stored, reading(person("anna"), bob), NOW)
+    assert ops(plan) == [("conflict", "bob")]
+
+
+def test_the_order_of_several_login_names_is_no_change() -> None:
+    stored = stored_after(person("anna", login_names=("anna", "b", "c")))
+    turned = person("anna", login_names=("anna", "c", "b"))
+    assert make_plan(POLICY, stored, reading(turned), NOW).changes == ()
