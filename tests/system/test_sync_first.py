@@ -160,7 +160,7 @@ def test_a_dry_run_in_words_names_what_would_be(bed: Bed, od_site: Site) -> None
     done = od_site.run("sync", "--dry-run", json=False)
     assert done.code == 1
     assert f"create\tcarla@{OD}\tcarla@{OD}" in done.out
-    assert "would be" in done.out
+    assert f"{OD}: would change: 16 create" in done.out
     assert "team@example.org" in done.err
     assert "next:" in done.err
 

@@ -25,7 +25,7 @@ from testbed.scale import Scale, load
 from tests.system.bridge import OD, Site
 
 PEOPLE = 2999
-ANY_TIME, IN_APPLY = 8, 12
+ANY_TIME, IN_APPLY = 11, 9
 FIRST_SPILL, WHOLE = 200_000, 3_000_000
 
 
@@ -54,7 +54,7 @@ def test_twenty_kills_leave_the_store_as_before_or_as_after(crowded: Site) -> No
     for number in range(ANY_TIME + IN_APPLY):
         run = site.start("sync", OD)
         if number < ANY_TIME:
-            time.sleep(chance.uniform(0.1, 2.5))
+            time.sleep(chance.uniform(0.1, 2))
         else:
             wait_for_writes(run, site, chance.randint(FIRST_SPILL, WHOLE))
         run.send_signal(signal.SIGKILL)
