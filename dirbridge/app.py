@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, partial
@@ -114,12 +114,21 @@ class App:
                 first, so that it meets what the bridge itself would meet.
         """
         if as_owner:
-            _become(owner_of(self.settings.store.url))
+            self._become_owner()
         store = open_store(self.settings.store.url, self._store_password())
         try:
             yield store
         finally:
             store.close()
+
+    def _become_owner(self) -> None:
+        """Let root become the store's owner; anybody else stays who they are."""
+        owner = owner_of(self.settings.store.url)
+        if owner is not None and os.geteuid() == 0 and owner.uid != 0:
+            _give_folder(self.settings.serve.run_dir, owner)
+            os.setgroups([])
+            os.setgid(owner.gid)
+            os.setuid(owner.uid)
 
     def upgrade_store(self, backup: Path | None = None) -> Upgrade:
         """Bring the local user database to the newest schema.
@@ -355,15 +364,25 @@ class App:
         return Explainer(self.resolver(store), self.directories, self.methods_of)
 
     def findings(self) -> list[Finding]:
-        """Try everything: files, each directory's servers, each login method."""
+        """Try everything: files, each directory's servers, each login method.
+
+        Root becomes the store's owner first, so that it meets what the bridge meets.
+        """
+        self._become_owner()
         found = [_finding(problem) for problem in inspect(self.configuration)]
         for name in self.settings.domains:
             for directory in self.directories[name]:
                 found += _tried(directory.connector.check)
-        for methods in self.methods.values():
-            for method in methods:
-                found += _tried(method.check)
+        found += _tried(self._check_methods)
         return list(dict.fromkeys(found))
+
+    def _check_methods(self) -> list[Finding]:
+        return [
+            finding
+            for methods in self.methods.values()
+            for method in methods
+            for finding in _tried(method.check)
+        ]
 
 
 def _relayed(realm: Realm) -> Realm:
@@ -376,12 +395,11 @@ def _relayed(realm: Realm) -> Realm:
     return replace(realm, kdcs=(KdcRelay(realm.name, realm.kdcs).start(),))
 
 
-def _become(owner: Owner | None) -> None:
-    """Let root become the store's owner; anybody else stays who they are."""
-    if owner is not None and os.geteuid() == 0 and owner.uid != 0:
-        os.setgroups([])
-        os.setgid(owner.gid)
-        os.setuid(owner.uid)
+def _give_folder(path: Path, owner: Owner) -> None:
+    """Make a folder in /run while we still may; systemd does it for `serve` only."""
+    with suppress(OSError):  # who then writes there tells what is wrong
+        path.mkdir(parents=True)
+        os.chown(path, owner.uid, owner.gid)
 
 
 def _tried(check: Callable[[], list[Finding]]) -> list[Finding]:

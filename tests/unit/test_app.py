@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from dirbridge.app import App
+
+NOBODY = 65534
+root_only = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can become somebody else"
+)
 
 CONFIG = """
 [store]
@@ -16,20 +24,104 @@ url = "sqlite:///{folder}/db/dirbridge.db"
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_command_that_root_runs_becomes_the_stores_owner(tmp_path: Path) -> None:
-    nobody = 65534
+DIRECTORY = """
+[[domains."company.com".directory]]
+name = "{name}"
+type = "ldap"
+server = "127.0.0.1:{port}"
+username = "cn=bridge"
+password = {{ file = "secret" }}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration whose store belongs to nobody."""
     folder = tmp_path / "db"
     folder.mkdir()
     for place in (folder, tmp_path, *tmp_path.parents[:2]):
         place.chmod(0o755)
-    os.chown(folder, nobody, nobody)
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
     config = tmp_path / "dirbridge.toml"
     config.write_text(CONFIG.format(folder=tmp_path))
-    subprocess.run(
-        [sys.executable, "-m", "dirbridge", "accounts", "list", "--config", config],
-        check=True,
+    return config
+
+
+def dirbridge(config: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "dirbridge", *words, "--config", config],
+        check=False,
         capture_output=True,
     )
-    made = (folder / "dirbridge.db").stat()
-    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (nobody, nobody, 0o600)
+
+
+@root_only
+def test_a_command_that_root_runs_becomes_the_stores_owner(config: Path) -> None:
+    assert dirbridge(config, "accounts", "list").returncode == 0
+    made = (config.parent / "db" / "dirbridge.db").stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (NOBODY, NOBODY, 0o600)
+
+
+@root_only
+def test_what_check_passes_sync_can_do(config: Path) -> None:
+    """Root may read every secret; the store's owner, who syncs, may not."""
+    with config.open("a") as file:
+        file.write(DIRECTORY.format(name="directory", port=1))
+    secret = config.parent / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text("geheim")
+    done = dirbridge(config, "check", "--json")
+    problems = json.loads(done.stdout)["problems"]
+    assert "unreadable-secret" in {problem["code"] for problem in problems}
+    os.chown(secret, NOBODY, NOBODY)
+    done = dirbridge(config, "check", "--json")
+    problems = json.loads(done.stdout)["problems"]
+    assert {problem["code"] for problem in problems} == {"refused"}
+
+
+@root_only
+def test_the_stores_owner_gets_a_folder_to_run_in(config: Path) -> None:
+    """A domain with a realm: its krb5.conf is written before anybody serves."""
+    run_dir = config.parent / "run"
+    text = DIRECTORY.format(name="directory", port=1).replace(
+        '"ldap"', '"active-directory"'
+    )
+    with config.open("a") as file:
+        file.write(f'{text}\n[serve]\nrun_dir = "{run_dir}"\n')
+    done = dirbridge(config, "check", "--json")
+    problems = json.loads(done.stdout)["problems"]
+    assert done.returncode == 1
+    assert "run-dir" not in {problem["code"] for problem in problems}
+    assert run_dir.stat().st_uid == NOBODY
+
+
+@root_only
+def test_a_folder_that_cannot_be_written_hides_nothing_else(config: Path) -> None:
+    run_dir = config.parent / "run"
+    run_dir.mkdir(mode=0o755)
+    text = DIRECTORY.format(name="directory", port=1).replace(
+        '"ldap"', '"active-directory"'
+    )
+    with config.open("a") as file:
+        file.write(f'{text}\n[serve]\nrun_dir = "{run_dir}"\n')
+    done = dirbridge(config, "check", "--json")
+    codes = {problem["code"] for problem in json.loads(done.stdout)["problems"]}
+    assert done.returncode == 1
+    assert {"run-dir", "refused"} <= codes
+
+
+def test_a_directory_goes_by_its_name_wherever_it_stands(config: Path) -> None:
+    tables = [
+        DIRECTORY.format(name="directory", port=1),
+        DIRECTORY.format(name="branch", port=2),
+    ]
+    before = config.read_text()
+    for order in (tables, tables[::-1]):
+        config.write_text(before + "".join(order))
+        directories = App.load(config).directories["company.com"]
+        ports = {
+            each.policy.source: str(each.connector.failover.servers[0])
+            for each in directories
+        }
+        assert ports == {"directory": "127.0.0.1:1", "branch": "127.0.0.1:2"}
