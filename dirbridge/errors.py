@@ -97,10 +97,11 @@ class UnsafePlan(DirbridgeError):
     """A plan takes away more than one run may without a person's approval.
 
     Attributes:
-        limit: Name of the limit: `source-empty`, `share`, `container-share`,
-            `absolute`.
+        limit: Name of the limit: `source-empty`, `scope-changed`, `share`,
+            `container-share`, `absolute`.
         counts: Figures behind it, such as `{"away": 60, "accounts": 100}`.
-        approval: The approval that would let exactly this set pass.
+        approval: The approval that would let exactly this set pass; "" where
+            none can.
     """
 
     def __init__(self, limit: str, counts: dict[str, int], approval: str) -> None:

@@ -77,6 +77,10 @@ class Plan:
         changes: What changes, in the order in which it is applied: what takes
             away first, so that names and addresses become free.
         cursor: Stored with the changes, for the next delta.
+        based_on: The store's version before its accounts were read; a store that
+            has moved on refuses the plan. None for a plan that needs no such guard.
+        scope_changed: Whether base, filter or mapping are others than at the last
+            run, so that somebody may only seem to have vanished.
         source: Name of the directory within the domain, see `Account.source`.
     """
 
@@ -91,6 +95,8 @@ class Plan:
     unchanged: int = 0
     changes: tuple[Change, ...] = ()
     cursor: Cursor | None = None
+    based_on: int | None = None
+    scope_changed: bool = False
     source: str = "directory"
 
     @property

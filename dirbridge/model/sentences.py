@@ -273,6 +273,10 @@ _FALLBACK = {
 }
 
 _STORE = {
+    "outrun": (
+        "was changed by another run meanwhile; nothing was written",
+        "Run it again.",
+    ),
     "unreachable": ("cannot be reached", "Start the database, or mend `store.url`."),
     "locked": ("is locked by another process", "Wait for it to end, then try again."),
     "older-schema": ("has an older schema", "Run `dirbridge store upgrade`."),
@@ -298,6 +302,8 @@ _STORE = {
 _LIMITS = {
     "source-empty": "The directory answered without a single account; {accounts} are "
     "known here.",
+    "scope-changed": "Base, filter or mapping have changed since the last run, and it "
+    "would take away {away} of {accounts} accounts.",
     "absolute": "The run would take away {away} of {accounts} accounts.",
     "share": "The run would take away {away} of {accounts} accounts.",
     "container-share": "The run would take away {away} of the {accounts} accounts of "
@@ -342,13 +348,17 @@ def _of_store(error: StoreError, text: str, then: str) -> Problem:
 
 
 def _of_limit(error: UnsafePlan) -> Problem:
-    return Problem(
-        code=error.limit,
-        where="limits",
-        text=f"{_LIMITS[error.limit].format(**error.counts)} Nothing was written.",
-        next="Look at the plan; if it is right, run again with "
-        f"`--approve {error.approval}`.",
+    mend = (
+        "Look at the plan; if it is right, run again with "
+        f"`--approve {error.approval}`."
     )
+    if not error.approval:
+        mend = (
+            "Mend `base`, `filter` or the service account's rights: an empty answer "
+            "takes nobody away and cannot be approved."
+        )
+    said = f"{_LIMITS[error.limit].format(**error.counts)} Nothing was written."
+    return Problem(error.limit, "limits", said, mend)
 
 
 def advice_on(verdict: Verdict) -> Advice:

@@ -140,8 +140,23 @@ class StoreReader(Protocol):
         """Return where the next delta of a domain's directory goes on, or None."""
         ...
 
-    def last_runs(self, domain: DomainName, limit: int = 1) -> tuple[Run, ...]:
-        """Return the newest runs of a domain, newest first."""
+    def version(self) -> int:
+        """Return the number of the newest run of any domain, 0 before the first.
+
+        It moves with every `apply`; see `Plan.based_on`.
+        """
+        ...
+
+    def last_runs(
+        self, domain: DomainName, limit: int = 1, source: str | None = None
+    ) -> tuple[Run, ...]:
+        """Return the newest runs of a domain, newest first.
+
+        Args:
+            domain: The mail domain.
+            limit: How many at most.
+            source: Only those of this directory; `local` is what admins did.
+        """
         ...
 
     def audit(self, run: int) -> tuple[AuditRow, ...]:
@@ -182,7 +197,8 @@ class Store(StoreReader, Protocol):
             The run with its number.
 
         Raises:
-            StoreError: Nothing was written.
+            StoreError: Nothing was written; `outrun` where another run was applied
+                since the plan's accounts were read.
         """
         ...
 

@@ -76,9 +76,19 @@ class MemoryStore:
         """Return where the next delta of a domain's directory goes on, or None."""
         return self._content.cursors.get((domain, source))
 
-    def last_runs(self, domain: DomainName, limit: int = 1) -> tuple[Run, ...]:
+    def version(self) -> int:
+        """Return the number of the newest run of any domain, 0 before the first."""
+        return self._content.runs[-1].number if self._content.runs else 0
+
+    def last_runs(
+        self, domain: DomainName, limit: int = 1, source: str | None = None
+    ) -> tuple[Run, ...]:
         """Return the newest runs of a domain, newest first."""
-        own = [run for run in reversed(self._content.runs) if run.domain == domain]
+        own = [
+            run
+            for run in reversed(self._content.runs)
+            if run.domain == domain and source in (None, run.source)
+        ]
         return tuple(own[:limit])
 
     def audit(self, run: int) -> tuple[AuditRow, ...]:
@@ -125,7 +135,9 @@ class MemoryStore:
         """Apply a plan: accounts, audit rows, cursor and run, all or nothing."""
         with self._lock:
             old = self._content
-            number = old.runs[-1].number + 1 if old.runs else 1
+            number = self.version() + 1
+            if plan.based_on not in (None, number - 1):
+                raise StoreError("outrun", "memory")
             known = replace(run, number=number)
             accounts = _applied(old.accounts, plan)
             _check_unique(accounts.values())

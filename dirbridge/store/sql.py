@@ -14,7 +14,16 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Select, bindparam, delete, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from dirbridge.errors import StoreError
 from dirbridge.model.account import Account, AccountState
@@ -124,9 +133,17 @@ class SqlStore:
             row = connection.execute(_CURSOR, wanted).one_or_none()
         return None if row is None else Cursor(row.kind, bytes(row.value))
 
-    def last_runs(self, domain: DomainName, limit: int = 1) -> tuple[Run, ...]:
+    def version(self) -> int:
+        """Return the number of the newest run of any domain, 0 before the first."""
+        return int(self._all(_VERSION)[0][0])
+
+    def last_runs(
+        self, domain: DomainName, limit: int = 1, source: str | None = None
+    ) -> tuple[Run, ...]:
         """Return the newest runs of a domain, newest first."""
         newest = rows.RUN.where(RunRow.domain == domain)
+        if source is not None:
+            newest = newest.where(RunRow.source == source)
         newest = newest.order_by(RunRow.number.desc()).limit(limit)
         return tuple(map(rows.run, self._all(newest)))
 
@@ -189,6 +206,7 @@ class _Application:
         self._connection = connection
 
     def apply(self, plan: Plan, run: Run) -> Run:
+        self._check_current(plan)
         for account in _results(plan):
             rows.check_storable(account)
         known = replace(run, number=self._remember(run))
@@ -202,6 +220,11 @@ class _Application:
         self._audit(plan, known)
         self._point(plan, run.finished_at)
         return known
+
+    def _check_current(self, plan: Plan) -> None:
+        newest = self._connection.execute(_VERSION).scalar_one()
+        if plan.based_on is not None and plan.based_on != newest:
+            raise StoreError("outrun", self._database.where)
 
     def _remember(self, run: Run) -> int:
         self._know(run.domain, run.finished_at)
@@ -425,6 +448,8 @@ _MEMBERSHIPS = (
     .order_by(MembershipRow.account, MembershipRow.position)
 )
 _GROUPS = select(GroupRow.number, GroupRow.domain, GroupRow.digest)
+_VERSION = select(func.coalesce(func.max(RunRow.number), 0))
+
 _CURSOR = select(CursorRow.kind, CursorRow.value).where(
     CursorRow.domain == bindparam("domain"), CursorRow.source == bindparam("source")
 )

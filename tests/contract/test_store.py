@@ -518,7 +518,19 @@ class StoreContract:
         assert last == replace(told, number=last.number)
         assert store.last_runs(COMPANY, 5) == (last, first)
         assert store.last_runs(COMPANY) == (last,)
+        assert store.last_runs(COMPANY, 5, source=last.source) == (last,)
+        assert store.last_runs(COMPANY, 5, source="another") == ()
+        assert store.version() == last.number
         assert last.number > first.number
+
+    def test_refuses_a_plan_that_another_run_outran(self, store: Store) -> None:
+        version = store.version()
+        store.apply(plan(based_on=version), a_run())
+        with pytest.raises(StoreError) as caught:
+            store.apply(plan(change(Op.CREATE, ANNA), based_on=version), a_run())
+        assert caught.value.code == "outrun"
+        assert (tuple(store.accounts()), len(store.last_runs(COMPANY, 9))) == ((), 1)
+        store.apply(plan(based_on=store.version()), a_run())
 
     def test_keeps_cursors_by_directory(self, store: Store) -> None:
         assert store.cursor(COMPANY, "directory") is None
