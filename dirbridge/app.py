@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -261,10 +262,21 @@ class App:
                 connector=directory.connector,
                 mapping=directory.mapping,
                 store=store,
+                scope=self._scope(settings),
             )
             for name in wanted
-            for directory in self.directories[name]
+            for directory, settings in zip(
+                self.directories[name],
+                self.settings.domains[name].directory,
+                strict=True,
+            )
         )
+
+    def _scope(self, settings: DirectorySettings) -> str:
+        """Fingerprint what decides which entries are read; see `SyncJob.scope`."""
+        profile = self.profiles[settings.profile]
+        text = f"{settings.filter} {profile.fingerprint}"
+        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
     def schedule(self, store: Store) -> tuple[Scheduled, ...]:
         """Return all jobs with their intervals, for `serve`."""

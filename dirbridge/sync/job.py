@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from dirbridge.connectors.base import Connector
 from dirbridge.errors import IncompleteRead, UnsafePlan
-from dirbridge.model.entry import Entry, Finished, Gone
+from dirbridge.model.entry import Cursor, Entry, Finished, Gone
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.store.base import Run, RunResult, Store
@@ -19,6 +19,10 @@ from dirbridge.sync.planner import Policy, Read, make_plan
 
 Progress = Callable[[str, int], None]
 """Told the phase (`read`, `plan`, `apply`) and how many items it has done."""
+
+
+SCOPE = "scope"
+"""The kind of cursor that remembers what was read below which base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class SyncJob:
         connector: Where entries come from.
         mapping: Turns an entry into values, or says why not.
         store: Where accounts go.
+        scope: Fingerprint of what decides which entries are read; see
+            `Plan.scope_changed`.
     """
 
     policy: Policy
@@ -59,6 +65,7 @@ class SyncJob:
     connector: Connector
     mapping: Callable[[Entry], Mapped | Unmapped]
     store: Store
+    scope: str = ""
 
     def run(
         self,
@@ -85,7 +92,7 @@ class SyncJob:
         started = datetime.now(UTC)
         read = self._read(progress)
         progress("plan", read.count)
-        plan = make_plan(self.policy, self.store.accounts(), read, started)
+        plan = self._plan(read, started)
         stopped = self._stopped(plan, approved)
         known = _keys(plan, read.unmapped)
         new = known - self._known_before()
@@ -117,6 +124,14 @@ class SyncJob:
                     progress("read", len(mapped) + len(unmapped))
         raise AssertionError("a read ended without Finished")
 
+    def _plan(self, read: Read, now: datetime) -> Plan:
+        version = self.store.version()
+        plan = make_plan(self.policy, self.store.accounts(), read, now)
+        scope = Cursor(SCOPE, f"{self.scope} {plan.base}".encode())
+        before = self.store.cursor(self.policy.domain, self.policy.source)
+        changed = before is not None and before != scope
+        return replace(plan, cursor=scope, based_on=version, scope_changed=changed)
+
     def _incomplete(self, finished: Finished) -> IncompleteRead:
         return IncompleteRead(
             domain=self.policy.domain,
@@ -134,9 +149,9 @@ class SyncJob:
         return None
 
     def _known_before(self) -> frozenset[str]:
-        runs = self.store.last_runs(self.policy.domain, limit=20)
-        mine = (run for run in runs if run.source == self.policy.source)
-        return frozenset(next((run.known for run in mine), ()))
+        policy = self.policy
+        runs = self.store.last_runs(policy.domain, source=policy.source)
+        return frozenset(known for run in runs for known in run.known)
 
     def _record(self, plan: Plan, started: datetime, known: frozenset[str]) -> Run:
         counts = Counter(str(change.op) for change in plan.changes)

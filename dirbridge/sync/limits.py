@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from dirbridge.directory.dn import parent
 from dirbridge.errors import UnsafePlan
 from dirbridge.model.entry import ReadKind
+from dirbridge.model.names import DomainName
 from dirbridge.model.plan import TAKES_AWAY, Change, Plan
+
+EMPTY = "source-empty"
+"""The one limit that no approval lifts: nothing is taken away on an empty read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,14 @@ class Limits:
     from_accounts: int = 10
 
 
-def approval_id(changes: Iterable[Change]) -> str:
+def approval_id(domain: DomainName, changes: Iterable[Change]) -> str:
     """Return the name of the approval that covers exactly these changes.
 
     Args:
+        domain: The mail domain.
         changes: What tripped a limit; only operation and account count.
     """
-    lines = sorted(f"{change.op} {change.account}" for change in changes)
+    lines = [domain, *sorted(f"{change.op} {change.account}" for change in changes)]
     return hashlib.blake2b("\n".join(lines).encode(), digest_size=6).hexdigest()
 
 
@@ -55,9 +60,12 @@ def check(plan: Plan, limits: Limits, approved: str | None = None) -> None:
     tripped = _tripped(plan, away, limits)
     if tripped is None:
         return
-    approval = approval_id(away)
+    limit, counts = tripped
+    if limit == EMPTY:
+        raise UnsafePlan(limit, counts, approval="")
+    approval = approval_id(plan.domain, away)
     if approved != approval:
-        raise UnsafePlan(*tripped, approval)
+        raise UnsafePlan(limit, counts, approval)
 
 
 def _tripped(
@@ -66,7 +74,9 @@ def _tripped(
     whole = plan.stored
     counts = {"away": len(away), "accounts": whole}
     if plan.kind is ReadKind.FULL and plan.read == 0 and away:
-        return ("source-empty", counts)
+        return (EMPTY, counts)
+    if plan.scope_changed and away:
+        return ("scope-changed", counts)
     if len(away) > limits.absolute:
         return ("absolute", counts)
     if whole >= limits.from_accounts and len(away) > limits.share * whole:

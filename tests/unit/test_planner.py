@@ -294,9 +294,22 @@ def test_limits(there: int, left: int, limit: str | None) -> None:
     with pytest.raises(UnsafePlan) as caught:
         check(plan, Limits())
     assert caught.value.limit == limit
-    check(plan, Limits(), approved=approval_id(plan.of(Op.DEACTIVATE)))
+    if limit == "source-empty":
+        assert caught.value.approval == ""
+        return
+    check(plan, Limits(), approved=approval_id(DOMAIN, plan.of(Op.DEACTIVATE)))
     with pytest.raises(UnsafePlan):
         check(plan, Limits(), approved="another")
+
+
+def test_a_changed_scope_takes_nobody_away_unasked() -> None:
+    stored = stored_after(*crowd(9))
+    plan = make_plan(POLICY, stored, reading(*crowd(8)), NOW)
+    check(plan, Limits())
+    with pytest.raises(UnsafePlan) as caught:
+        check(replace(plan, scope_changed=True), Limits())
+    assert caught.value.limit == "scope-changed"
+    check(replace(plan, scope_changed=True), Limits(), caught.value.approval)
 
 
 def test_the_share_of_one_container_is_limited() -> None:
