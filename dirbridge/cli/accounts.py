@@ -119,15 +119,19 @@ def add(call: Call, *, name: str, admin: bool, display_name: str | None) -> int:
         source="local",
     )
     with app.open_store() as store:
-        return _add(call, store, account, password)
+        limit = app.settings.domains[domain].user_limit
+        return _add(call, store, account, password, limit)
 
 
-def _add(call: Call, store: Store, account: Account, password: Secret) -> int:
-    plan, run = local_plan(account, store.accounts(), datetime.now(UTC))
+def _add(
+    call: Call, store: Store, account: Account, password: Secret, limit: int | None
+) -> int:
+    plan, run = local_plan(account, store.accounts(), datetime.now(UTC), limit)
     conflicts = plan.of(Op.CONFLICT)
     for one in conflicts:
         text, _, then = one.why.rpartition(". ")
-        call.out.problem(Problem("name-taken", one.name, f"{text}.", then))
+        code = str(one.after["conflict"])
+        call.out.problem(Problem(code, one.name, f"{text}.", then))
     if conflicts:
         call.out.finish()
         return PROBLEMS

@@ -13,20 +13,13 @@ from dirbridge.cli.options import Call
 from dirbridge.cli.output import (
     DONE,
     INTERRUPTED,
-    PROBLEMS,
-    STOPPED,
-    STORE,
-    UNAVAILABLE,
     USAGE,
     Output,
+    code_of,
 )
 from dirbridge.errors import (
-    ConfigError,
     DirbridgeError,
-    DirectoryError,
     Problem,
-    StoreError,
-    UnsafePlan,
 )
 from dirbridge.model.sentences import problems_of
 
@@ -47,14 +40,6 @@ COMMANDS = (
     "demo",
 )
 """Each is a module of this package with a command of the same name."""
-
-_EXIT = (
-    (UnsafePlan, STOPPED),
-    (ConfigError, USAGE),
-    (DirectoryError, UNAVAILABLE),
-    (StoreError, STORE),
-)
-"""Error class to exit code; the first match counts."""
 
 
 class Commands(click.Group):
@@ -128,13 +113,7 @@ def _failed(out: Output, error: Exception) -> int:
     else:
         out.problem(_internal(error))
     out.finish()
-    return _code_of(error)
-
-
-def _code_of(error: Exception) -> int:
-    if isinstance(error, StoreError) and error.code.endswith("-schema"):
-        return USAGE
-    return next((code for kind, code in _EXIT if isinstance(error, kind)), PROBLEMS)
+    return code_of(error)
 
 
 def _usage(out: Output, error: click.ClickException) -> int:

@@ -17,7 +17,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dirbridge.errors import Problem
+from dirbridge.errors import (
+    ConfigError,
+    DirectoryError,
+    Problem,
+    StoreError,
+    UnsafePlan,
+)
 
 DONE = 0
 PROBLEMS = 1
@@ -26,6 +32,14 @@ STOPPED = 3
 UNAVAILABLE = 4
 STORE = 5
 INTERRUPTED = 130
+
+_EXIT = (
+    (UnsafePlan, STOPPED),
+    (ConfigError, USAGE),
+    (DirectoryError, UNAVAILABLE),
+    (StoreError, STORE),
+)
+"""Error class to exit code; the first match counts."""
 
 Json = dict[str, Any]
 
@@ -147,3 +161,10 @@ _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 def _safe(text: str) -> str:
     """Escape what could steer the terminal: values come from directories."""
     return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def code_of(error: Exception) -> int:
+    """Return the exit code of a command that ended with an error."""
+    if isinstance(error, StoreError) and error.code.endswith("-schema"):
+        return USAGE
+    return next((code for kind, code in _EXIT if isinstance(error, kind)), PROBLEMS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import click
 
@@ -49,6 +51,7 @@ def status(call: Call) -> int:
             for one in hooks
         ],
     )
+    call.out.problem(*_stale(app, domains))
     call.out.problem(*(_silent(one) for one in hooks if not one["answers"]))
     call.out.finish({"domains": domains, "hooks": hooks})
     return PROBLEMS if call.out.problems else DONE
@@ -56,7 +59,9 @@ def status(call: Call) -> int:
 
 def _domain(app: App, store: Store, name: DomainName) -> Json:
     states = Counter(str(account.state) for account in store.accounts(name))
-    last = next(iter(store.last_runs(name)), None)
+    sources = [one.policy.source for one in app.directories[name]]
+    runs = (run for one in sources for run in store.last_runs(name, source=one))
+    last = min(runs, key=lambda run: run.finished_at, default=None)
     return {
         "domain": name,
         "accounts": dict(states),
@@ -73,6 +78,28 @@ def _domain(app: App, store: Store, name: DomainName) -> Json:
         },
         "note": note(app.settings.domains[name]),
     }
+
+
+def _stale(app: App, domains: list[Json]) -> Iterator[Problem]:
+    """Yield the domains whose directory no run has read for a long time.
+
+    Runs that stop or fail write nothing, so an old last run is how they show.
+    """
+    for one in domains:
+        settings = app.settings.domains[one["domain"]]
+        last = one["last_run"]
+        since = last and datetime.fromisoformat(last["at"])
+        if settings.directory and (
+            not since or datetime.now(UTC) - since > settings.sync.full_every
+        ):
+            yield Problem(
+                "sync-stale",
+                one["domain"],
+                f"No sync has ended well since {last['at']}."
+                if last
+                else "No sync has ended well yet.",
+                "Run `dirbridge sync` and mend what it names.",
+            )
 
 
 def _counts(counts: Json) -> str:

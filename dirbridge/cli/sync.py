@@ -11,8 +11,18 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from dirbridge.cli.options import Call, shared
-from dirbridge.cli.output import DONE, PROBLEMS, STOPPED, UNAVAILABLE, Json, Output
-from dirbridge.errors import DirectoryError, Problem
+from dirbridge.cli.output import (
+    DONE,
+    PROBLEMS,
+    STOPPED,
+    STORE,
+    UNAVAILABLE,
+    USAGE,
+    Json,
+    Output,
+    code_of,
+)
+from dirbridge.errors import DirbridgeError, Problem
 from dirbridge.model.plan import Change, Op
 from dirbridge.model.sentences import problems_of
 from dirbridge.sync.job import Progress as Told
@@ -33,29 +43,34 @@ def sync(
     Nothing is written before the whole plan is made and checked against the
     limits. Every run reads everything in this release, with or without --full.
 
-    Outside of a terminal, as under cron, nothing is printed unless a person is
-    needed; a dry run always shows its plan.
+    A domain that fails holds up no other. Outside of a terminal, as under cron,
+    nothing is printed unless a person is needed; a dry run always shows its plan.
     """
     del full
     app = call.app()
-    codes, reports = [DONE], list[Report]()
+    codes, reports = {DONE}, list[Report]()
     with app.open_store() as store:
         for job in app.jobs(store, domain):
             try:
                 report = _run(call.out, job, dry_run=dry_run, approved=approve)
-            except DirectoryError as error:
+            except DirbridgeError as error:
                 call.out.problem(*problems_of(error))
-                codes.append(UNAVAILABLE)
+                codes.add(code_of(error))
                 continue
             reports.append(report)
-            codes.append(_code(report))
-    code = max(codes)
-    for report in reports if dry_run or _somebody_reads(call.out, code) else ():
+            codes.add(_code(report))
+    code = next(code for code in GRAVEST if code in codes)
+    asked = dry_run or approve is not None
+    for report in reports if asked or _somebody_reads(call.out, code) else ():
         _show(call.out, report, dry_run=dry_run)
         call.out.problem(*_problems(report))
     runs = [_json(report, dry_run=dry_run) for report in reports]
     call.out.finish({"dry_run": dry_run, "runs": runs}, ok=code == DONE)
     return code
+
+
+GRAVEST = (USAGE, STORE, STOPPED, UNAVAILABLE, PROBLEMS, DONE)
+"""Which exit code several domains have together: the first that one of them has."""
 
 
 def _somebody_reads(out: Output, code: int) -> bool:
@@ -181,7 +196,7 @@ def _json(report: Report, *, dry_run: bool) -> Json:
         "written": report.run is not None and not dry_run,
         "run": None if report.run is None else report.run.number,
         "stopped": None if report.stopped is None else report.stopped.limit,
-        "approval": None if report.stopped is None else report.stopped.approval,
+        "approval": (report.stopped.approval or None) if report.stopped else None,
         "new": sorted(report.new),
         "unmapped": [
             {"entry": one.dn, "field": one.field, "reason": one.reason}
