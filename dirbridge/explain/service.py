@@ -6,26 +6,28 @@ login and a sync call, and tell what those returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.connectors.base import Connector
 from dirbridge.directory.account_state import barriers
-from dirbridge.errors import DirectoryError, Problem
+from dirbridge.errors import ConfigError, DirectoryError
 from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.service import barred_by, refuse
-from dirbridge.model.account import Account, Origin
-from dirbridge.model.entry import Entry, Found
+from dirbridge.model.account import Account, AccountState, Origin
+from dirbridge.model.entry import Entry, Finished, Found, ReadKind
 from dirbridge.model.finding import Explanation, Finding, Outcome, Step
 from dirbridge.model.login import Attempt, IPAddress, Reason
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import DomainName
+from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import REASONS, problems_of
+from dirbridge.sync.changes import LIVE
 from dirbridge.sync.fields import differences
-from dirbridge.sync.planner import Policy, as_mapped
+from dirbridge.sync.planner import Policy, Read, as_mapped, make_plan
 
 _ANY_PASSWORD = Secret("x")
 
@@ -92,8 +94,8 @@ class Explainer:
         account = found.account
         if account is None:
             yield _account_missing(found)
-            for domain in found.domains:
-                yield from self._unknown_entry(domain, name)
+            if not found.accounts:
+                yield from self._unknown_entries(found)
             return
         yield _account_step(account, found)
         if account.origin is Origin.MAPPED:
@@ -109,20 +111,34 @@ class Explainer:
         found = "The newest attempts:" if facts else "No attempt is recorded."
         return Step("attempts", found, "", Outcome.OK, facts=facts)
 
-    def _unknown_entry(self, domain: DomainName, name: str) -> Iterator[Step]:
-        """Look whether the directory knows a name that the store does not."""
-        for directory in self.directories.get(domain, ()):
-            try:
-                entries = directory.connector.lookup(name)
-            except DirectoryError as error:
-                yield _cannot_ask(error)
-                continue
-            if not entries:
-                found = "The directory has no entry with this name."
-                yield Step("entry", found, "", Outcome.FAILED, "directory admin")
-            for one in entries:
-                yield _left_out(one)
-                yield from _mapping_steps(directory.mapping(one.entry), None, directory)
+    def _unknown_entries(self, found: Resolution) -> Iterator[Step]:
+        """Look whether the directories know a name that the store does not."""
+        for domain in found.domains:
+            for directory in self.directories.get(domain, ()):
+                try:
+                    entries = _looked_up(directory, found.names_in(domain))
+                except (ConfigError, DirectoryError) as error:
+                    yield from _cannot_ask("entry", error)
+                else:
+                    yield from self._not_accounts(directory, entries)
+
+    def _not_accounts(
+        self, directory: Directory, entries: Iterable[Found]
+    ) -> Iterator[Step]:
+        """Say of each entry why it has no account with the name."""
+        mapped = [(one, directory.mapping(one.entry)) for one in entries]
+        if not mapped:
+            found = (
+                "The directory has no entry with this name. Check the spelling, or "
+                "have the person entered there."
+            )
+            yield Step("entry", found, "", Outcome.FAILED, "directory admin")
+        stored = tuple(self.resolver.store.accounts()) if mapped else ()
+        plan = _planned(directory.policy, stored, mapped)
+        for one, result in mapped:
+            changes = [c for c in plan.changes if c.account == one.entry.id]
+            yield _left_out(one) or _not_yet(one, result, changes, stored)
+            yield from _mapping_steps(result, None, directory)
 
     def _entry(self, account: Account) -> Iterator[Step]:
         for directory in self.directories.get(account.domain, ()):
@@ -134,7 +150,11 @@ class Explainer:
             found = "The password is checked here, against the local user database."
             yield Step("method", found, "A local account.", Outcome.OK)
             return
-        findings = [(one.method, one.check()) for one in self.methods(account)]
+        try:
+            findings = [(one.method, one.check()) for one in self.methods(account)]
+        except (ConfigError, DirectoryError) as error:
+            yield from _cannot_ask("method", error)
+            return
         usable = [method for method, seen in findings if not _lacking(seen)]
         facts = tuple(
             (method, "; ".join(one.text for one in _lacking(seen)) or "is set up")
@@ -175,9 +195,16 @@ def _domain_step(found: Resolution) -> Step:
 
 
 def _account_missing(found: Resolution) -> Step:
-    reason = found.reason or Reason.UNKNOWN
     rule = "Compared: login names, UPNs, primary addresses, aliases."
-    return _bad("account", reason, rule)
+    advice = REASONS[found.reason or Reason.UNKNOWN]
+    asked = bool(found.domains) and not found.accounts
+    # Where directories are asked next, what they say decides what to do.
+    text = advice.text if asked else f"{advice.text} {advice.next}"
+    facts = tuple(
+        (one.canonical, f"{one.state}, {one.values.dn or one.origin}")
+        for one in found.accounts
+    )
+    return Step("account", text, rule, Outcome.FAILED, advice.who, facts)
 
 
 def _account_step(account: Account, found: Resolution) -> Step:
@@ -194,20 +221,26 @@ def _account_step(account: Account, found: Resolution) -> Step:
     if barred is None:
         return Step("account", f"{text}.", rule, Outcome.OK, facts=facts)
     advice = REASONS[barred]
-    why = account.state_reason
-    why = f" ({why})" if why and why != advice.text else ""
-    found_text = f"{text}{why}. {advice.text} {advice.next}"
+    # The reason that was stored says the same as the advice, and more exactly.
+    why = account.state_reason if account.state is not AccountState.ACTIVE else None
+    found_text = f"{text}. {_sentence(why or advice.text)} {advice.next}"
     return Step("account", found_text, rule, Outcome.FAILED, advice.who, facts)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _live(account: Account, directory: Directory) -> Iterator[Step]:
     try:
         entry = directory.connector.find(account.values.directory_id)
-    except DirectoryError as error:
-        yield _cannot_ask(error)
+    except (ConfigError, DirectoryError) as error:
+        yield from _cannot_ask("entry", error)
         return
     if entry is None:
         found = f"The directory has no entry {account.values.directory_id} any more."
+        if account.state in LIVE:
+            found += " Have it restored there, or run `dirbridge sync`."
         yield Step("entry", found, "", Outcome.FAILED, "directory admin")
         return
     yield Step("entry", f"The directory has {entry.dn}.", "", Outcome.OK)
@@ -263,21 +296,75 @@ def _state_step(entry: Entry) -> Step:
     return Step("state", text, "Read live.", outcome, REASONS[reasons[0]].who, facts)
 
 
-def _left_out(found: Found) -> Step:
-    where = f"The directory has {found.entry.dn}"
+def _looked_up(directory: Directory, names: Iterable[str]) -> tuple[Found, ...]:
+    """Look several names up; an entry that has more than one of them comes once."""
+    found = (one for name in names for one in directory.connector.lookup(name))
+    return tuple({one.entry.id: one for one in found}.values())
+
+
+def _planned(
+    policy: Policy,
+    stored: Iterable[Account],
+    entries: Iterable[tuple[Found, Mapped | Unmapped]],
+) -> Plan:
+    """Return what a sync would do if these entries were all that had changed."""
+    mapped = tuple(
+        result
+        for one, result in entries
+        if isinstance(result, Mapped) and _left_out(one) is None
+    )
+    finished = Finished(ReadKind.DELTA, complete=True, server="", base="")
+    return make_plan(policy, stored, Read(mapped, (), (), finished), datetime.now(UTC))
+
+
+def _left_out(found: Found) -> Step | None:
+    """Say why no sync takes the entry, or None where one does."""
     if found.excluded_by:
         names = "; ".join(f"{one.name}: {one.why}" for one in found.excluded_by)
-        text = f"{where}, but the mapping leaves it out."
+        text = f"{_there(found)}, but the mapping leaves it out."
         return Step("entry", text, names, Outcome.FAILED, "mail admin")
     if not found.in_scope:
         rule = "Only entries below the base that match the filter become accounts."
-        text = f"{where}, which is outside of what is synced."
+        text = f"{_there(found)}, which is outside of what is synced."
         return Step("entry", text, rule, Outcome.FAILED, "mail admin")
-    text = f"{where}; it has no account yet. Run `dirbridge sync`."
-    return Step("entry", text, "", Outcome.FAILED, "mail admin")
+    return None
 
 
-def _cannot_ask(error: DirectoryError) -> Step:
-    problem: Problem = problems_of(error)[0]
-    text = f"{problem.text} {problem.next}"
-    return Step("entry", text, problem.where, Outcome.UNKNOWN, "mail admin")
+def _not_yet(
+    found: Found,
+    mapped: Mapped | Unmapped,
+    changes: Iterable[Change],
+    stored: Iterable[Account],
+) -> Step:
+    """Say why an entry that a sync takes has no account with the name."""
+    lost = [change for change in changes if change.op is Op.CONFLICT]
+    why = " ".join(change.why for change in lost)
+    limit = any(change.after.get("conflict") == "user-limit" for change in lost)
+    who = "directory admin" if lost and not limit else "mail admin"
+    mine = (a for a in stored if a.values.directory_id == found.entry.id)
+    account = next(mine, None)
+    if isinstance(mapped, Unmapped):
+        text, who = "it cannot be mapped, so no sync takes it.", "directory admin"
+    elif any(change.op is not Op.CONFLICT for change in changes):
+        it = (
+            f"its account {account.canonical} lacks this name"
+            if account
+            else ("it has no account")
+        )
+        text = f"{it} yet. Run `dirbridge sync`. {why}"
+    elif lost:
+        text = f"a sync does not take it as it is. {why}"
+    else:
+        whose = f"its account is {account.canonical}" if account else "it has none"
+        text = f"{whose}, which does not have this name. Use one of its names below."
+    return Step("entry", f"{_there(found)}; {text.strip()}", "", Outcome.FAILED, who)
+
+
+def _there(found: Found) -> str:
+    return f"The directory has {found.entry.dn}"
+
+
+def _cannot_ask(step: str, error: ConfigError | DirectoryError) -> Iterator[Step]:
+    for problem in problems_of(error):
+        text = f"{problem.text} {problem.next}"
+        yield Step(step, text, problem.where, Outcome.UNKNOWN, "mail admin")

@@ -70,6 +70,8 @@ class Resolution:
         domains: The mail domains that were looked into.
         kind: The kind of name that hit, None without a hit.
         accounts: The accounts that it means: exactly one, or no login.
+        local: What was compared: the bare name, or what stands before the `@`.
+        suffix: What stands behind the `@`, "" for a bare name.
     """
 
     way: Way
@@ -77,6 +79,18 @@ class Resolution:
     domains: tuple[DomainName, ...]
     kind: NameKind | None = None
     accounts: tuple[Account, ...] = ()
+    local: str = ""
+    suffix: str = ""
+
+    def names_in(self, domain: DomainName) -> tuple[str, ...]:
+        """Return what was compared with a domain's names; whole where it has an `@`."""
+        if not self.suffix:
+            return (self.local,)
+        typed = f"{self.local}@{self.suffix}"
+        if self.way is Way.UPN:
+            return (typed,)
+        # The mailboxes of an alias domain are those of its domain.
+        return tuple(dict.fromkeys((f"{self.local}@{domain}", typed)))
 
     @property
     def account(self) -> Account | None:
@@ -127,7 +141,7 @@ class Resolver:
             return self._address(*address)
         domain, way, rule = self._domain_of_bare_name(local_ip, remote_ip)
         hits = _first(self._bare_lookups((domain,), typed))
-        return _resolution(way, rule, (domain,), hits)
+        return _resolution(way, rule, (domain,), hits, typed)
 
     def _address(self, local: str, suffix: str) -> Resolution:
         wanted = fold(suffix).rstrip(".")
@@ -136,11 +150,11 @@ class Resolver:
             everybody = self.domains
             upn = _first(self._lookups(everybody, NameKind.UPN, f"{local}@{wanted}"))
             rule = f'"{wanted}" is no domain served here; it was read as a UPN suffix.'
-            return _resolution(Way.UPN, rule, everybody, upn)
+            return _resolution(Way.UPN, rule, everybody, upn, local, wanted)
         hits = _first(self._address_lookups(domains, local, wanted))
         names = ", ".join(domain.name for domain in domains)
         rule = f'"{wanted}" is a name of the domain {names}.'
-        return _resolution(Way.ADDRESS, rule, domains, hits)
+        return _resolution(Way.ADDRESS, rule, domains, hits, local, wanted)
 
     def _nt_name(self, nt_domain: str, user: str) -> Resolution:
         wanted = fold(nt_domain)
@@ -149,7 +163,7 @@ class Resolver:
         )
         hits = _first(self._lookups(domains, NameKind.LOGIN, user))
         rule = f'"{nt_domain}" before the backslash names the NT domain.'
-        return _resolution(Way.NT_DOMAIN, rule, domains, hits)
+        return _resolution(Way.NT_DOMAIN, rule, domains, hits, user)
 
     def _domain_of_bare_name(
         self, local_ip: IPAddress | None, remote_ip: IPAddress | None
@@ -210,8 +224,13 @@ def _first(lookups: Iterable[Hits]) -> Hits | None:
 
 
 def _resolution(
-    way: Way, rule: str, domains: tuple[MailDomain, ...], hits: Hits | None
+    way: Way,
+    rule: str,
+    domains: tuple[MailDomain, ...],
+    hits: Hits | None,
+    local: str,
+    suffix: str = "",
 ) -> Resolution:
     names = tuple(domain.name for domain in domains)
     kind, accounts = hits if hits is not None else (None, ())
-    return Resolution(way, rule, names, kind, accounts)
+    return Resolution(way, rule, names, kind, accounts, local, suffix)

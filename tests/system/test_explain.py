@@ -6,6 +6,7 @@ import pytest
 
 from testbed import cast
 from testbed.bed import Bed
+from testbed.kdc import Kdc
 from testbed.slapd import Od1
 from tests.system.bridge import AD, OD, Done, Json, Site, use_kerberos
 from tests.system.conftest import FirstSync
@@ -201,3 +202,99 @@ def test_in_words(first_sync: FirstSync) -> None:
     assert done.code == 1
     assert "who can mend it: directory admin" in done.out
     assert f"locked@{AD}: cannot log in" in done.out
+
+
+@pytest.mark.parametrize("name", ["CORP\\crowd0001", "crowd0001@example.net"])
+def test_a_name_without_an_account_is_looked_up_as_it_was_compared(
+    site: Site, name: str
+) -> None:
+    site.config["domains"][AD]["aliases"] = ["example.net"]
+    done = site.run("explain", name)
+    assert done.code == 1
+    assert "outside of what is synced" in step(done, "entry")["found"]
+
+
+def test_an_ambiguous_name_lists_the_accounts(site: Site) -> None:
+    for domain in (AD, OD):
+        site.login_settings(domain)["nt_domain"] = "BOTH"
+    done = site.run("explain", "BOTH\\anna")
+    assert done.code == 1
+    account = step(done, "account")
+    assert "Two accounts" in account["found"]
+    assert dict(account["facts"]).keys() == {f"anna@{AD}", f"anna@{OD}"}
+    assert [one["name"] for one in done.data["steps"]] == ["domain", "account"]
+
+
+def newcomer(*uids: str, **more: object) -> cast.OdPerson:
+    fields = {"mails": (f"newcomer@{OD}",), **more}
+    return cast.OdPerson(uids=uids, cn="Nina Newcomer", uid_number=3000, **fields)
+
+
+def test_somebody_whose_name_another_has(site: Site, changeable_od: Od1) -> None:
+    changeable_od.create(newcomer("newcomer", "carla"), "a first password")
+    done = site.run("explain", f"newcomer@{OD}")
+    assert done.code == 1
+    entry = step(done, "entry")
+    assert f'The login name "carla" belongs to carla@{OD}' in entry["found"]
+    assert "is not created" in entry["found"]
+    assert "run `dirbridge sync`" not in done.out.lower()
+    assert entry["who_can_fix"] == "directory admin"
+
+
+def test_somebody_beyond_the_user_limit(site: Site, changeable_od: Od1) -> None:
+    changeable_od.create(newcomer("newcomer"), "a first password")
+    site.config["domains"][OD]["user_limit"] = 1
+    entry = step(site.run("explain", f"newcomer@{OD}"), "entry")
+    assert "user limit of 1" in entry["found"]
+    assert "Run `dirbridge sync`" not in entry["found"]
+    assert entry["who_can_fix"] == "mail admin"
+
+
+def test_somebody_whose_new_name_is_not_synced_yet(
+    site: Site, changeable_od: Od1
+) -> None:
+    carla = cast.od("carla").dn
+    changeable_od.modify(
+        f"dn: {carla}\nchangetype: modify\nadd: mail\nmail: new.carla@{OD}\n"
+    )
+    entry = step(site.run("explain", f"new.carla@{OD}"), "entry")
+    assert f"its account carla@{OD} lacks this name yet" in entry["found"]
+    assert "dirbridge sync" in entry["found"]
+
+
+def test_a_missing_secret_leaves_the_other_steps(site: Site) -> None:
+    (site.folder / "secrets" / "ad").unlink()
+    done = site.run("explain", f"bob@{AD}")
+    assert done.code == 4
+    assert step(done, "account")["outcome"] == "ok"
+    entry = step(done, "entry")
+    assert entry["outcome"] == "unknown"
+    assert "secrets/ad" in entry["found"] + entry["rule"]
+    assert step(done, "attempts")
+    nobody = step(site.run("explain", f"nobody-at-all@{AD}"), "entry")
+    assert nobody["outcome"] == "unknown"
+
+
+@pytest.mark.parametrize("name", [f"disabled@{AD}", f"dora@{OD}", "nobody-at-all"])
+def test_no_sentence_comes_twice(first_sync: FirstSync, name: str) -> None:
+    done = first_sync.site.run("explain", name)
+    told = ". ".join(step(done, part)["found"] for part in ("account", "entry"))
+    sentences = [one.strip(" .") for one in told.split(". ")]
+    assert len(sentences) == len(set(sentences)), told
+    assert told.count("dirbridge sync") <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("mustchange", "must be changed"), ("pwexpired", "has expired")],
+)
+def test_the_state_is_more_exact_than_the_kdc(
+    site: Site, kdc: Kdc, bed: Bed, name: str, words: str
+) -> None:
+    """A KDC says only that the password is no more good."""
+    use_kerberos(site, AD)
+    login = site.login(f"{name}@{AD}", bed.password(name))
+    assert login.codes == ["password-expired"]
+    done = site.run("explain", f"{name}@{AD}")
+    assert words in step(done, "state")["found"]
+    assert step(done, "attempts")["facts"][0][1].startswith("rejected password-expired")
