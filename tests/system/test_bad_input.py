@@ -118,7 +118,7 @@ def unbuilt(folder: Path) -> Json:
         "store": {"url": f"sqlite:///{folder}/dirbridge.db"},
         "domains": {
             AD: {"primary": True, "directory": dict(directory)},
-            OD: {"directory": dict(directory)},
+            OD: {"directory": {**directory, "server": "dc1.other.example.net"}},
         },
     }
 
