@@ -16,6 +16,7 @@ from dirbridge.ldap.client import Client
 from dirbridge.ldap.session import Session, open_session
 from dirbridge.ldap.transport import Endpoint, resolve
 from dirbridge.model.deadline import Deadline
+from dirbridge.model.entry import Exclusion
 from dirbridge.model.finding import Finding, Outcome
 
 ExamineBase = Callable[[Session, Deadline], tuple[str, bool, list[Finding]]]
@@ -137,6 +138,19 @@ def _based(
         "base-empty",
     )
     return [empty, *more]
+
+
+def exclusion_finding(server: str, exclusion: Exclusion) -> Finding:
+    """Say that an exclusion of the mapping leaves out everybody."""
+    return Finding(
+        server,
+        "base",
+        Outcome.FAILED,
+        f'The exclusion "{exclusion.name}" of the mapping leaves nobody: the server '
+        f"does not know an attribute of {exclusion.filter}, or all entries match it.",
+        "Mend the filter in the mapping, or take that exclusion out.",
+        "exclusion-hides-all",
+    )
 
 
 def _ok(server: Endpoint, what: str, text: str) -> Finding:

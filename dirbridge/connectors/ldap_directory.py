@@ -16,7 +16,7 @@ from typing import Protocol
 
 from dirbridge.config.settings import DirectorySettings
 from dirbridge.connectors.base import ReadItem
-from dirbridge.connectors.examination import examine
+from dirbridge.connectors.examination import examine, exclusion_finding
 from dirbridge.directory import dn, guid
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
@@ -306,13 +306,41 @@ class LdapDirectory:
         """Return base, whether it has accounts, and what else was compared."""
         root = read_root(session, deadline)
         naming = self._naming(session, deadline)
-        query = Query(base=naming.base, filter=self._filter, size_limit=0)
-        answer = session.search(query, deadline, page=1)
+        answer = self._one_page(session, naming, self._filter, deadline)
         if not answer.good:
             self._refuse(session, naming.base, answer)
             raise self._unsupported(session, "search-failed", answer.why())
         more = self._traits.compare(session, root, deadline)
+        if not answer.entries:
+            more += self._hiding(session, naming, deadline)
         return naming.base, bool(answer.entries), more
+
+    def _one_page(
+        self, session: Session, naming: Naming, text: str, deadline: Deadline
+    ) -> Answer:
+        query = Query(base=naming.base, filter=text)
+        return session.search(query, deadline, page=1)
+
+    def _hiding(
+        self, session: Session, naming: Naming, deadline: Deadline
+    ) -> list[Finding]:
+        """Name each exclusion that by itself leaves nobody of many.
+
+        NOT of what a server cannot tell, such as an attribute that it does not
+        know, is no entry at all (RFC 4511 4.5.1.7).
+        """
+
+        def is_there(text: str) -> bool:
+            return bool(self._one_page(session, naming, text, deadline).entries)
+
+        scope = self._scope_filter
+        if not is_there(scope):
+            return []
+        return [
+            exclusion_finding(session.server, each)
+            for each in self._selection.exclude
+            if not is_there(ldap_filter.all_of(scope, ldap_filter.negate(each.filter)))
+        ]
 
     def _refuse(self, session: Session, base: str, answer: Answer) -> None:
         """Raise for answers that are about the base or about our rights."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from dirbridge.config.settings import LoginSettings
 from dirbridge.connectors.base import Connector
 from dirbridge.connectors.memory import MemoryConnector
+from dirbridge.connectors.open_directory import open_directory
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.ranges import with_whole_ranges
 from dirbridge.ldap.session import Answer, Query, Session
@@ -20,13 +21,14 @@ from dirbridge.mapping.profile import load_profile
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Cursor, Entry, Exclusion, Finished, ReadKind
 from dirbridge.model.finding import Outcome
-from dirbridge.model.names import DirectoryId, RealmName
+from dirbridge.model.names import DirectoryId, DomainName, RealmName
+from dirbridge.model.secret import Secret
 from testbed import cast
 from testbed.bed import Bed
 from testbed.process import Daemon, wait_for_port
 from testbed.samba import Dc1
 from testbed.slapd import Od1
-from tests.directories import ad_connector, od_connector
+from tests.directories import ad_connector, od_connector, od_settings
 
 NOBODY = DirectoryId("00000000-0000-4000-8000-000000000000")
 
@@ -332,6 +334,25 @@ class TestOpenDirectory(ConnectorContract):
 
     def test_plain_ldap_reads_the_same_people(self, bed: Bed, od1: Od1) -> None:
         assert entries(od_connector(bed, type="ldap", base=cast.OD_USERS))
+
+    def test_an_exclusion_that_hides_everybody_is_named(
+        self, bed: Bed, od1: Od1
+    ) -> None:
+        """NOT of an attribute that the server does not know is nobody."""
+        profile = load_profile("open-directory")
+        unknown = Exclusion("scanner", "(noSuchAttribute=yes)", "a scanner")
+        connector = open_directory(
+            DomainName(cast.OD_MAIL_DOMAIN),
+            od_settings(bed),
+            replace(profile, exclude=(*profile.exclude, unknown)),
+            lambda: Secret(bed.password("diradmin", "od")),
+            login=LoginSettings(kerberos_realm=RealmName(cast.OD_REALM)),
+        )
+        assert entries(connector) == []
+        failed = {f.code: f for f in connector.check() if f.outcome is Outcome.FAILED}
+        assert set(failed) == {"base-empty", "exclusion-hides-all"}
+        assert '"scanner"' in failed["exclusion-hides-all"].text
+        assert failed["exclusion-hides-all"].next
 
     def test_an_entry_without_its_id_falls_back(
         self, bed: Bed, changeable_od: Od1
