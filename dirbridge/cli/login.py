@@ -12,6 +12,7 @@ import click
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS, STORE, UNAVAILABLE, Json
 from dirbridge.errors import Problem
+from dirbridge.hooks.requests import text
 from dirbridge.login.attempts import AttemptsLog
 from dirbridge.model.login import (
     Accepted,
@@ -82,8 +83,7 @@ def login(
 def _password() -> Secret:
     if sys.stdin.isatty():
         return Secret(getpass.getpass("Password: "))
-    line = sys.stdin.buffer.readline().rstrip(b"\r\n")
-    return Secret(line.decode("utf-8", errors="surrogateescape"))
+    return Secret(text(sys.stdin.buffer.readline().rstrip(b"\r\n")))
 
 
 def _code(verdict: Verdict) -> int:
