@@ -20,7 +20,11 @@ class AttemptsLog:
     """Take attempts without waiting, and write them within about a second.
 
     The queue is bounded: when the store is slower than the logins, attempts are
-    dropped and counted, and the logins go on.
+    dropped and counted, and the logins go on. What was dropped is told once for
+    each batch.
+
+    Attributes:
+        dropped: Attempts that were dropped since the start.
     """
 
     def __init__(self, write: Write, *, room: int = 10_000, pause: float = 0.5) -> None:
@@ -37,6 +41,7 @@ class AttemptsLog:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="attempts", daemon=True)
         self.dropped = 0
+        self._told = 0
 
     def __enter__(self) -> AttemptsLog:
         self._thread.start()
@@ -59,6 +64,7 @@ class AttemptsLog:
         self._write_batch()
 
     def _write_batch(self) -> None:
+        self._tell("the store is slower than the logins")
         batch = list(self._taken())
         if not batch:
             return
@@ -66,11 +72,19 @@ class AttemptsLog:
             self._write(batch, datetime.now(UTC))
         except StoreError as error:
             self.dropped += len(batch)
+            self._tell(f"the store is {error.code}")
+
+    def _tell(self, why: str) -> None:
+        """Say how many were dropped since it was said last."""
+        dropped = self.dropped
+        if dropped > self._told:
             LOG.warning(
-                "attempts dropped=%d store=%s; look at the user database",
-                self.dropped,
-                error.code,
+                "login attempts not recorded: %d, since %s; look at the user database, "
+                'or run "dirbridge status"',
+                dropped - self._told,
+                why,
             )
+            self._told = dropped
 
     def _taken(self) -> Iterator[Attempt]:
         while True:

@@ -144,10 +144,11 @@ class Resolver:
         return _resolution(way, rule, (domain,), hits, typed)
 
     def _address(self, local: str, suffix: str) -> Resolution:
-        wanted = fold(suffix).rstrip(".")
+        wanted = ascii_domain(suffix)
         domains = tuple(d for d in self.domains if wanted in d.suffixes)
         if not domains:
-            everybody = self.domains
+            # A UPN's suffix is whatever the directory's admin wrote.
+            everybody, wanted = self.domains, fold(suffix).rstrip(".")
             upn = _first(self._lookups(everybody, NameKind.UPN, f"{local}@{wanted}"))
             rule = f'"{wanted}" is no domain served here; it was read as a UPN suffix.'
             return _resolution(Way.UPN, rule, everybody, upn, local, wanted)
@@ -210,6 +211,21 @@ class Resolver:
 
 
 Hits = tuple[NameKind, tuple[Account, ...]]
+
+
+def ascii_domain(typed: str) -> str:
+    """Return a domain as the configuration and the directory's addresses have it.
+
+    What has no ASCII form (IDNA, RFC 3490) stays as it is, and so matches nothing.
+
+    Args:
+        typed: What stands behind the `@`.
+    """
+    name = fold(typed).rstrip(".")
+    try:
+        return name if name.isascii() else fold(name.encode("idna").decode("ascii"))
+    except UnicodeError:
+        return name
 
 
 def unwrap(address: IPAddress | None) -> IPAddress | None:

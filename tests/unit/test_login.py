@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from dirbridge.authenticators.local import LocalAuthenticator, make_verifier
 from dirbridge.errors import StoreError
 from dirbridge.hooks.desk import THREADS
+from dirbridge.login.attempts import AttemptsLog
 from dirbridge.login.domains import MailDomain, Resolver, Way
 from dirbridge.login.service import LoginService, log_line, refuse
 from dirbridge.model.account import Account, AccountState, AccountValues, Origin
@@ -42,6 +43,7 @@ from dirbridge.store.memory import MemoryStore
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 COM, ORG = DomainName("company.com"), DomainName("design.org")
+IDN = DomainName("xn--mller-kva.example")
 V4, V6 = ip_address("192.0.2.10"), ip_address("2001:db8::10")
 DOMAINS = (
     MailDomain(
@@ -52,6 +54,7 @@ DOMAINS = (
         nt_domain="CORP",
     ),
     MailDomain(ORG, bound_ip=(V4, V6)),
+    MailDomain(IDN),
 )
 
 
@@ -109,8 +112,14 @@ def store() -> MemoryStore:
     return filled(
         account(COM, "anna", upn="anna.berg@group.example"),
         account(ORG, "anna"),
-        account(COM, "bob", aliases=(Address("robert@company.com"),)),
+        account(
+            COM,
+            "bob",
+            upn="bob@grüppe.example",
+            aliases=(Address("robert@company.com"),),
+        ),
         account(COM, "Jürgen"),
+        account(IDN, "max", aliases=(Address(f"maxi@{IDN}"),)),
         account(COM, "off", state=AccountState.DISABLED),
         account(COM, "left", state=AccountState.DEACTIVATED),
         account(COM, "ended", expires_at=NOW - timedelta(days=1)),
@@ -128,12 +137,17 @@ def store() -> MemoryStore:
         ("anna@corp.company.com", "anna@company.com", Way.ADDRESS),
         ("anna@design.org", "anna@design.org", Way.ADDRESS),
         ("anna.berg@group.example", "anna@company.com", Way.UPN),
+        ("Bob@GRÜPPE.example", "bob@company.com", Way.UPN),
         ("robert@company.com", "bob@company.com", Way.ADDRESS),
         ("robert@company.net", "bob@company.com", Way.ADDRESS),
         ("robert", "bob@company.com", Way.PRIMARY_DOMAIN),
         ("CORP\\anna", "anna@company.com", Way.NT_DOMAIN),
         ("corp\\Ju\u0308rgen", "Jürgen@company.com", Way.NT_DOMAIN),
         ("JÜRGEN", "Jürgen@company.com", Way.PRIMARY_DOMAIN),
+        ("max@xn--mller-kva.example", "max@xn--mller-kva.example", Way.ADDRESS),
+        ("max@müller.example", "max@xn--mller-kva.example", Way.ADDRESS),
+        ("Max@MU\u0308LLER.example.", "max@xn--mller-kva.example", Way.ADDRESS),
+        ("maxi@müller.example", "max@xn--mller-kva.example", Way.ADDRESS),
     ],
 )
 def test_a_name_means_one_account(
@@ -146,7 +160,17 @@ def test_a_name_means_one_account(
 
 @pytest.mark.parametrize(
     "name",
-    ["nobody", "nobody@company.com", "anna@else.where", "OTHER\\anna", "@", "\\"],
+    [
+        "nobody",
+        "nobody@company.com",
+        "anna@else.where",
+        "OTHER\\anna",
+        "@",
+        "\\",
+        "max@müller..example",
+        "max@" + "ü" * 70,
+        "max@\udcff",
+    ],
 )
 def test_an_unknown_name_means_nobody(store: MemoryStore, name: str) -> None:
     found = Resolver(DOMAINS, store).resolve(name)
@@ -453,3 +477,32 @@ def test_a_burst_at_a_healthy_directory_is_no_outage(store: MemoryStore) -> None
 
     answers = at_once(service(store, Brisk("one", None)), ["anna"] * 300)
     assert all(isinstance(one.result(5), Accepted) for one in answers)
+
+
+def test_attempts_that_find_no_room_are_told_once_for_each_batch(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    written: list[Attempt] = []
+
+    def write(batch: Iterable[Attempt], _at: datetime) -> None:
+        written.extend(batch)
+
+    attempts = AttemptsLog(write, room=2, pause=60)
+    with attempts:
+        for _ in range(5):
+            attempts.add(Attempt(Rejected(Reason.UNKNOWN), "anna", "", ""))
+    assert (len(written), attempts.dropped) == (2, 3)
+    [line] = caplog.messages
+    assert line.startswith("login attempts not recorded: 3, since the store is slower")
+
+
+def test_attempts_that_the_store_does_not_take_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def write(_batch: Iterable[Attempt], _at: datetime) -> None:
+        raise StoreError("locked", "db")
+
+    with AttemptsLog(write, pause=60) as attempts:
+        attempts.add(Attempt(Rejected(Reason.UNKNOWN), "anna", "", ""))
+    [line] = caplog.messages
+    assert line.startswith("login attempts not recorded: 1, since the store is locked;")
