@@ -49,7 +49,8 @@ class Part:
 def _build_base(directory: Path) -> None:
     ca.build(directory / "ca")
     passwords = {
-        name: f"{secrets.token_urlsafe(12)}{HARD.get(name, '')}"
+        # Samba wants three kinds of characters, which chance alone may not give.
+        name: f"{secrets.token_urlsafe(12)}-Aa1{HARD.get(name, '')}"
         for name in _password_names()
     }
     file = directory / "passwords.json"
