@@ -10,7 +10,8 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from dirbridge.errors import RemoteProtocolError
 from dirbridge.ldap import messages
@@ -30,6 +31,7 @@ class Responder:
 
     Attributes:
         seen: The tags of the operations that came, in order.
+        entry: What each search finds that is answered with success.
         connections: How many connections were accepted.
     """
 
@@ -41,7 +43,9 @@ class Responder:
         address: str = "127.0.0.1",
         greeting: bytes | None = None,
         start_tls: bool = False,
+        entry: Mapping[str, Sequence[bytes]] = MappingProxyType({}),
     ) -> None:
+        self.entry = entry
         self.tell = tell
         self.seen: list[int] = []
         self.connections = 0
@@ -110,7 +114,9 @@ class Responder:
         if answer is None:
             return False
         if isinstance(answer, tuple):
-            answer = result(number, _ANSWERS.get(tag, 0x78), *answer)
+            found = tag == SEARCH and answer[0] == 0 and self.entry
+            before_it = entry(number, self.entry) if found else b""
+            answer = before_it + result(number, _ANSWERS.get(tag, 0x78), *answer)
         stream.sendall(answer)
         return True
 
@@ -130,6 +136,20 @@ def operations(stream: socket.socket) -> Iterator[tuple[int, int]]:
         number, operation = messages._take(body, 0x02)
         yield int.from_bytes(number, "big"), operation[0]
         data = data[size:]
+
+
+def entry(number: int, attributes: Mapping[str, Sequence[bytes]]) -> bytes:
+    """An entry that a search found."""
+    values = b"".join(
+        messages._tlv(
+            0x30,
+            messages._tlv(0x04, name.encode())
+            + messages._tlv(0x31, b"".join(messages._tlv(0x04, v) for v in found)),
+        )
+        for name, found in attributes.items()
+    )
+    body = messages._tlv(0x04, b"cn=somebody") + messages._tlv(0x30, values)
+    return messages._message(number, messages._tlv(0x64, body))
 
 
 def result(number: int, tag: int, code: int, text: str = "") -> bytes:

@@ -8,14 +8,31 @@ from functools import partial
 
 from dirbridge.authenticators.answers import Answers
 from dirbridge.authenticators.outages import cause_of
-from dirbridge.config.settings import DirectorySettings, DirectoryType, Method
+from dirbridge.authenticators.own_entry import (
+    Identify,
+    identify_active_directory,
+    identify_by_dn,
+)
+from dirbridge.authenticators.proven import Proven
+from dirbridge.config.settings import (
+    DirectorySettings,
+    DirectoryType,
+    Method,
+    Security,
+)
 from dirbridge.directory import bind_codes
 from dirbridge.errors import DirectoryError
 from dirbridge.ldap.failover import Failover
 from dirbridge.ldap.kept import Kept
 from dirbridge.ldap.messages import Result
 from dirbridge.ldap.session import BUSY, NO_SUCH_OBJECT, UNAVAILABLE
-from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
+from dirbridge.ldap.transport import (
+    Access,
+    Endpoint,
+    Transport,
+    Unanswered,
+    open_transport,
+)
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding, Outcome
@@ -40,6 +57,7 @@ class _Way:
 
     name_of: Callable[[Account], str]
     judge: Judge
+    identify: Identify
     never: frozenset[str] = field(default=frozenset(), repr=False)
 
 
@@ -50,7 +68,8 @@ class LdapBind:
         self._access = access
         self._failover = failover
         self._way = way
-        self._kept: Kept[Transport] = Kept(self._open)
+        self._kept: Kept[Transport] = Kept(self._open, prove=Transport.prove_alive)
+        self._proven = Proven()
 
     @property
     def method(self) -> str:
@@ -74,12 +93,12 @@ class LdapBind:
             return answer.unavailable(
                 Cause.CONFIGURATION, f"security is {self._access.security}"
             )
+        bind = partial(self._bind, name, password, deadline)
         try:
-            server, result = self._bind(name, password, deadline)
+            return self._ask(answer, account, bind, deadline)
         except DirectoryError as error:
             answer = replace(answer, server=error.server)
             return answer.unavailable(cause_of(error), f"{error.code} {error.detail}")
-        return self._verdict(replace(answer, server=str(server)), result)
 
     def check(self) -> list[Finding]:
         """Say whether binds can be sent; the servers are the connector's to try."""
@@ -103,31 +122,94 @@ class LdapBind:
         self._kept.close()
 
     def _open(self, server: Endpoint, deadline: Deadline) -> Transport:
-        return open_transport(server, self._access, deadline)
+        transport = open_transport(server, self._access, deadline)
+        if self._access.security is Security.NONE:
+            # A handshake shows that the server is alive; the kernel also accepts
+            # connections to a frozen one.
+            transport.prove_alive(deadline)
+        return transport
 
-    def _bind(
-        self, name: str, password: Secret, deadline: Deadline
-    ) -> tuple[Endpoint, Result]:
-        def work(transport: Transport, limit: Deadline) -> Result:
-            transport.allow(limit)
-            result = transport.simple_bind(name, password.reveal())
-            if result.code in _AWAY:
-                raise transport.error("bind", _AWAY[result.code], result.text)
-            return result
+    def _ask(
+        self,
+        answer: Answers,
+        account: Account,
+        bind: Callable[[Transport, Deadline], Result],
+        deadline: Deadline,
+    ) -> Verdict:
+        def work(transport: Transport, limit: Deadline) -> Verdict:
+            result = bind(transport, limit)
+            judged = replace(answer, server=str(transport.endpoint))
+            if result.code != 0:
+                return self._refused(judged, result)
+            return self._accepted(judged, transport, account, deadline)
 
-        def ask(server: Endpoint, limit: Deadline) -> tuple[Endpoint, Result]:
-            return server, self._kept.run(server, limit, work)
+        def ask(server: Endpoint, limit: Deadline) -> Verdict:
+            return self._kept.run(server, limit, work)
 
         return self._failover.run(ask, deadline, each=EACH_SERVER)
 
-    def _verdict(self, answer: Answers, result: Result) -> Verdict:
+    def _bind(
+        self,
+        name: str,
+        password: Secret,
+        deadline: Deadline,
+        transport: Transport,
+        limit: Deadline,
+    ) -> Result:
+        """Bind; once the password is out, its server gets all the time there is.
+
+        A wrong password must count once. Only one that was right before may go on
+        to the next server when this one froze with it.
+        """
+        proven = self._proven.knows(name, password)
+        transport.allow(limit if proven else deadline)
+        try:
+            result = transport.simple_bind(name, password.reveal())
+        except Unanswered as error:
+            if not proven:
+                raise
+            raise transport.error("bind", error.code, error.detail) from error
+        away = self._away(result)
+        if away:
+            raise transport.error("bind", away, result.text)
+        self._remember(name, password, result)
+        return result
+
+    def _remember(self, name: str, password: Secret, result: Result) -> None:
         if result.code == 0:
+            self._proven.add(name, password)
+        else:
+            self._proven.forget(name, password)
+
+    def _away(self, result: Result) -> str:
+        """Return the code of an outage that another server may not have, else ""."""
+        if result.code in _AWAY:
+            return _AWAY[result.code]
+        nobody = result.code != 0 and self._way.judge(result) is Cause.UNREACHABLE
+        return "no-logon-server" if nobody else ""
+
+    def _accepted(
+        self,
+        answer: Answers,
+        transport: Transport,
+        account: Account,
+        deadline: Deadline,
+    ) -> Verdict:
+        transport.allow(Deadline.after(deadline.within(EACH_SERVER)))
+        doubt = self._way.identify(transport, account)
+        if doubt is None:
             return answer.accepted()
-        judged = self._way.judge(result)
+        return _told(answer, doubt.verdict, doubt.detail)
+
+    def _refused(self, answer: Answers, result: Result) -> Verdict:
         detail = f"result {result.code} {result.text}".strip()
-        if isinstance(judged, Reason):
-            return answer.rejected(judged, detail)
-        return answer.unavailable(judged, detail)
+        return _told(answer, self._way.judge(result), detail)
+
+
+def _told(answer: Answers, judged: Reason | Cause, detail: str) -> Verdict:
+    if isinstance(judged, Reason):
+        return answer.rejected(judged, detail)
+    return answer.unavailable(judged, detail)
 
 
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
@@ -148,9 +230,15 @@ def ldap_bind(
     active_directory = settings.type is DirectoryType.ACTIVE_DIRECTORY
     dns_name = settings.directory_domain or domain
     way = (
-        _Way(partial(_login_at, dns_name), _judge_active_directory)
+        _Way(
+            partial(_login_at, dns_name),
+            _judge_active_directory,
+            identify_active_directory,
+        )
         if active_directory
-        else _Way(_dn, _judge_open_directory, frozenset({_APPLE_MARKER}))
+        else _Way(
+            _dn, _judge_open_directory, identify_by_dn, frozenset({_APPLE_MARKER})
+        )
     )
     return LdapBind(access, failover or Failover(domain, endpoints), way)
 

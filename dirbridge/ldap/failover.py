@@ -3,7 +3,8 @@
 The first usable server serves. One that failed rests for a cool-down, then one
 single caller tries it again, so that the bridge goes back to its primary by
 itself and a frozen primary costs one caller its time-out, not all. Only
-`Unreachable` moves on to the next server: a refused password is an answer.
+`Unreachable` moves on to the next server: a refused password is an answer, and one
+that was sent and not answered (`Unanswered`) may have been counted.
 ldap3's ServerPool does none of this (facts: ad-semantics 0.8 and 13).
 """
 
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from dirbridge.errors import Unreachable
-from dirbridge.ldap.transport import Endpoint
+from dirbridge.ldap.transport import Endpoint, Unanswered
 from dirbridge.model.deadline import Deadline
 
 R = TypeVar("R")
@@ -99,6 +100,7 @@ class Failover:
         Raises:
             Unreachable: No server could be used, or the time ran out; it names the
                 servers that were tried.
+            Unanswered: A server took a password and did not answer.
         """
         failures: list[Unreachable] = []
         candidates = self._candidates()
@@ -113,6 +115,8 @@ class Failover:
             except Unreachable as error:
                 if fair or error.code != "timeout":
                     self.note_failure(server, error)
+                if isinstance(error, Unanswered):
+                    raise
                 failures.append(error)
             else:
                 self._worked(server)

@@ -15,11 +15,14 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from dirbridge.errors import Unreachable
-from dirbridge.ldap.transport import Endpoint
+from dirbridge.ldap.transport import Endpoint, Unanswered
 from dirbridge.model.deadline import Deadline
 
 KEEP_SECONDS = 120.0
 """Firewalls forget idle connections without a word; ours end before that."""
+
+FRESH_SECONDS = 1.0
+"""A server that answered so lately needs not prove that it is alive."""
 
 _REPLACED = frozenset({"closed", "unavailable", "protocol"})
 
@@ -47,10 +50,21 @@ class Kept(Generic[C]):
         self,
         connect: Callable[[Endpoint, Deadline], C],
         *,
+        prove: Callable[[C, Deadline], None] | None = None,
         limit: int = 8,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Keep nothing yet.
+
+        Args:
+            connect: Opens a connection.
+            prove: Shows that a kept one is alive, where the work itself must not
+                be sent to a dead server; asked of those that rested for a while.
+            limit: Most connections to keep for each server.
+            clock: Seconds.
+        """
         self._connect = connect
+        self._prove = prove
         self._limit = limit
         self._clock = clock
         self._lock = threading.Lock()
@@ -65,17 +79,20 @@ class Kept(Generic[C]):
             server: The server.
             deadline: When it must be done.
             work: May be called a second time, on a new connection, where the kept
-                one turned out to be closed.
+                one turned out to be closed; never where a password was sent
+                and not answered.
 
         Raises:
             Unreachable: The server cannot be used.
         """
-        connection = self._take(server)
-        if connection is not None:
+        taken = self._take(server)
+        if taken is not None:
+            rested, connection = taken
+            prove = self._prove if rested >= FRESH_SECONDS else None
             try:
-                return self._work(server, connection, deadline, work)
+                return self._work(server, connection, deadline, work, prove)
             except Unreachable as error:
-                if error.code not in _REPLACED:
+                if error.code not in _REPLACED or isinstance(error, Unanswered):
                     raise
         return self._work(server, self._connect(server, deadline), deadline, work)
 
@@ -93,8 +110,11 @@ class Kept(Generic[C]):
         connection: C,
         deadline: Deadline,
         work: Callable[[C, Deadline], R],
+        prove: Callable[[C, Deadline], None] | None = None,
     ) -> R:
         try:
+            if prove is not None:
+                prove(connection, deadline)
             result = work(connection, deadline)
         except BaseException:
             # Somewhere in the middle of an exchange: nobody can go on from here.
@@ -103,16 +123,19 @@ class Kept(Generic[C]):
         self._give_back(server, connection)
         return result
 
-    def _take(self, server: Endpoint) -> C | None:
-        """Take the one that was used last; close those that are too old or ended."""
-        oldest = self._clock() - KEEP_SECONDS
+    def _take(self, server: Endpoint) -> tuple[float, C] | None:
+        """Take the one that was used last, with the seconds since then.
+
+        Those that are too old or have ended are closed.
+        """
+        now = self._clock()
         while True:
             with self._lock:
                 if not self._kept[server]:
                     return None
                 used, connection = self._kept[server].pop()
-            if used >= oldest and connection.idle():
-                return connection
+            if now - used <= KEEP_SECONDS and connection.idle():
+                return now - used, connection
             connection.close()
 
     def _give_back(self, server: Endpoint, connection: C) -> None:

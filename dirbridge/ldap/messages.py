@@ -1,4 +1,4 @@
-"""The few LDAP messages that we write ourselves: simple bind and StartTLS.
+"""The few LDAP messages that we write ourselves: bind, StartTLS, read one entry.
 
 Binds go around ldap3 for three reasons: it runs passwords through SASLprep, which
 changes some; it keeps the password in its objects; and it is four times slower.
@@ -8,6 +8,7 @@ Nothing here does I/O: requests become bytes, bytes become a `Result` or raise
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,11 +20,15 @@ START_TLS = "1.3.6.1.4.1.1466.20037"
 MAX_MESSAGE = 256 * 1024
 """Longest answer to a bind that we take; real ones have a few hundred octets."""
 
-_SEQUENCE, _INTEGER, _OCTETS = 0x30, 0x02, 0x04
-_ENUMERATED, _BIND, _EXTENDED = 0x0A, 0x60, 0x77
 BIND_ANSWER, EXTENDED_ANSWER = 0x61, 0x78
-_CONTEXT_0 = 0x80
+SEARCH_ENTRY, SEARCH_DONE, SEARCH_REFERENCE = 0x64, 0x65, 0x73
+
+_SEQUENCE, _SET, _INTEGER, _OCTETS = 0x30, 0x31, 0x02, 0x04
+_ENUMERATED, _BIND, _SEARCH, _EXTENDED = 0x0A, 0x60, 0x63, 0x77
+_CONTEXT_0, _PRESENT = 0x80, 0x87
 _VERSION = b"\x02\x01\x03"
+# Base object, aliases not followed, no limits, values too (RFC 4511 section 4.5.1).
+_ONE_ENTRY = b"\x0a\x01\x00\x0a\x01\x00\x02\x01\x00\x02\x01\x00\x01\x01\x00"
 _LONG_FORM = 0x80
 _MAX_LENGTH_OCTETS = 4
 _MAX_ID_OCTETS = 4
@@ -45,6 +50,18 @@ class Result:
     code: int
     text: str
     tag: int = BIND_ANSWER
+
+
+Entry = Mapping[str, tuple[bytes, ...]]
+"""Values by lower-case attribute name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the read of one entry ended; None where none came."""
+
+    result: Result
+    entry: Entry | None
 
 
 def bind_request(message_id: int, name: str, password: str) -> bytes:
@@ -70,6 +87,18 @@ def start_tls_request(message_id: int) -> bytes:
     return _message(message_id, _tlv(_EXTENDED, name))
 
 
+def read_request(message_id: int, base: str, attributes: Sequence[str]) -> bytes:
+    """Write a search for the one entry `base`, "" for the rootDSE."""
+    wanted = b"".join(_tlv(_OCTETS, name.encode()) for name in attributes)
+    body = (
+        _tlv(_OCTETS, base.encode("utf-8", "surrogatepass"))
+        + _ONE_ENTRY
+        + _tlv(_PRESENT, b"objectClass")
+        + _tlv(_SEQUENCE, wanted)
+    )
+    return _message(message_id, _tlv(_SEARCH, body))
+
+
 def message_size(data: bytes) -> int | None:
     """Say how long the message is whose first octets these are.
 
@@ -90,22 +119,27 @@ def message_size(data: bytes) -> int | None:
     return size
 
 
+def kind_of(message: bytes) -> tuple[int, int]:
+    """Return a message's id and the tag of its operation.
+
+    Raises:
+        RemoteProtocolError: It is no message.
+    """
+    message_id, operation = _opened(message)
+    return message_id, operation[0] if operation else 0
+
+
 def parse_result(message: bytes) -> Result:
-    """Read the answer to one of our requests.
+    """Read the answer that ends one of our requests.
 
     Raises:
         RemoteProtocolError: It is something else.
     """
-    outer, rest = _take(message, _SEQUENCE)
-    if rest:
-        raise RemoteProtocolError("octets after the message")
-    message_id, rest = _take(outer, _INTEGER)
-    if not 1 <= len(message_id) <= _MAX_ID_OCTETS:
-        raise RemoteProtocolError("a broken message id")
-    tag = rest[0] if rest else 0
-    if tag not in (BIND_ANSWER, EXTENDED_ANSWER):
+    message_id, operation = _opened(message)
+    tag = operation[0] if operation else 0
+    if tag not in (BIND_ANSWER, EXTENDED_ANSWER, SEARCH_DONE):
         raise RemoteProtocolError(f"an answer of kind {tag:#04x} that nobody asked for")
-    body, _controls = _take(rest, tag)
+    body, _controls = _take(operation, tag)
     code, body = _take(body, _ENUMERATED)
     _matched, body = _take(body, _OCTETS)
     text, _ = _take(body, _OCTETS)
@@ -113,11 +147,45 @@ def parse_result(message: bytes) -> Result:
         raise RemoteProtocolError("a broken result code")
     # Samba and Windows end their texts with a NUL.
     return Result(
-        int.from_bytes(message_id, "big", signed=True),
+        message_id,
         int.from_bytes(code, "big", signed=True),
         text.decode("utf-8", "replace").rstrip("\0"),
         tag,
     )
+
+
+def parse_entry(message: bytes) -> Entry:
+    """Read an entry that a search found (RFC 4511 section 4.5.2).
+
+    Raises:
+        RemoteProtocolError: It is something else.
+    """
+    _, operation = _opened(message)
+    body, _controls = _take(operation, SEARCH_ENTRY)
+    _name, body = _take(body, _OCTETS)
+    attributes, _ = _take(body, _SEQUENCE)
+    entry = {}
+    for attribute in _each(attributes, _SEQUENCE):
+        name, values = _take(attribute, _OCTETS)
+        found, _ = _take(values, _SET)
+        entry[name.decode("utf-8", "replace").lower()] = tuple(_each(found, _OCTETS))
+    return entry
+
+
+def _opened(message: bytes) -> tuple[int, bytes]:
+    outer, rest = _take(message, _SEQUENCE)
+    if rest:
+        raise RemoteProtocolError("octets after the message")
+    message_id, operation = _take(outer, _INTEGER)
+    if not 1 <= len(message_id) <= _MAX_ID_OCTETS:
+        raise RemoteProtocolError("a broken message id")
+    return int.from_bytes(message_id, "big", signed=True), operation
+
+
+def _each(data: bytes, tag: int) -> Iterator[bytes]:
+    while data:
+        value, data = _take(data, tag)
+        yield value
 
 
 class _Header(NamedTuple):

@@ -15,7 +15,7 @@ import select
 import socket
 import ssl
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import ip_address
@@ -29,6 +29,9 @@ from dirbridge.ldap.bounded import Bounded, Full, Overdue
 from dirbridge.model.deadline import Deadline
 
 LDAP_PORT, LDAPS_PORT = 389, 636
+
+PROOF_SECONDS = 3.0
+"""Most seconds for a server to show that it is not frozen."""
 
 _lookups = Bounded("dns", limit=16)
 
@@ -112,6 +115,10 @@ class Access:
         return self.cleartext or self.security in (Security.LDAPS, Security.STARTTLS)
 
 
+class Unanswered(Unreachable):
+    """A password was sent and no answer came: it may have been counted there."""
+
+
 class Transport:
     """A connected stream whose every wait ends by a point in time.
 
@@ -173,10 +180,21 @@ class Transport:
         """Bind and return the result, whatever its code.
 
         Raises:
-            Unreachable: No answer came.
+            Unanswered: The request is out and no answer came.
+            Unreachable: The request could not be sent.
         """
         request = messages.bind_request(self._next_id, name, password)
-        return self._exchange(request, messages.BIND_ANSWER, "bind")
+        asked = self._send(request, "bind")
+        try:
+            return self._result(asked, messages.BIND_ANSWER, "bind")
+        except Unreachable as error:
+            raise Unanswered(
+                domain=error.domain,
+                server=error.server,
+                operation=error.operation,
+                code=error.code,
+                detail=error.detail,
+            ) from error
 
     def start_tls(self) -> messages.Result:
         """Ask for TLS and return the result.
@@ -184,8 +202,41 @@ class Transport:
         Raises:
             Unreachable: No answer came.
         """
-        request = messages.start_tls_request(self._next_id)
-        return self._exchange(request, messages.EXTENDED_ANSWER, "connect")
+        asked = self._send(messages.start_tls_request(self._next_id), "connect")
+        return self._result(asked, messages.EXTENDED_ANSWER, "connect")
+
+    def read_entry(self, base: str, attributes: Sequence[str]) -> messages.Reading:
+        """Read one entry, "" for the rootDSE, and say how it ended.
+
+        Raises:
+            Unreachable: No whole answer came.
+        """
+        request = messages.read_request(self._next_id, base, attributes)
+        asked = self._send(request, "read")
+        entry: messages.Entry | None = None
+        with self._named("read"):
+            message = self._receive_message()
+            while messages.kind_of(message) in _found(asked):
+                if messages.kind_of(message)[1] == messages.SEARCH_ENTRY:
+                    entry = messages.parse_entry(message)
+                message = self._receive_message()
+        self._rest = message + self._rest
+        return messages.Reading(
+            self._result(asked, messages.SEARCH_DONE, "read"), entry
+        )
+
+    def prove_alive(self, deadline: Deadline) -> None:
+        """Let the server answer something harmless before a password goes out.
+
+        Any result will do: a server that hides its rootDSE is alive too.
+
+        Raises:
+            Unreachable: It does not answer in time, or says that it is away.
+        """
+        self.allow(Deadline.after(deadline.within(PROOF_SECONDS)))
+        result = self.read_entry("", _NO_ATTRIBUTES).result
+        if result.code in _NOTICES:
+            raise self.error("connect", _NOTICES[result.code], result.text)
 
     def error(self, operation: str, code: str = "", detail: str = "") -> Unreachable:
         """Return the error that tells what ended this connection."""
@@ -223,21 +274,31 @@ class Transport:
         self._dropped.detach()
         self._dropped = weakref.finalize(self, self._socket.close)
 
-    def _exchange(self, request: bytes, tag: int, operation: str) -> messages.Result:
+    def _send(self, request: bytes, operation: str) -> int:
+        """Send a request and return its message id."""
         asked, self._next_id = self._next_id, self._next_id + 1
-        try:
+        with self._named(operation):
             self.sendall(request)
+        return asked
+
+    def _result(self, asked: int, tag: int, operation: str) -> messages.Result:
+        """Receive the answer of a kind to a request."""
+        with self._named(operation):
             result = messages.parse_result(self._receive_message())
-            if result.message_id == asked and result.tag != tag:
-                raise RemoteProtocolError(f"an answer of kind {result.tag:#04x}")
-        except (OSError, RemoteProtocolError) as error:
-            self.failure = self.failure or "protocol"
-            raise self.error(operation, detail=str(error)) from error
+            _demand(result, asked, tag)
         if result.message_id != asked:
             # RFC 4511 section 4.4.1: notice of disconnection, with its reason.
             self.failure = _NOTICES.get(result.code, "closed")
             raise self.error(operation, detail=result.text)
         return result
+
+    @contextlib.contextmanager
+    def _named(self, operation: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RemoteProtocolError) as error:
+            self.failure = self.failure or "protocol"
+            raise self.error(operation, detail=str(error)) from error
 
     def _receive_message(self) -> bytes:
         data = self._rest
@@ -261,6 +322,18 @@ class Transport:
 
 
 _NOTICES = {51: "busy", 52: "unavailable"}
+_NO_ATTRIBUTES = ("1.1",)
+
+
+def _found(asked: int) -> tuple[tuple[int, int], ...]:
+    """Return what a search may send before its end."""
+    return (asked, messages.SEARCH_ENTRY), (asked, messages.SEARCH_REFERENCE)
+
+
+def _demand(result: messages.Result, asked: int, tag: int) -> None:
+    """Refuse the answer to a request that is of another kind."""
+    if result.message_id == asked and result.tag != tag:
+        raise RemoteProtocolError(f"an answer of kind {result.tag:#04x}")
 
 
 def open_transport(endpoint: Endpoint, access: Access, deadline: Deadline) -> Transport:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -34,7 +35,7 @@ from dirbridge.model.login import (
     Unavailable,
     Verdict,
 )
-from dirbridge.model.names import RealmName
+from dirbridge.model.names import DirectoryId, RealmName
 from dirbridge.model.secret import Secret
 from testbed import cast
 from testbed.bed import Bed
@@ -43,7 +44,14 @@ from testbed.kdc import Kdc
 from testbed.process import run
 from testbed.samba import Dc1, Dc2
 from testbed.slapd import Od1
-from tests.directories import AD_MAIL, OD_MAIL, account, ad_settings, od_settings
+from tests.directories import (
+    AD_MAIL,
+    OD_MAIL,
+    account,
+    ad_ids,
+    ad_settings,
+    od_settings,
+)
 
 SECONDS = 9.0
 
@@ -172,18 +180,22 @@ def expect(
 
 
 def ad_people(bed: Bed, kind: str) -> dict[str, Person]:
-    return people_of(bed, cast.AD_PEOPLE, kind)
+    return people_of(bed, cast.AD_PEOPLE, kind, ad_ids(bed.dc1))
 
 
 def people_of(
-    bed: Bed, people: tuple[AdPerson, ...] | tuple[OdPerson, ...], kind: str
+    bed: Bed,
+    people: tuple[AdPerson, ...] | tuple[OdPerson, ...],
+    kind: str,
+    ids: Mapping[str, DirectoryId] = MappingProxyType({}),
 ) -> dict[str, Person]:
     found = {}
     for one in people:
         # A reset bed may unlock it; its reason is looked at by the login tests.
         verdicts = one.verdicts
-        found[account(one).mailbox] = Person(
-            account(one),
+        name = account(one).mailbox
+        found[name] = Person(
+            account(one, ids.get(name, "")),
             bed.password(one),
             getattr(verdicts, kind),
             getattr(verdicts, f"{kind}_wrong"),
@@ -251,6 +263,27 @@ class TestDc1(SambaBind):
         assert isinstance(verdict, Rejected)
         assert sum(bad_passwords(bed, "bob")) - sum(before) == 1
 
+    def test_a_new_person_under_an_old_name_is_not_let_in(
+        self, bed: Bed, case: Case, changeable_ad: Dc1
+    ) -> None:
+        changeable_ad.rename(cast.ad("bob"), sam="robert", upn="robert@x.example")
+        namesake = AdPerson(sam="bob", cn="Another Bob")
+        password = bed.password(cast.ad("anna"))
+        changeable_ad.create(namesake, password)
+        verdict = case.ask("bob", password)
+        assert isinstance(verdict, Rejected), verdict
+        assert verdict.reason is Reason.UNKNOWN
+
+    def test_a_deleted_person_is_not_let_in(self, case: Case) -> None:
+        bob = case.people["bob"]
+        gone = DirectoryId("00000000-0000-4000-8000-000000000000")
+        values = replace(bob.account.values, directory_id=gone)
+        verdict = case.authenticator.authenticate(
+            replace(bob.account, values=values), Secret(bob.password), Deadline.after(9)
+        )
+        assert isinstance(verdict, Rejected), verdict
+        assert verdict.reason is Reason.UNKNOWN
+
     def test_without_encryption_nothing_is_sent(self, bed: Bed, case: Case) -> None:
         bare = ldap_bind(AD_MAIL, ad_settings(bed, security="none"))
         person = case.people["anna"]
@@ -280,8 +313,35 @@ class TestSlapd(AuthenticatorContract):
     def case(self, bed: Bed, od1: Od1) -> Iterator[Case]:
         authenticator = ldap_bind(OD_MAIL, od_settings(bed))
         broken = ldap_bind(OD_MAIL, od_settings(bed, server="od.example.com:9"))
-        yield Case(authenticator, broken, people_of(bed, cast.OD_PEOPLE, "ldap"))
+        people = people_of(bed, cast.OD_PEOPLE, "ldap")
+        # slapd lets her in; her authAuthority says DisabledUser.
+        people["dora"].right = Answer.DISABLED
+        yield Case(authenticator, broken, people)
         authenticator.close()
+
+    def test_a_disabled_user_is_not_let_in(
+        self, bed: Bed, case: Case, changeable_od: Od1
+    ) -> None:
+        """slapd does not look at authAuthority itself."""
+        changeable_od.modify(
+            f"dn: {cast.od('carla').dn}\nchangetype: modify\nreplace: authAuthority\n"
+            "authAuthority: ;DisabledUser;;ShadowHash;\n\n"
+        )
+        verdict = case.ask("carla", case.people["carla"].password)
+        assert isinstance(verdict, Rejected), verdict
+        assert verdict.reason is Reason.DISABLED
+
+    def test_a_new_person_under_an_old_name_is_not_let_in(
+        self, bed: Bed, case: Case, changeable_od: Od1
+    ) -> None:
+        changeable_od.modify(
+            f"dn: {cast.od('carla').dn}\nchangetype: modify\n"
+            "replace: apple-generateduid\n"
+            "apple-generateduid: 11111111-2222-3333-4444-555555555555\n\n"
+        )
+        verdict = case.ask("carla", case.people["carla"].password)
+        assert isinstance(verdict, Rejected), verdict
+        assert verdict.reason is Reason.UNKNOWN
 
     def test_eight_asterisks_are_no_password(
         self, bed: Bed, case: Case, changeable_od: Od1

@@ -10,6 +10,7 @@ import pytest
 from dirbridge.authenticators.ldap_bind import LdapBind, ldap_bind
 from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.errors import Unreachable
+from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Entry, Finished
 from dirbridge.model.finding import Outcome
@@ -22,7 +23,7 @@ from testbed.samba import Dc1, Dc2
 from testbed.slapd import Od1, Od2
 from tests.directories import (
     AD_MAIL,
-    account,
+    ad_account,
     ad_connector,
     ad_settings,
     od_connector,
@@ -45,24 +46,29 @@ def binds(bed: Bed, dc1: Dc1, dc2: Dc2) -> Iterator[LdapBind]:
     authenticator.close()
 
 
-def log_in(bed: Bed, binds: LdapBind, seconds: float = 9) -> Verdict:
+@pytest.fixture
+def bob(dc1: Dc1, dc2: Dc2) -> Account:
+    return ad_account(dc1, cast.ad("bob"))
+
+
+def log_in(bed: Bed, binds: LdapBind, bob: Account, seconds: float = 9) -> Verdict:
     person = cast.ad("bob")
     return binds.authenticate(
-        account(person), Secret(bed.password(person)), Deadline.after(seconds)
+        bob, Secret(bed.password(person)), Deadline.after(seconds)
     )
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_a_login_goes_to_the_second_and_back(
-    bed: Bed, binds: LdapBind, dc1: Dc1, outage: str
+    bed: Bed, binds: LdapBind, bob: Account, dc1: Dc1, outage: str
 ) -> None:
     binds._failover._cool_down = 1.0
-    first = log_in(bed, binds)
+    first = log_in(bed, binds, bob)
     assert isinstance(first, Accepted)
     assert first.server == DC1
     getattr(dc1, outage)()
     start = time.monotonic()
-    second = log_in(bed, binds)
+    second = log_in(bed, binds, bob)
     assert isinstance(second, Accepted), second
     assert second.server == DC2
     assert time.monotonic() - start < 6
@@ -70,18 +76,18 @@ def test_a_login_goes_to_the_second_and_back(
     dc1.heal()
     binds._failover._cool_down = 30.0
     time.sleep(1.1)
-    last = log_in(bed, binds)
+    last = log_in(bed, binds, bob)
     assert isinstance(last, Accepted)
     assert last.server == DC1
     assert binds._failover.states()[0].up is True
 
 
-def test_with_nobody_left_nobody_knows(bed: Bed, binds: LdapBind) -> None:
-    assert isinstance(log_in(bed, binds), Accepted)
+def test_with_nobody_left_nobody_knows(bed: Bed, binds: LdapBind, bob: Account) -> None:
+    assert isinstance(log_in(bed, binds, bob), Accepted)
     bed.dc1.freeze()
     bed.dc2.freeze()
     start = time.monotonic()
-    verdict = log_in(bed, binds)
+    verdict = log_in(bed, binds, bob)
     assert time.monotonic() - start < 9.2
     assert isinstance(verdict, Unavailable)
     assert verdict.cause in {Cause.TIMEOUT, Cause.UNREACHABLE}

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -31,7 +33,7 @@ from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
 from testbed import cast
 from tests.directories import account
-from tests.ldap_responder import BIND, Answer, Responder, result
+from tests.ldap_responder import BIND, SEARCH, Answer, Responder, result
 
 AD = "active-directory"
 OD = "open-directory-kerberos"
@@ -63,7 +65,18 @@ def ask(authenticator: LdapBind, seconds: float = 5, password: str = "pw") -> Ve
 
 
 ANNA: Account = account(cast.od("anna"))
+ENTRY = {
+    "apple-generateduid": [ANNA.values.directory_id.encode()],
+    "objectGUID": [uuid.UUID(ANNA.values.directory_id).bytes_le],
+    "objectSid": [b"\x01 anna"],
+    "tokenGroups": [b"\x01 anna", b"\x01 users"],
+}
+served = partial(Responder, entry=ENTRY)
 QUERY = Query(base="dc=example,dc=com", filter=ANY)
+
+
+def binds(server: Responder) -> int:
+    return server.seen.count(BIND)
 
 
 def say(*answers: Answer) -> Callable[[int, int], Answer]:
@@ -98,7 +111,7 @@ def say(*answers: Answer) -> Callable[[int, int], Answer]:
 def test_each_result_is_a_verdict_or_an_outage(
     kind: str, code: int, text: str, expected: Reason | Cause
 ) -> None:
-    with Responder(say((code, text))) as server:
+    with served(say((code, text))) as server:
         verdict = ask(login(kind, server))
     if isinstance(expected, Reason):
         assert isinstance(verdict, Rejected)
@@ -112,25 +125,25 @@ def test_each_result_is_a_verdict_or_an_outage(
 @pytest.mark.parametrize("code", [51, 52])
 @pytest.mark.parametrize("kind", [AD, OD])
 def test_busy_and_unavailable_go_to_the_next(kind: str, code: int) -> None:
-    with Responder(say((code, "later"))) as first, Responder() as second:
+    with served(say((code, "later"))) as first, served() as second:
         verdict = ask(login(kind, first, second))
         assert isinstance(verdict, Accepted)
         assert verdict.server == f"127.0.0.1:{second.port}"
-    with Responder(say((code, "later"))) as only:
+    with served(say((code, "later"))) as only:
         verdict = ask(login(kind, only))
         assert isinstance(verdict, Unavailable)
         assert verdict.cause is Cause.BUSY
 
 
 def test_a_wrong_password_is_asked_of_one_server_once() -> None:
-    with Responder(say((49, DATA.format("52e")))) as first, Responder() as second:
+    with served(say((49, DATA.format("52e")))) as first, served() as second:
         assert isinstance(ask(login(AD, first, second)), Rejected)
-        assert first.seen == [BIND]
+        assert binds(first) == 1
         assert second.seen == []
 
 
 def test_an_empty_password_is_sent_to_nobody() -> None:
-    with Responder() as server:
+    with served() as server:
         for password in ("", "\0", "a\0b"):
             assert isinstance(ask(login(OD, server), password=password), Rejected)
         assert isinstance(ask(login(OD, server), password="********"), Rejected)
@@ -139,7 +152,7 @@ def test_an_empty_password_is_sent_to_nobody() -> None:
 
 
 def test_an_account_without_a_name_is_no_wrong_password() -> None:
-    with Responder() as server:
+    with served() as server:
         nameless = replace(ANNA, values=replace(ANNA.values, login_names=(), dn=""))
         for kind in (AD, OD):
             verdict = login(kind, server).authenticate(
@@ -150,7 +163,7 @@ def test_an_account_without_a_name_is_no_wrong_password() -> None:
 
 
 def test_connections_are_kept_and_replaced_when_the_server_closed_them() -> None:
-    with Responder() as server:
+    with served() as server:
         authenticator = login(OD, server)
         for _ in range(5):
             assert isinstance(ask(authenticator), Accepted)
@@ -161,12 +174,144 @@ def test_connections_are_kept_and_replaced_when_the_server_closed_them() -> None
         assert server.connections == 2
 
 
-def test_a_connection_that_dies_under_the_bind_is_replaced_in_the_call() -> None:
-    with Responder(say((0, ""), None, (0, ""))) as server:
+def on_binds(*answers: Answer) -> Callable[[int, int], Answer]:
+    """Answer binds one after the other, and everything else with success."""
+    told = say(*answers)
+    return lambda tag, before: told(tag, before) if tag == BIND else (0, "")
+
+
+def test_a_password_that_was_sent_is_not_sent_again() -> None:
+    """The server may have counted it before it closed."""
+    answers = on_binds((0, ""), None, (0, ""))
+    with served(answers) as first, served() as second:
+        authenticator = login(OD, first, second)
+        assert isinstance(ask(authenticator), Accepted)
+        verdict = ask(authenticator, password="wrong, perhaps")
+        assert isinstance(verdict, Unavailable)
+        assert (binds(first), binds(second)) == (2, 0)
+        assert authenticator._failover.states()[0].up is False
+
+
+def test_a_password_that_was_right_before_is_sent_again() -> None:
+    with served(on_binds((0, ""), None, (0, ""))) as server:
         authenticator = login(OD, server)
         assert isinstance(ask(authenticator), Accepted)
         assert isinstance(ask(authenticator), Accepted)
-        assert server.connections == 2
+        assert (server.connections, binds(server)) == (2, 3)
+
+
+def test_a_password_that_was_right_once_and_is_wrong_now_is_forgotten() -> None:
+    answers = on_binds((0, ""), (49, ""), None)
+    with served(answers) as first, served() as second:
+        authenticator = login(OD, first, second)
+        verdicts = [type(ask(authenticator)) for _ in range(3)]
+        assert verdicts == [Accepted, Rejected, Unavailable]
+        assert (binds(first), binds(second)) == (3, 0)
+
+
+def test_a_slow_server_gets_the_time_that_is_left() -> None:
+    def slow(tag: int, _before: int) -> Answer:
+        if tag != BIND:
+            return 0, ""
+        time.sleep(3.5)
+        return 49, ""
+
+    with served(slow) as first, served() as second:
+        verdict = ask(login(OD, first, second), seconds=6)
+        assert isinstance(verdict, Rejected)
+        assert verdict.server == f"127.0.0.1:{first.port}"
+        assert (binds(first), binds(second)) == (1, 0)
+
+
+def test_a_rested_connection_is_proven_before_the_password_goes_out() -> None:
+    frozen = threading.Event()
+
+    def freeze(tag: int, _before: int) -> Answer:
+        if frozen.is_set() and tag == SEARCH:
+            time.sleep(6)
+        return 0, ""
+
+    with served(freeze) as first, served() as second:
+        authenticator = login(OD, first, second)
+        assert isinstance(ask(authenticator), Accepted)
+        frozen.set()
+        time.sleep(1.1)
+        start = time.monotonic()
+        verdict = ask(authenticator, seconds=9, password="perhaps wrong")
+        assert isinstance(verdict, Accepted)
+        assert 2.5 < time.monotonic() - start < 4
+        assert (binds(first), binds(second)) == (1, 1)
+
+
+def test_a_busy_connection_needs_no_proof() -> None:
+    with served() as server:
+        authenticator = login(OD, server)
+        for _ in range(4):
+            assert isinstance(ask(authenticator), Accepted)
+        # Without TLS the first proves itself; then each bind reads its own entry.
+        assert server.seen == [SEARCH, *[BIND, SEARCH] * 4]
+
+
+@pytest.mark.parametrize("kind", [AD, OD])
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((32, "no such object"), Reason.UNKNOWN),
+        ((50, "no"), Cause.CONFIGURATION),
+        ((1, "operations error"), Cause.CONFIGURATION),
+        ((51, "busy"), Cause.BUSY),
+        (None, Cause.UNREACHABLE),
+        (b"garbage", Cause.CONFIGURATION),
+    ],
+)
+def test_whoever_cannot_be_identified_is_not_let_in(
+    kind: str, answer: Answer, expected: Reason | Cause
+) -> None:
+    def tell(tag: int, before: int) -> Answer:
+        return answer if tag == SEARCH and before else (0, "")
+
+    with served(tell) as server:
+        verdict = ask(login(kind, server))
+    if isinstance(expected, Reason):
+        assert isinstance(verdict, Rejected)
+        assert verdict.reason is expected
+    else:
+        assert isinstance(verdict, Unavailable)
+        assert verdict.cause is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "expected"),
+    [
+        (OD, {"apple-generateduid": [b"11111111-2222-3333-4444-555555555555"]}, 1),
+        (OD, {"authAuthority": [b";basic;", b";disableduser;;x;"]}, 2),
+        (OD, {"apple-generateduid": [], "objectGUID": []}, 0),
+        (AD, {"tokenGroups": [b"\x01 somebody else"]}, 1),
+        (AD, {"tokenGroups": []}, 0),
+        (AD, {"objectSid": []}, 0),
+        (AD, {"objectGUID": [b"short"], "apple-generateduid": []}, 0),
+    ],
+)
+def test_a_bind_as_somebody_else_is_no_login(
+    kind: str, changes: dict[str, list[bytes]], expected: int
+) -> None:
+    with Responder(entry=ENTRY | changes) as server:
+        verdict = ask(login(kind, server))
+    if expected == 0:
+        assert isinstance(verdict, Unavailable)
+        assert verdict.cause is Cause.CONFIGURATION
+    else:
+        assert isinstance(verdict, Rejected)
+        assert verdict.reason is (Reason.UNKNOWN, Reason.DISABLED)[expected - 1]
+
+
+@pytest.mark.parametrize("code", ["51f", "774", "6ba", "700"])
+def test_a_server_without_its_domain_is_left_for_the_next(code: str) -> None:
+    with served(on_binds((49, DATA.format(code)))) as first, served() as second:
+        verdict = ask(login(AD, first, second))
+        assert isinstance(verdict, Accepted)
+        assert verdict.server == f"127.0.0.1:{second.port}"
+        assert binds(first) == 1
 
 
 def test_a_kept_connection_to_a_frozen_server_moves_on_in_time() -> None:
@@ -174,7 +319,7 @@ def test_a_kept_connection_to_a_frozen_server_moves_on_in_time() -> None:
         time.sleep(6 if before else 0)
         return 0, ""
 
-    with Responder(freeze) as first, Responder() as second:
+    with served(freeze) as first, served() as second:
         authenticator = login(OD, first, second)
         assert isinstance(ask(authenticator), Accepted)
         start = time.monotonic()
@@ -192,7 +337,7 @@ def test_frozen_everywhere_ends_by_the_deadline() -> None:
         time.sleep(3)
         return None
 
-    with Responder(freeze) as first, Responder(freeze) as second:
+    with served(freeze) as first, served(freeze) as second:
         start = time.monotonic()
         verdict = ask(login(OD, first, second), seconds=1)
         assert time.monotonic() - start < 2
@@ -211,7 +356,7 @@ class TestServiceAccount:
 
     def test_a_refused_password_waits_until_it_changes(self) -> None:
         password = ["wrong"]
-        with Responder(say((49, DATA.format("52e")), (0, ""))) as server:
+        with served(say((49, DATA.format("52e")), (0, ""))) as server:
             client = self.client(password, server)
             for _ in range(3):
                 with pytest.raises(BindRefused) as caught:
@@ -230,7 +375,7 @@ class TestServiceAccount:
             time.sleep(0.1)
             return 49, DATA.format("52e")
 
-        with Responder(slow) as server:
+        with served(slow) as server:
             client = self.client(["wrong"], server)
             with ThreadPoolExecutor(6) as pool:
                 tries = [pool.submit(self.bind, client) for _ in range(6)]
@@ -238,7 +383,7 @@ class TestServiceAccount:
             assert server.seen == [BIND]
 
     def test_a_refused_password_is_tried_again_after_a_while(self) -> None:
-        with Responder(say((49, ""), (0, ""))) as server:
+        with served(say((49, ""), (0, ""))) as server:
             client = self.client(["same"], server)
             now = [1000.0]
             client.account._clock = lambda: now[0]
@@ -251,14 +396,14 @@ class TestServiceAccount:
             self.bind(client)
 
     def test_a_refusal_goes_to_no_other_server(self) -> None:
-        with Responder(say((49, ""))) as first, Responder() as second:
+        with served(say((49, ""))) as first, served() as second:
             client = self.client(["wrong"], first, second)
             with pytest.raises(BindRefused):
                 client.run(lambda _session, _deadline: None)
             assert second.seen == []
 
     def test_channel_binding_is_no_wrong_password(self) -> None:
-        with Responder(say((49, DATA.format("80090346")))) as server:
+        with served(say((49, DATA.format("80090346")))) as server:
             client = self.client(["pw"], server)
             for _ in range(2):
                 with pytest.raises(Unsupported):
@@ -266,12 +411,12 @@ class TestServiceAccount:
             assert server.seen == [BIND, BIND]
 
     def test_busy_is_an_outage(self) -> None:
-        with Responder(say((51, ""))) as server, pytest.raises(Unreachable) as caught:
+        with served(say((51, ""))) as server, pytest.raises(Unreachable) as caught:
             self.bind(self.client(["pw"], server))
         assert caught.value.code == "busy"
 
     def test_an_empty_password_is_not_sent(self) -> None:
-        with Responder() as server, pytest.raises(BindRefused) as caught:
+        with served() as server, pytest.raises(BindRefused) as caught:
             self.bind(self.client([""], server))
         assert caught.value.code == "no-password"
         assert server.seen == []
@@ -280,7 +425,7 @@ class TestServiceAccount:
         def busy(tag: int, _before: int) -> Answer:
             return (0, "") if tag == BIND else (51, "busy")
 
-        with Responder(busy) as only:
+        with served(busy) as only:
             client = self.client(["pw"], only)
             with pytest.raises(Unreachable) as caught:
                 client.run(lambda session, d: session.search(QUERY, d))
@@ -304,7 +449,7 @@ class TestServiceAccount:
         def tell(tag: int, _before: int) -> Answer:
             return (0, "") if tag == BIND else garbage
 
-        with Responder(tell) as server:
+        with served(tell) as server:
             client = self.client(["pw"], server)
             start = time.monotonic()
             with pytest.raises(Unreachable):
@@ -312,7 +457,7 @@ class TestServiceAccount:
             assert time.monotonic() - start < 4
 
     def test_a_filter_that_is_none_is_our_fault(self) -> None:
-        with Responder() as server:
+        with served() as server:
             client = self.client(["pw"], server)
             with pytest.raises(Unsupported) as caught:
                 client.run(

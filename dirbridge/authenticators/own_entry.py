@@ -1,0 +1,103 @@
+"""Whether a bind that was accepted is the account's own person.
+
+A name is no identity: since the last sync it may have gone to somebody else, and
+Active Directory takes `name@domain` for a user principal name first, which an older
+one lets another person have. So the entry is read on the same connection, as the person who
+has just logged in, and compared with the account's stable id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dirbridge.directory import auth_authority, guid
+from dirbridge.directory.errors import Undecodable
+from dirbridge.ldap.messages import Entry, Reading
+from dirbridge.ldap.session import BUSY, NO_SUCH_OBJECT, SUCCESS, UNAVAILABLE
+from dirbridge.ldap.transport import Transport
+from dirbridge.model.account import Account
+from dirbridge.model.login import Cause, Reason
+
+
+class Doubt(NamedTuple):
+    """Why a bind that was accepted lets nobody in."""
+
+    verdict: Reason | Cause
+    detail: str
+
+
+Identify = Callable[[Transport, Account], Doubt | None]
+"""Reads on the bound connection; None: it is the account's person.
+
+Raises `Unreachable` where no answer came.
+"""
+
+_AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
+_ANOTHER = Doubt(Reason.UNKNOWN, "the name belongs to another entry by now")
+
+
+def identify_active_directory(transport: Transport, account: Account) -> Doubt | None:
+    """Compare the SID of the entry that has our id with that of the connection.
+
+    The rootDSE's `tokenGroups` are the SIDs of whoever is bound, the person's own
+    among them (MS-ADTS 3.1.1.3.2); Samba does not know whoAmI.
+    """
+    base = f"<GUID={account.values.directory_id}>"
+    entry = _read(transport, base, ("objectGUID", "objectSid"))
+    if isinstance(entry, Doubt):
+        return entry
+    if not _has_id(entry, account) or not entry.get("objectsid"):
+        return _unreadable("objectGUID and objectSid")
+    bound = _read(transport, "", ("tokenGroups",))
+    if isinstance(bound, Doubt) or not bound.get("tokengroups"):
+        return _unreadable("tokenGroups of the rootDSE")
+    return None if entry["objectsid"][0] in bound["tokengroups"] else _ANOTHER
+
+
+def identify_by_dn(transport: Transport, account: Account) -> Doubt | None:
+    """Compare the id of the entry that has just bound; look for `DisabledUser`.
+
+    slapd does not look at authAuthority itself (facts: open-directory 3).
+    """
+    wanted = (*guid.ID_ATTRIBUTES, "authAuthority")
+    entry = _read(transport, account.values.dn, wanted)
+    if isinstance(entry, Doubt):
+        return entry
+    if not any(entry.get(name.lower()) for name in guid.ID_ATTRIBUTES):
+        return _unreadable(" or ".join(guid.ID_ATTRIBUTES))
+    if not _has_id(entry, account):
+        return _ANOTHER
+    if auth_authority.is_disabled(entry.get("authauthority", ())):
+        return Doubt(Reason.DISABLED, "authAuthority has DisabledUser")
+    return None
+
+
+def _read(
+    transport: Transport, base: str, attributes: tuple[str, ...]
+) -> Entry | Doubt:
+    reading: Reading = transport.read_entry(base, attributes)
+    code = reading.result.code
+    if code in _AWAY:
+        raise transport.error("read", _AWAY[code], reading.result.text)
+    if code == SUCCESS and reading.entry is not None:
+        return reading.entry
+    if code in (SUCCESS, NO_SUCH_OBJECT):
+        return Doubt(Reason.UNKNOWN, "the directory has no such entry any more")
+    said = f"result {code} {reading.result.text}".strip()
+    return Doubt(Cause.CONFIGURATION, f"the own entry cannot be read: {said}")
+
+
+def _has_id(entry: Entry, account: Account) -> bool:
+    for name in guid.ID_ATTRIBUTES:
+        for raw in entry.get(name.lower(), ()):
+            try:
+                if guid.decode_id(name, raw) == account.values.directory_id:
+                    return True
+            except Undecodable:
+                continue
+    return False
+
+
+def _unreadable(what: str) -> Doubt:
+    return Doubt(Cause.CONFIGURATION, f"the person may not read {what}")
