@@ -20,7 +20,17 @@ from dirbridge.errors import StoreError
 from dirbridge.model.secret import Secret
 from dirbridge.store.database import Rows, plain_rows
 
-_CONNECT_SECONDS = 5
+_NETWORK: dict[str, int] = {
+    # Seconds, but for tcp_user_timeout (PostgreSQL manual, libpq parameters). A
+    # server that is cut off sends nothing back, so without these a thread would
+    # wait for as long as the kernel repeats its packets: a quarter of an hour. The
+    # lost connection and the try of a new one fit into a login's nine seconds.
+    "connect_timeout": 3,
+    "tcp_user_timeout": 4000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+}
 _POOL_SECONDS = 5
 _ONE_WRITER = 0x6469_7262_7269_6467
 """The advisory lock that plans queue for: `dirbridg` in ASCII."""
@@ -52,7 +62,7 @@ class PostgresqlDatabase:
         engine = create_engine(
             url,
             connect_args={
-                "connect_timeout": _CONNECT_SECONDS,
+                **_NETWORK,
                 "application_name": "dirbridge",
                 "options": "-c timezone=UTC",
                 **secret,
