@@ -439,8 +439,11 @@ class StoreContract:
         self, store: Store
     ) -> None:
         (anna,) = made(store, person("anna", primary_address="anna@company.com"))
-        put(store, Op.REMOVE, replace(anna, state=AccountState.REMOVED))
-        made(store, person("anna-2", primary_address="anna@company.com"))
+        removed = replace(anna, state=AccountState.REMOVED)
+        put(store, Op.REMOVE, removed)
+        (other,) = made(store, person("anna-2", primary_address="anna@company.com"))
+        assert store.named(COMPANY, NameKind.PRIMARY, "anna@company.com") == (other,)
+        assert tuple(store.accounts()) == (removed, other)
 
     @pytest.mark.parametrize(
         "bad",
