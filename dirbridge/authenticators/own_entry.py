@@ -2,8 +2,8 @@
 
 A name is no identity: since the last sync it may have gone to somebody else, and
 Active Directory takes `name@domain` for a user principal name first, which an older
-one lets another person have. So the entry is read on the same connection, as the person who
-has just logged in, and compared with the account's stable id.
+one lets another person have. So the entry is read on the same connection, as the
+person who has just logged in, and compared with the account's stable id.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 The first usable server serves. One that failed rests for a cool-down, then one
 single caller tries it again, so that the bridge goes back to its primary by
-itself and a frozen primary costs one caller its time-out, not all. Only
+itself and a frozen primary costs one caller its time-out, not all. While every
+server rests, one caller at a time asks them all and the others fail at once, so that
+a dead directory does not hold the logins of the others. Only
 `Unreachable` moves on to the next server: a refused password is an answer, and one
 that was sent and not answered (`Unanswered`) may have been counted.
 ldap3's ServerPool does none of this (facts: ad-semantics 0.8 and 13).
@@ -25,6 +27,10 @@ R = TypeVar("R")
 
 COOL_DOWN = 30.0
 """Seconds for which a failed server is left alone."""
+
+ALL_DOWN_PAUSE = 3.0
+"""Most seconds between two tries while every server is down; shorter where the last
+one failed faster than that, as with refused connections."""
 
 FAIR_TIME = 0.5
 """Seconds; a server that had less is not taken for dead because it was late."""
@@ -51,6 +57,7 @@ class ServerState:
 class _Health:
     state: ServerState
     rests_until: float = 0.0
+    failure: Unreachable | None = None
 
 
 class Failover:
@@ -71,6 +78,8 @@ class Failover:
         self._clock = clock
         self._now = now
         self._lock = threading.Lock()
+        self._probing = False
+        self._probe_at = 0.0
         self._health = {s: _Health(ServerState(str(s))) for s in self._servers}
 
     @property
@@ -102,8 +111,24 @@ class Failover:
                 servers that were tried.
             Unanswered: A server took a password and did not answer.
         """
+        candidates, all_rest = self._candidates()
+        if not all_rest:
+            return self._run(call, candidates, deadline, each)
+        self._begin_probe()
+        begun = self._clock()
+        try:
+            return self._run(call, candidates, deadline, each)
+        finally:
+            self._end_probe(begun)
+
+    def _run(
+        self,
+        call: Callable[[Endpoint, Deadline], R],
+        candidates: Sequence[Endpoint],
+        deadline: Deadline,
+        each: float,
+    ) -> R:
         failures: list[Unreachable] = []
-        candidates = self._candidates()
         for tried, server in enumerate(candidates):
             if deadline.left() <= 0:
                 break
@@ -123,15 +148,30 @@ class Failover:
                 return result
         raise self._none_left(failures)
 
-    def _candidates(self) -> list[Endpoint]:
-        """Return whom to ask: the rested in their order, then those that rest.
+    def _candidates(self) -> tuple[list[Endpoint], bool]:
+        """Return whom to ask, and whether all of them rest.
 
         Resting ones come last, so that a call fails only when everybody did.
         """
         now = self._clock()
         with self._lock:
             resting = {s: h.rests_until > now for s, h in self._health.items()}
-        return sorted(self._servers, key=resting.__getitem__)
+        return sorted(self._servers, key=resting.__getitem__), all(resting.values())
+
+    def _begin_probe(self) -> None:
+        """Let this caller ask servers that all rest; raise where another one does."""
+        with self._lock:
+            if not self._probing and self._clock() >= self._probe_at:
+                self._probing = True
+                return
+            known = [h.failure for h in self._health.values() if h.failure]
+        raise self._none_left([_again(error) for error in known])
+
+    def _end_probe(self, begun: float) -> None:
+        now = self._clock()
+        with self._lock:
+            self._probing = False
+            self._probe_at = now + min(ALL_DOWN_PAUSE, now - begun)
 
     def _claim(self, server: Endpoint) -> None:
         """Let others pass by while we try a server that was down."""
@@ -145,12 +185,14 @@ class Failover:
         with self._lock:
             health = self._health[server]
             health.rests_until = self._clock() + self._cool_down
+            health.failure = error
             health.state = self._changed(health.state, up=False, error=_words(error))
 
     def _worked(self, server: Endpoint) -> None:
         with self._lock:
             health = self._health[server]
             health.rests_until = 0.0
+            health.failure = None
             health.state = self._changed(health.state, up=True)
 
     def _changed(self, state: ServerState, *, up: bool, error: str = "") -> ServerState:
@@ -168,6 +210,17 @@ class Failover:
             code=codes.pop() if len(codes) == 1 else "all-down" if codes else "timeout",
             detail="; ".join(f"{e.server}: {_words(e)}" for e in failures),
         )
+
+
+def _again(error: Unreachable) -> Unreachable:
+    """Return a known failure for another caller; an error is raised only once."""
+    return Unreachable(
+        domain=error.domain,
+        server=error.server,
+        operation=error.operation,
+        code=error.code,
+        detail=error.detail,
+    )
 
 
 def _words(error: Unreachable) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dirbridge.errors import BindRefused, Unreachable
-from dirbridge.ldap.failover import Failover
+from dirbridge.ldap.failover import ALL_DOWN_PAUSE, Failover
 from dirbridge.ldap.transport import Endpoint
 from dirbridge.model.deadline import Deadline
 
@@ -179,6 +179,77 @@ def test_only_one_caller_tries_a_server_that_was_down() -> None:
     assert world.asked == [TWO]
     go_on.set()
     probe.join()
+
+
+def test_while_all_are_down_one_caller_asks_and_the_others_fail_at_once() -> None:
+    world = World()
+    world.down = {ONE: "timeout", TWO: "timeout"}
+
+    def slow(server: Endpoint, limit: Deadline) -> Endpoint:
+        world.time += 3
+        return world.call(server, limit)
+
+    with pytest.raises(Unreachable):
+        world.failover.run(slow, Deadline.after(9))
+    inside, go_on = threading.Event(), threading.Event()
+
+    def frozen(server: Endpoint, limit: Deadline) -> Endpoint:
+        inside.set()
+        go_on.wait(5)
+        world.time += 3
+        return world.call(server, limit)
+
+    def probe() -> None:
+        with pytest.raises(Unreachable):
+            world.failover.run(frozen, Deadline.after(9))
+
+    probing = threading.Thread(target=probe)
+    probing.start()
+    assert inside.wait(5)
+    world.asked.clear()
+    for _ in range(20):
+        with pytest.raises(Unreachable) as caught:
+            world.ask()
+    assert not world.asked
+    assert (caught.value.code, caught.value.server) == ("timeout", f"{ONE}, {TWO}")
+    go_on.set()
+    probing.join()
+    # Then they rest for a short while, and the next caller asks again.
+    world.asked.clear()
+    world.down.clear()
+    with pytest.raises(Unreachable):
+        world.ask()
+    world.time += ALL_DOWN_PAUSE
+    assert world.ask() == ONE
+    assert world.ask() == ONE
+    assert world.asked == [ONE, ONE]
+
+
+def test_refused_connections_are_asked_again_at_once() -> None:
+    world = World()
+    world.down = {ONE: "refused", TWO: "refused"}
+    for _ in range(3):
+        world.asked.clear()
+        with pytest.raises(Unreachable):
+            world.ask()
+        assert world.asked == [ONE, TWO]
+    world.down.clear()
+    assert world.ask() == ONE
+
+
+def test_a_probe_that_breaks_lets_the_next_one_ask() -> None:
+    world = World(ONE)
+    world.down[ONE] = "timeout"
+    with pytest.raises(Unreachable):
+        world.ask()
+
+    def broken(_server: Endpoint, _limit: Deadline) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        world.failover.run(broken, Deadline.after(9))
+    world.down.clear()
+    assert world.ask() == ONE
 
 
 def test_a_server_named_twice_is_one() -> None:
