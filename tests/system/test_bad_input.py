@@ -213,12 +213,15 @@ def test_a_secret_that_is_missing(site: Site) -> None:
     done = site.sync()
 
     assert done.code == 2
-    (problem,) = done.problems
+    problem = done.problem("missing-secret")
     assert str(path) in problem["text"]
+    assert AD in problem["where"]
+    # The other domain is synced all the same.
+    assert [run["domain"] for run in done.data["runs"]] == [OD]
     assert site.accounts(OD) == before
-    # A login cannot be told without the service account's password, or goes on
-    # without it; it is never refused.
     assert site.login(f"carla@{OD}", site.bed.password("carla")).code == 0
+    # Checking a password needs no service account.
+    assert site.login(f"bob@{AD}", site.bed.password("bob")).code == 0
 
 
 def other_domain_is_well(site: Site, done: Done) -> None:
