@@ -37,6 +37,7 @@ from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.errors import ConfigError, Problem
 from dirbridge.explain.service import Directory, Explainer
+from dirbridge.ldap.refusals import Refusals
 from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.service import LoginService
 from dirbridge.mapping.profile import Profile, load_profile
@@ -233,10 +234,21 @@ class App:
                 password,
                 source=source,
                 login=domain.login,
+                refusals=self._refusals,
             )
         return open_directory(
-            name, settings, profile, password, source=source, login=domain.login
+            name,
+            settings,
+            profile,
+            password,
+            source=source,
+            login=domain.login,
+            refusals=self._refusals,
         )
+
+    @cached_property
+    def _refusals(self) -> Refusals:
+        return Refusals()
 
     @cached_property
     def _secrets(self) -> Secrets:

@@ -21,6 +21,7 @@ from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.directory.guid import encode_object_guid
 from dirbridge.ldap.client import ANY, Client, RootDse
+from dirbridge.ldap.refusals import Refusals
 from dirbridge.ldap.session import Query, Session
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding, Outcome
@@ -45,7 +46,7 @@ CLOCK_LIMIT = timedelta(minutes=5)
 """Kerberos refuses above five minutes (facts: ad-semantics 14.7)."""
 
 
-def active_directory(
+def active_directory(  # noqa: PLR0913 - called once, by name
     domain: DomainName,
     settings: DirectorySettings,
     selection: Selection,
@@ -53,6 +54,7 @@ def active_directory(
     *,
     source: str = "directory",
     login: LoginSettings | None = None,
+    refusals: Refusals | None = None,
 ) -> LdapDirectory:
     """Build the connector from a directory's settings.
 
@@ -64,6 +66,7 @@ def active_directory(
         password: Gives the service account's password; asked at each bind.
         source: Name of the directory within its domain.
         login: The domain's login table; `check` compares realm and NT domain.
+        refusals: What the process knows of its service accounts.
     """
     dns_name = settings.directory_domain or domain
     group = settings.require_group
@@ -75,7 +78,7 @@ def active_directory(
         narrow=_member_of(group) if group else None,
         compare=partial(_compare, login or LoginSettings()),
     )
-    client = Client.of(domain, settings, password)
+    client = Client.of(domain, settings, password, refusals)
     return LdapDirectory(domain, settings, selection, client, traits, source=source)
 
 

@@ -23,6 +23,7 @@ from dirbridge.directory.errors import Undecodable
 from dirbridge.directory.guid import encode_id
 from dirbridge.errors import Unsupported
 from dirbridge.ldap.client import Client, RootDse
+from dirbridge.ldap.refusals import Refusals
 from dirbridge.ldap.session import Query, Session
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding, Outcome
@@ -36,7 +37,7 @@ STATE_ATTRIBUTES = (
 )
 
 
-def open_directory(
+def open_directory(  # noqa: PLR0913 - called once, by name
     domain: DomainName,
     settings: DirectorySettings,
     selection: Selection,
@@ -44,6 +45,7 @@ def open_directory(
     *,
     source: str = "directory",
     login: LoginSettings | None = None,
+    refusals: Refusals | None = None,
 ) -> LdapDirectory:
     """Build the connector for both kinds of Open Directory and for plain LDAP.
 
@@ -54,6 +56,7 @@ def open_directory(
         password: Gives the service account's password; asked at each bind.
         source: Name of the directory within its domain.
         login: The domain's login table; `check` compares the realm.
+        refusals: What the process knows of its service accounts.
 
     Raises:
         Unsupported: A group is required; taking everybody would be wrong.
@@ -75,7 +78,7 @@ def open_directory(
         state_attributes=STATE_ATTRIBUTES if apple else (),
         compare=partial(_compare, realm) if apple else _nothing,
     )
-    client = Client.of(domain, settings, password)
+    client = Client.of(domain, settings, password, refusals)
     return LdapDirectory(domain, settings, selection, client, traits, source=source)
 
 

@@ -11,6 +11,7 @@ from dirbridge.directory.errors import Undecodable, as_text
 from dirbridge.errors import Unsupported
 from dirbridge.ldap.failover import Failover, ServerState
 from dirbridge.ldap.kept import Kept
+from dirbridge.ldap.refusals import Refusals
 from dirbridge.ldap.service_account import ServiceAccount
 from dirbridge.ldap.session import Query, Session, open_session
 from dirbridge.ldap.transport import Access, Endpoint
@@ -66,14 +67,29 @@ class Client:
 
     @classmethod
     def of(
-        cls, domain: str, settings: DirectorySettings, password: Callable[[], Secret]
+        cls,
+        domain: str,
+        settings: DirectorySettings,
+        password: Callable[[], Secret],
+        refusals: Refusals | None = None,
     ) -> Client:
-        """Build it from a directory's settings."""
+        """Build it from a directory's settings.
+
+        Args:
+            domain: The mail domain.
+            settings: The directory's table.
+            password: Gives the service account's password; asked at each bind.
+            refusals: What the process knows of its service accounts.
+        """
         endpoints = [Endpoint.of(s, settings.security) for s in settings.servers]
+        directory = settings.directory_domain or " ".join(sorted(map(str, endpoints)))
+        record = (refusals or Refusals()).record(directory, settings.username)
         return cls(
             Access.of(domain, settings),
             Failover(domain, endpoints),
-            ServiceAccount(settings.username, password, bind=settings.bind),
+            ServiceAccount(
+                settings.username, password, bind=settings.bind, record=record
+            ),
         )
 
     def states(self) -> tuple[ServerState, ...]:

@@ -1,27 +1,34 @@
 """The bind of the service account, which must never lock itself.
 
-A refused service account is not tried again with the same password until a
-hold-off is over: each try counts in the directory, and an account that is locked
-stops every domain that uses it.
+A password that the directory calls wrong is not tried again in this process until it
+changes: each try counts in the directory, and an account that is locked stops every
+domain that uses it. Where the account is refused for another reason, such as a lock or
+its expiry, a try counts nowhere and is made again after a few minutes.
 """
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 
 from dirbridge.config.settings import Bind
-from dirbridge.directory.bind_codes import win32_error
+from dirbridge.directory import bind_codes
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.messages import Result
+from dirbridge.ldap.refusals import AccountRecord
 from dirbridge.ldap.session import BUSY, STRONGER_AUTH, UNAVAILABLE, Session
+from dirbridge.ldap.transport import Unanswered
 from dirbridge.model.deadline import Deadline
+from dirbridge.model.login import Cause, Reason
 from dirbridge.model.secret import Secret
 
 HOLD_OFF = 300.0
-"""Seconds before a refused password is tried once more."""
+"""Seconds before an account that was refused is tried once more."""
 
+WRONG_HOLD_OFF = 24 * 3600.0
+"""Seconds before a wrong password is tried once more: the directory may have been
+given it meanwhile, and one try a day locks nobody."""
+
+_WRONG = {Reason.WRONG_PASSWORD, Reason.UNKNOWN}
 _REFUSED = {19, 32, 34, 48, 49, 50, 53}
 
 
@@ -34,18 +41,20 @@ class ServiceAccount:
         password: Callable[[], Secret],
         *,
         bind: Bind = Bind.SIMPLE,
-        hold_off: float = HOLD_OFF,
-        clock: Callable[[], float] = time.monotonic,
+        record: AccountRecord | None = None,
     ) -> None:
+        """Take the account as it is configured.
+
+        Args:
+            username: The name to bind with.
+            password: Gives its password; asked at each bind.
+            bind: How to bind.
+            record: What is known of its passwords; shared by all who use it.
+        """
         self.username = username
         self._password = password
         self._bind = bind
-        self._hold_off = hold_off
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._refused: tuple[Secret, float, BindRefused] | None = None
-        self._proven: Secret | None = None
-        self._first = threading.Lock()
+        self._record = record or AccountRecord()
 
     def bind(self, session: Session, deadline: Deadline) -> None:
         """Bind a session as the service account.
@@ -60,40 +69,34 @@ class ServiceAccount:
         secret = self._password()
         if not secret:
             raise self._refusal(session, "no-password", "the password is empty")
-        if secret == self._proven:
-            self._try(session, secret, deadline)
+        if self._record.is_proven(secret):
+            self._try_proven(session, secret, deadline)
             return
         # A password that nobody has seen work is tried by one thread at a time, so
         # that a wrong one counts once and not once for each of them.
-        if not self._first.acquire(timeout=deadline.left()):
+        if not self._record.first.acquire(timeout=deadline.left()):
             raise session.transport.error("bind", "timeout")
         try:
-            self._still_refused(secret)
+            refusal = self._record.refusal(secret)
+            if refusal is not None:
+                raise refusal
             self._try(session, secret, deadline)
         finally:
-            self._first.release()
+            self._record.first.release()
+
+    def _try_proven(self, session: Session, secret: Secret, deadline: Deadline) -> None:
+        try:
+            self._try(session, secret, deadline)
+        except Unanswered as error:
+            # It is right, so it counts nowhere: the next server may get it as well.
+            raise session.transport.error("bind", error.code, error.detail) from error
 
     def _try(self, session: Session, secret: Secret, deadline: Deadline) -> None:
         session.transport.allow(deadline)
         result = session.transport.simple_bind(self.username, secret.reveal())
         if result.code != 0:
             raise self._judged(session, result, secret)
-        self._proven = secret
-
-    def _still_refused(self, secret: Secret) -> None:
-        with self._lock:
-            if self._refused is None:
-                return
-            known, until, error = self._refused
-            if known == secret and self._clock() < until:
-                raise BindRefused(
-                    domain=error.domain,
-                    server=error.server,
-                    operation=error.operation,
-                    code=error.code,
-                    detail=error.detail,
-                )
-            self._refused = None
+        self._record.accept(secret)
 
     def _judged(
         self, session: Session, result: Result, secret: Secret
@@ -102,13 +105,15 @@ class ServiceAccount:
         if result.code in (BUSY, UNAVAILABLE):
             code = "busy" if result.code == BUSY else "unavailable"
             return session.transport.error("bind", code, said)
-        if result.code not in _REFUSED or _not_a_verdict(result):
+        meaning = _meaning(result)
+        if meaning is Cause.UNREACHABLE:
+            return session.transport.error("bind", "unavailable", said)
+        if result.code not in _REFUSED or isinstance(meaning, Cause):
             code = "strong-auth" if result.code == STRONGER_AUTH else "bind"
             return self._unsupported(session, code, said)
         error = self._refusal(session, "credentials", said)
-        self._proven = None
-        with self._lock:
-            self._refused = (secret, self._clock() + self._hold_off, error)
+        hold_off = WRONG_HOLD_OFF if meaning in _WRONG else HOLD_OFF
+        self._record.refuse(secret, hold_off, error)
         return error
 
     def _refusal(self, session: Session, code: str, detail: str) -> BindRefused:
@@ -130,8 +135,8 @@ class ServiceAccount:
         )
 
 
-_BAD_BINDINGS = 0x80090346
-
-
-def _not_a_verdict(result: Result) -> bool:
-    return win32_error(result.text) == _BAD_BINDINGS
+def _meaning(result: Result) -> Reason | Cause | None:
+    """Say what a refusal means, of whichever kind of directory it is."""
+    if bind_codes.win32_error(result.text) is not None:
+        return bind_codes.decode_active_directory(result.text)
+    return bind_codes.decode_open_directory(result.code, result.text)

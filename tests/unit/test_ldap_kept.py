@@ -18,6 +18,7 @@ from dirbridge.config.settings import DirectorySettings
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.bounded import Bounded, Full, Overdue
 from dirbridge.ldap.client import ANY, Client
+from dirbridge.ldap.refusals import Refusals
 from dirbridge.ldap.session import Query
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
@@ -382,18 +383,85 @@ class TestServiceAccount:
             assert {type(one.exception()) for one in tries} == {BindRefused}
             assert server.seen == [BIND]
 
-    def test_a_refused_password_is_tried_again_after_a_while(self) -> None:
-        with served(say((49, ""), (0, ""))) as server:
+    @pytest.mark.parametrize(
+        ("code", "text", "seconds"),
+        [
+            (49, DATA.format("52e"), 24 * 3600),
+            (49, "", 24 * 3600),
+            (50, "", 24 * 3600),
+            (49, DATA.format("775"), 300),  # locked: a try counts nowhere
+            (49, DATA.format("532"), 300),
+            (19, "4 Too many failed logins", 300),
+            (53, "unwilling", 300),
+        ],
+    )
+    def test_a_refused_password_is_tried_again_after_a_while(
+        self, code: int, text: str, seconds: int
+    ) -> None:
+        with served(say((code, text), (0, ""))) as server:
             client = self.client(["same"], server)
             now = [1000.0]
-            client.account._clock = lambda: now[0]
-            with pytest.raises(BindRefused):
-                self.bind(client)
-            now[0] += 299
-            with pytest.raises(BindRefused):
-                self.bind(client)
+            client.account._record._clock = lambda: now[0]
+            for passed in (0, seconds - 1):
+                now[0] = 1000.0 + passed
+                with pytest.raises(BindRefused):
+                    self.bind(client)
             now[0] += 2
             self.bind(client)
+            assert binds(server) == 2
+
+    def test_a_password_that_comes_back_is_still_known_to_be_wrong(self) -> None:
+        password = ["wrong"]
+        with served(say((49, ""))) as server:
+            client = self.client(password, server)
+            for text in ("wrong", "wrong too", "wrong", "wrong too"):
+                password[0] = text
+                with pytest.raises(BindRefused):
+                    self.bind(client)
+            assert binds(server) == 2
+
+    def test_directories_of_one_account_share_what_is_known(self) -> None:
+        refusals = Refusals()
+
+        def client(server: Responder, **changes: object) -> Client:
+            of_it = settings(AD, server).model_copy(update=changes)
+            return Client.of("example.com", of_it, lambda: Secret("wrong"), refusals)
+
+        with served(say((49, DATA.format("52e")))) as server, served() as other:
+            for one in (client(server), client(server), client(other)):
+                with pytest.raises(BindRefused):
+                    self.bind(one)
+            assert (binds(server), binds(other)) == (1, 0)
+            # An account of the same name in another directory is another one.
+            self.bind(client(other, directory_domain="example.org"))
+            self.bind(client(other, directory_domain=None))
+
+    def test_a_password_that_was_sent_goes_to_no_other_server(self) -> None:
+        with served(say(None)) as first, served() as second:
+            client = self.client(["perhaps wrong"], first, second)
+            with pytest.raises(Unreachable):
+                client.run(lambda _session, _deadline: None)
+            assert (binds(first), binds(second)) == (1, 0)
+            assert client.run(lambda session, _deadline: session.server) == (
+                f"127.0.0.1:{second.port}"
+            )
+
+    def test_a_password_that_works_may_go_to_the_next_server(self) -> None:
+        with served(say((0, ""), None)) as first, served() as second:
+            client = self.client(["right"], first, second)
+            self.bind(client)
+            client.close()
+            assert client.run(lambda session, _deadline: session.server) == (
+                f"127.0.0.1:{second.port}"
+            )
+
+    @pytest.mark.parametrize("code", ["6ba", "774"])
+    def test_a_server_without_its_domain_is_no_refusal(self, code: str) -> None:
+        with served(say((49, DATA.format(code)))) as first, served() as second:
+            client = self.client(["pw"], first, second)
+            assert client.run(lambda session, _deadline: session.server) == (
+                f"127.0.0.1:{second.port}"
+            )
 
     def test_a_refusal_goes_to_no_other_server(self) -> None:
         with served(say((49, ""))) as first, served() as second:
