@@ -34,9 +34,8 @@ def sockets(stage: Stage, scene: Scene) -> str:
     )
     answers: Counter[str] = Counter()
     for socket, name, password, expected, user in cases:
-        asked = stage.saslauthd(socket, name, password)
+        asked, logged = stage.logged_saslauthd(socket, name, password)
         answers[asked.answer] += 1
-        logged = stage.log_lines()[-1]
         good = asked.answer == expected and logged["user"] == user
         told = f"{logged['verdict']} {logged['reason']}".strip()
         rest = f"log: {told} {logged['user']}, {asked.seconds:.2f} s"
@@ -158,8 +157,8 @@ def nobody_there(stage: Stage, scene: Scene) -> str:
         stage.bed.dc1.stop()
         stage.bed.dc2.stop()
     try:
-        asked = stage.saslauthd(AD, "anna", stage.password(f"anna@{AD}"))
-        logged = stage.log_lines()[-1]
+        password = stage.password(f"anna@{AD}")
+        asked, logged = stage.logged_saslauthd(AD, "anna", password)
         told = f"log: {logged['verdict']} {logged['reason']}, {asked.seconds:.1f} s"
         good = asked.answer == "no answer" and logged["verdict"] == "unavailable"
         scene.row(good, f"{PERSON} → {AD}", asked.answer, told)

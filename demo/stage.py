@@ -187,6 +187,17 @@ class Stage:
         seconds = time.monotonic() - started
         return Asked(_saslauthd_answer(done.stdout), seconds)
 
+    def logged_saslauthd(
+        self, domain: str, name: str, password: str
+    ) -> tuple[Asked, dict[str, str]]:
+        """Log in likewise, and wait for the line that `serve` logs of it."""
+        before = len(self.log_lines())
+        asked = self.saslauthd(domain, name, password)
+        wait_until(
+            lambda: len(self.log_lines()) > before, "`serve` logs no line", timeout=10
+        )
+        return asked, self.log_lines()[before]
+
     def log_lines(self) -> list[dict[str, str]]:
         """The `login` lines that `serve` has logged so far, as fields."""
         text = self.serve.log.read_text(errors="replace")
