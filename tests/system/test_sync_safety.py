@@ -14,6 +14,7 @@ from testbed.slapd import Od1
 from tests.system.bridge import OD, Done, Site
 
 NOBODY = "(uid=nobody-at-all)"
+SEVERAL = ("anna", "carla", "siobhan", "maximilian", "fiona")
 
 
 def nobody_was_taken_away(site: Site, before: str) -> None:
@@ -31,7 +32,8 @@ def test_a_source_that_is_suddenly_empty_stops_the_run(site: Site) -> None:
     (run,) = done.data["runs"]
     assert run["stopped"] == "source-empty"
     assert not run["written"]
-    assert f"--approve {run['approval']}" in problem["next"]
+    assert run["approval"] is None
+    assert "cannot be approved" in problem["next"]
     assert "Nothing was written" in problem["text"]
     nobody_was_taken_away(site, before)
     # A dry run exits as the real run would.
@@ -39,30 +41,37 @@ def test_a_source_that_is_suddenly_empty_stops_the_run(site: Site) -> None:
 
 
 def test_an_approval_lets_exactly_that_pass(site: Site, changeable_od: Od1) -> None:
-    site.directory(OD)["filter"] = NOBODY
-    approval = site.sync(OD).data["runs"][0]["approval"]
     before = site.dump()
+    for uid in SEVERAL:
+        changeable_od.delete(cast.od(uid).dn)
+    stopped = site.sync(OD)
+    approval = stopped.data["runs"][0]["approval"]
+    assert stopped.code == 3
+    assert f"--approve {approval}" in stopped.problem("share")["next"]
 
     assert site.sync(OD, "--approve", "0123456789ab").code == 3
-    del site.directory(OD)["filter"]
-    for uid in ("anna", "carla", "siobhan", "maximilian", "fiona"):
-        changeable_od.delete(cast.od(uid).dn)
-    other = site.sync(OD, "--approve", approval)
-    assert other.code == 3  # another set of people than the one that was approved
-    assert other.data["runs"][0]["approval"] != approval
+    changeable_od.delete(cast.od("oscar").dn)
+    # Now other people than those that were approved.
+    grown = site.sync(OD, "--approve", approval)
+    assert grown.code == 3
+    assert grown.data["runs"][0]["approval"] != approval
     nobody_was_taken_away(site, before)
 
-    site.directory(OD)["filter"] = NOBODY
-    done = site.sync(OD, "--approve", approval)
+    done = site.sync(OD, "--approve", grown.data["runs"][0]["approval"])
 
     assert done.code == 0, done.out
-    assert {one["state"] for one in site.accounts(OD).values()} == {"deactivated"}
+    away = {
+        name.partition("@")[0]
+        for name, account in site.accounts(OD).items()
+        if account["state"] == "deactivated"
+    }
+    assert away == {*SEVERAL, "oscar"}
 
 
 def test_a_vanished_container_stops_the_run(site: Site, changeable_od: Od1) -> None:
     before = site.dump()
     site.config["domains"][OD]["limits"] = {"share": 1.0, "container_share": 0.2}
-    for uid in ("anna", "carla", "siobhan", "maximilian", "fiona"):
+    for uid in SEVERAL:
         changeable_od.delete(cast.od(uid).dn)
 
     done = site.sync(OD)
