@@ -95,8 +95,8 @@ class Question:
             self.request.hook,
         )
         verdict = Unavailable(Cause.TIMEOUT)
-        self.settle(verdict)
         self._desk.note(self, verdict)
+        self.settle(verdict)
 
     def _end(self) -> Tell | None:
         tell, self._tell = self._tell, None
@@ -168,8 +168,8 @@ class Desk:
 
     def _refuse(self, question: Question) -> None:
         verdict = Unavailable(Cause.OVERLOADED)
-        question.settle(verdict)
         self.note(question, verdict)
+        question.settle(verdict)
 
     def note(self, question: Question, verdict: Verdict) -> None:
         """Let the answerer note what was told; safe from any thread."""
@@ -202,10 +202,11 @@ class Desk:
             verdict = self._verdict(question.request)
             if not question.claim():
                 continue
+            # First noted, then told: who asks for the log after a login finds it.
+            self.note(question, verdict)
             # The loop is gone where the process ends without waiting for us.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(question.settle, verdict)
-            self.note(question, verdict)
 
     def _verdict(self, request: LoginRequest) -> Verdict:
         bug: Verdict = Unavailable(Cause.INTERNAL)

@@ -250,7 +250,6 @@ def test_a_desk_that_is_full_says_so_at_once():
         return told[1:]
 
     assert [type(one) for one in asyncio.run(ask())] == [Accepted, Accepted]
-    time.sleep(0.2)
     assert answerer.noted[0] == ("third", Unavailable(Cause.OVERLOADED))
     assert [name for name, _ in answerer.noted[1:]] == ["first", "second"]
 
