@@ -63,7 +63,9 @@ def identify_by_dn(transport: Transport, account: Account) -> Doubt | None:
     wanted = (*guid.ID_ATTRIBUTES, "authAuthority")
     entry = _read(transport, account.values.dn, wanted)
     if isinstance(entry, Doubt):
-        return entry
+        # It has just bound, so it is there: slapd hides what may not be read.
+        gone = entry.verdict is Reason.UNKNOWN
+        return _unreadable("the own entry") if gone else entry
     if not any(entry.get(name.lower()) for name in guid.ID_ATTRIBUTES):
         return _unreadable(" or ".join(guid.ID_ATTRIBUTES))
     if not _has_id(entry, account):

@@ -253,16 +253,23 @@ def test_a_busy_connection_needs_no_proof() -> None:
         assert server.seen == [SEARCH, *[BIND, SEARCH] * 4]
 
 
-@pytest.mark.parametrize("kind", [AD, OD])
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("kind", "answer", "expected"),
     [
-        ((32, "no such object"), Reason.UNKNOWN),
-        ((50, "no"), Cause.CONFIGURATION),
-        ((1, "operations error"), Cause.CONFIGURATION),
-        ((51, "busy"), Cause.BUSY),
-        (None, Cause.UNREACHABLE),
-        (b"garbage", Cause.CONFIGURATION),
+        (AD, (32, "no such object"), Reason.UNKNOWN),
+        # Its DN has just bound: it is there and hidden from itself.
+        (OD, (32, "no such object"), Cause.CONFIGURATION),
+        *(
+            (kind, answer, expected)
+            for kind in (AD, OD)
+            for answer, expected in (
+                ((50, "no"), Cause.CONFIGURATION),
+                ((1, "operations error"), Cause.CONFIGURATION),
+                ((51, "busy"), Cause.BUSY),
+                (None, Cause.UNREACHABLE),
+                (b"garbage", Cause.CONFIGURATION),
+            )
+        ),
     ],
 )
 def test_whoever_cannot_be_identified_is_not_let_in(

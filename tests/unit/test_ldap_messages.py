@@ -10,7 +10,7 @@ from pyasn1.codec.ber import decoder
 
 from dirbridge.errors import LocalProtocolError, RemoteProtocolError
 from dirbridge.ldap import messages
-from tests.ldap_responder import result
+from tests.ldap_responder import entry, result
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
@@ -40,6 +40,49 @@ def test_start_tls_is_what_another_codec_reads() -> None:
     assert bytes(name) == b"1.3.6.1.4.1.1466.20037"
 
 
+@given(number=st.integers(1, 2**31 - 1), base=texts, names=st.lists(texts, max_size=5))
+def test_a_read_is_what_another_codec_reads(
+    number: int, base: str, names: list[str]
+) -> None:
+    request = messages.read_request(number, base, names)
+    message, rest = decoder.decode(request, asn1Spec=LDAPMessage())
+    search = message["protocolOp"]["searchRequest"]
+    assert not rest
+    assert int(message["messageID"]) == number
+    assert bytes(search["baseObject"]) == base.encode()
+    assert int(search["scope"]) == int(search["derefAliases"]) == 0
+    assert int(search["sizeLimit"]) == int(search["timeLimit"]) == 0
+    assert not bool(search["typesOnly"])
+    assert bytes(search["filter"]["present"]) == b"objectClass"
+    assert [bytes(name) for name in search["attributes"]] == [n.encode() for n in names]
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z]{1,9}", fullmatch=True),
+        st.lists(st.binary(max_size=200), max_size=3),
+        max_size=4,
+    )
+)
+def test_an_entry_is_read_back(attributes: dict[str, list[bytes]]) -> None:
+    message = entry(7, attributes)
+    assert messages.kind_of(message) == (7, messages.SEARCH_ENTRY)
+    assert messages.parse_entry(message) == {k: tuple(v) for k, v in attributes.items()}
+
+
+@given(st.binary(min_size=1, max_size=8), st.integers(0, 60))
+def test_a_damaged_entry_gives_the_remote_error_or_an_entry(
+    noise: bytes, at: int
+) -> None:
+    message = bytearray(entry(5, {"objectsid": [b"x" * 28], "mail": [b"a", b"b"]}))
+    message[at : at + len(noise)] = noise
+    try:
+        messages.kind_of(bytes(message))
+        messages.parse_entry(bytes(message))
+    except RemoteProtocolError:
+        return
+
+
 @given(number=st.integers(0, 2**31 - 1), code=st.integers(0, 4096), text=texts)
 def test_a_result_is_read_back(number: int, code: int, text: str) -> None:
     text = text.rstrip("\0")
@@ -64,7 +107,11 @@ def test_samba_ends_its_text_with_a_nul() -> None:
 
 @given(st.binary(max_size=200))
 def test_garbage_gives_the_remote_error_or_nothing(data: bytes) -> None:
-    for read in (messages.message_size, messages.parse_result):
+    for read in (
+        messages.message_size,
+        messages.parse_result,
+        messages.parse_entry,
+    ):
         try:
             read(data)
         except RemoteProtocolError:
