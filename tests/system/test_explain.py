@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from testbed import cast
@@ -10,6 +12,8 @@ from testbed.kdc import Kdc
 from testbed.slapd import Od1
 from tests.system.bridge import AD, OD, Done, Json, Site, use_kerberos
 from tests.system.conftest import FirstSync
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # name: outcome, the step that decides, words in it
 REASONS = {
@@ -298,3 +302,18 @@ def test_the_state_is_more_exact_than_the_kdc(
     done = site.run("explain", f"{name}@{AD}")
     assert words in step(done, "state")["found"]
     assert step(done, "attempts")["facts"][0][1].startswith("rejected password-expired")
+
+
+def test_somebody_who_cannot_be_mapped(site: Site, changeable_od: Od1) -> None:
+    text = (ROOT / "mappings/open-directory.toml").read_text()
+    table = "[account.department]"
+    (site.folder / "mappings").mkdir()
+    (site.folder / "mappings/open-directory.toml").write_text(
+        text.replace(table, f"{table}\nrequired = true")
+    )
+    changeable_od.create(newcomer("newcomer"), "a first password")
+    done = site.run("explain", f"newcomer@{OD}")
+    assert done.code == 1
+    assert "cannot be mapped" in step(done, "entry")["found"], done.out
+    assert "Run `dirbridge sync`" not in step(done, "entry")["found"]
+    assert step(done, "mapping")["rule"] == "The field department could not be filled."
