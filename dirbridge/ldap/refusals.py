@@ -60,18 +60,15 @@ class AccountRecord:
                 self._refused.popitem(last=False)
 
     def refusal(self, password: Secret) -> BindRefused | None:
-        """Return why this password is not to be tried now, None if it may be."""
+        """Return why this password is not to be tried now, None if it may be.
+
+        It may have been said to another directory: make an error of one's own of it.
+        """
         with self._lock:
             until, error = self._refused.get(self._digest(password), (0.0, None))
             if error is None or self._clock() >= until:
                 return None
-        return BindRefused(
-            domain=error.domain,
-            server=error.server,
-            operation=error.operation,
-            code=error.code,
-            detail=error.detail,
-        )
+            return error
 
     def _digest(self, password: Secret) -> bytes:
         text = password.reveal().encode("utf-8", "surrogatepass")

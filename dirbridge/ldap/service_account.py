@@ -77,12 +77,21 @@ class ServiceAccount:
         if not self._record.first.acquire(timeout=deadline.left()):
             raise session.transport.error("bind", "timeout")
         try:
-            refusal = self._record.refusal(secret)
-            if refusal is not None:
-                raise refusal
+            self._still_refused(session, secret)
             self._try(session, secret, deadline)
         finally:
             self._record.first.release()
+
+    def _still_refused(self, session: Session, secret: Secret) -> None:
+        known = self._record.refusal(secret)
+        if known is not None:
+            raise BindRefused(
+                domain=session.transport.domain,
+                server=known.server,
+                operation=known.operation,
+                code=known.code,
+                detail=known.detail,
+            )
 
     def _try_proven(self, session: Session, secret: Secret, deadline: Deadline) -> None:
         try:

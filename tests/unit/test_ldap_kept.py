@@ -436,8 +436,11 @@ class TestServiceAccount:
 
         with served(say((49, DATA.format("52e")))) as server, served() as other:
             for one in (client(server), client(server), client(other)):
-                with pytest.raises(BindRefused):
+                one.access = replace(one.access, domain="second.example")
+                with pytest.raises(BindRefused) as caught:
                     self.bind(one)
+                assert caught.value.server == f"127.0.0.1:{server.port}"
+                assert caught.value.domain == "second.example"
             assert (binds(server), binds(other)) == (1, 0)
             # An account of the same name in another directory is another one.
             self.bind(client(other, directory_domain="example.org"))
