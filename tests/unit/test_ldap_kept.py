@@ -435,12 +435,15 @@ class TestServiceAccount:
             return Client.of("example.com", of_it, lambda: Secret("wrong"), refusals)
 
         with served(say((49, DATA.format("52e")))) as server, served() as other:
-            for one in (client(server), client(server), client(other)):
-                one.access = replace(one.access, domain="second.example")
+            for number, one in enumerate(
+                (client(server), client(server), client(other))
+            ):
+                domain = f"d{number}.example"
+                one.access = replace(one.access, domain=domain)
                 with pytest.raises(BindRefused) as caught:
                     self.bind(one)
                 assert caught.value.server == f"127.0.0.1:{server.port}"
-                assert caught.value.domain == "second.example"
+                assert caught.value.domain == domain
             assert (binds(server), binds(other)) == (1, 0)
             # An account of the same name in another directory is another one.
             self.bind(client(other, directory_domain="example.org"))
