@@ -87,7 +87,9 @@ class Question:
 
     def _late(self) -> None:
         if not self.claim():
-            # A verdict is on its way from a thread.
+            # A thread has a verdict but hangs in noting it, in a log that nobody
+            # reads perhaps: the mail server cannot wait for that.
+            self.settle(Unavailable(Cause.TIMEOUT))
             return
         log.warning(
             "%s: no verdict within the deadline, told like an outage; "

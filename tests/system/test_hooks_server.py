@@ -22,6 +22,7 @@ from dirbridge.model.login import (
     Cause,
     LoginRequest,
     Unavailable,
+    Verdict,
 )
 from dirbridge.model.secret import Secret
 from tests.system.hook_serving import AuthClient, Table, serving
@@ -288,3 +289,27 @@ def test_the_time_runs_from_the_question_on_not_from_its_turn():
     asyncio.run(ask())
     for request in answerer.requests:
         assert began + 1.5 < request.deadline.at < began + 2.1
+
+
+class SlowToNote(Table):
+    """Answers at once, and then hangs in its log."""
+
+    def told(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
+        time.sleep(1)
+        super().told(request, verdict, seconds)
+
+
+def test_a_log_that_hangs_holds_no_answer_beyond_the_deadline():
+    answerer = SlowToNote({"first": "secret"})
+
+    async def ask() -> list[object]:
+        desk = Desk(answerer, deadline=0.2, threads=1)
+        told: list[object] = []
+        began = time.monotonic()
+        desk.ask(question("first"), told.append)
+        await desk.drained()
+        assert time.monotonic() - began < 0.8
+        desk.close()
+        return told
+
+    assert asyncio.run(ask()) == [Unavailable(Cause.TIMEOUT)]
