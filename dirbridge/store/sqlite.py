@@ -183,7 +183,13 @@ def _begin(connection: Connection) -> None:
 
 def _make_file(path: Path) -> None:
     """Make an empty file; -wal and -shm take their mode from it."""
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE))
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE)
+    with os.fdopen(handle):
+        if os.geteuid() == 0:
+            # What root makes belongs to whose folder it lies in, as SQLite does
+            # with its own -wal and -shm beside the file.
+            folder = path.parent.stat()
+            os.fchown(handle, folder.st_uid, folder.st_gid)
 
 
 def _check_access(path: Path, where: str) -> None:
