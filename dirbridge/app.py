@@ -29,6 +29,7 @@ from dirbridge.config.settings import (
     DirectorySettings,
     DirectoryType,
     DomainSettings,
+    LoginSettings,
     Method,
     Settings,
 )
@@ -138,6 +139,7 @@ class App:
         Args:
             backup: The folder for the copy, see `store.opening.upgrade_store`.
         """
+        self._become_owner()
         url = self.settings.store.url
         return upgrade_store(url, self._store_password(), backup)
 
@@ -233,7 +235,7 @@ class App:
                 profile,
                 password,
                 source=source,
-                login=domain.login,
+                login=_with_nt_domain(name, domain),
                 refusals=self._refusals,
             )
         return open_directory(
@@ -480,6 +482,12 @@ def _mail_domain(
         match_local=match is not BoundIpMatch.REMOTE,
         match_remote=match is not BoundIpMatch.LOCAL,
     )
+
+
+def _with_nt_domain(name: DomainName, domain: DomainSettings) -> LoginSettings:
+    """Return the login settings with the NT domain that logins really use."""
+    nt_domain = _nt_domain(name, domain)
+    return domain.login.model_copy(update={"nt_domain": nt_domain})
 
 
 def _nt_domain(name: DomainName, domain: DomainSettings) -> str | None:

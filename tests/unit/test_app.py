@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from dirbridge.app import App
+from dirbridge.app import App, _with_nt_domain
+from dirbridge.config.settings import DomainSettings
+from dirbridge.model.names import DomainName
 
 NOBODY = 65534
 root_only = pytest.mark.skipif(
@@ -125,3 +127,32 @@ def test_a_directory_goes_by_its_name_wherever_it_stands(config: Path) -> None:
             for each in directories
         }
         assert ports == {"directory": "127.0.0.1:1", "branch": "127.0.0.1:2"}
+
+
+@root_only
+@pytest.mark.parametrize("words", [("store", "upgrade"), ("serve", "--no-sync")])
+def test_a_database_made_as_root_belongs_to_its_folders_owner(
+    config: Path, words: tuple[str, ...]
+) -> None:
+    with config.open("a") as file:
+        # A hook in a folder that is not there: serve ends once the store is open.
+        file.write('\n[[hooks]]\ntype = "saslauthd"\nsocket = "/nowhere/mux"\n')
+    dirbridge(config, *words)
+    made = (config.parent / "db" / "dirbridge.db").stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (NOBODY, NOBODY, 0o600)
+
+
+def test_the_nt_domain_that_logins_use_is_the_one_that_check_compares() -> None:
+    name = DomainName("company.com")
+    directory = {
+        "type": "active-directory",
+        "server": "dc1",
+        "username": "x",
+        "password": {"env": "X"},
+        "directory_domain": "corp.company.com",
+    }
+    settings = DomainSettings.model_validate({"directory": directory})
+    assert _with_nt_domain(name, settings).nt_domain == "CORP"
+    named = {"directory": directory, "login": {"nt_domain": "GROUP"}}
+    settings = DomainSettings.model_validate(named)
+    assert _with_nt_domain(name, settings).nt_domain == "GROUP"
