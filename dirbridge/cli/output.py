@@ -167,4 +167,7 @@ def code_of(error: Exception) -> int:
     """Return the exit code of a command that ended with an error."""
     if isinstance(error, StoreError) and error.code.endswith("-schema"):
         return USAGE
+    if isinstance(error, StoreError) and error.code == "outrun":
+        # The store is well; the run is only to be started again.
+        return PROBLEMS
     return next((code for kind, code in _EXIT if isinstance(error, kind)), PROBLEMS)
