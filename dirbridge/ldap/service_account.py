@@ -28,7 +28,6 @@ WRONG_HOLD_OFF = 24 * 3600.0
 """Seconds before a wrong password is tried once more: the directory may have been
 given it meanwhile, and one try a day locks nobody."""
 
-_WRONG = {Reason.WRONG_PASSWORD, Reason.UNKNOWN}
 _REFUSED = {19, 32, 34, 48, 49, 50, 53}
 
 
@@ -121,7 +120,9 @@ class ServiceAccount:
             code = "strong-auth" if result.code == STRONGER_AUTH else "bind"
             return self._unsupported(session, code, said)
         error = self._refusal(session, "credentials", said)
-        hold_off = WRONG_HOLD_OFF if meaning in _WRONG else HOLD_OFF
+        # A name that is unknown can lock nobody: Windows' 525 waits the short time.
+        wrong = meaning is Reason.WRONG_PASSWORD
+        hold_off = WRONG_HOLD_OFF if wrong else HOLD_OFF
         self._record.refuse(secret, hold_off, error)
         return error
 

@@ -245,8 +245,9 @@ _CONNECTION = {
     "closed": ("closed the connection", "Look at the server's log."),
     "credentials": (
         "refused the service account's name or password",
-        "Mend `username` and the file behind `password`. It is not tried again and "
-        "again, so that the account is not locked.",
+        "Mend `username` and the file behind `password`. So that the account is not "
+        "locked, a running `dirbridge serve` tries the same password again after a "
+        "day at the latest, or once restarted; another one as soon as the file has it.",
     ),
     "rights": (
         "refused the service account for lack of rights",

@@ -32,6 +32,7 @@ from dirbridge.model.login import (
 )
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
+from dirbridge.model.sentences import problems_of
 from testbed import cast
 from tests.directories import account
 from tests.ldap_responder import BIND, SEARCH, Answer, Responder, result
@@ -396,6 +397,7 @@ class TestServiceAccount:
             (49, DATA.format("52e"), 24 * 3600),
             (49, "", 24 * 3600),
             (50, "", 24 * 3600),
+            (49, DATA.format("525"), 300),  # nobody of this name to lock
             (49, DATA.format("775"), 300),  # locked: a try counts nowhere
             (49, DATA.format("532"), 300),
             (19, "4 Too many failed logins", 300),
@@ -416,6 +418,14 @@ class TestServiceAccount:
             now[0] += 2
             self.bind(client)
             assert binds(server) == 2
+
+    def test_a_refused_password_says_when_it_is_tried_again(self) -> None:
+        refusing = served(say((49, DATA.format("52e"))))
+        with refusing as server, pytest.raises(BindRefused) as caught:
+            self.bind(self.client(["wrong"], server))
+        (problem,) = problems_of(caught.value)
+        for event in ("after a day", "restarted", "another one as soon as the file"):
+            assert event in problem.next
 
     def test_a_password_that_comes_back_is_still_known_to_be_wrong(self) -> None:
         password = ["wrong"]
