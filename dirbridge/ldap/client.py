@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dirbridge.config.settings import DirectorySettings
+from dirbridge.config.settings import DirectorySettings, Security
 from dirbridge.directory.errors import Undecodable, as_text
 from dirbridge.errors import Unsupported
 from dirbridge.ldap.failover import Failover, ServerState
@@ -123,6 +123,10 @@ class Client:
                 operation="bind",
                 code="cleartext-password",
             )
+        if self.access.security is Security.NONE:
+            # As for logins: the kernel also accepts connections to a frozen server,
+            # and a password that it took may be given to no other one.
+            session.transport.prove_alive(deadline)
         self.account.bind(session, deadline)
 
     def run(self, work: Callable[[Session, Deadline], R]) -> R:
