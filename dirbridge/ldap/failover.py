@@ -111,10 +111,9 @@ class Failover:
                 servers that were tried.
             Unanswered: A server took a password and did not answer.
         """
-        candidates, all_rest = self._candidates()
-        if not all_rest:
+        candidates, probing = self._candidates()
+        if not probing:
             return self._run(call, candidates, deadline, each)
-        self._begin_probe()
         begun = self._clock()
         try:
             return self._run(call, candidates, deadline, each)
@@ -149,21 +148,23 @@ class Failover:
         raise self._none_left(failures)
 
     def _candidates(self) -> tuple[list[Endpoint], bool]:
-        """Return whom to ask, and whether all of them rest.
+        """Return whom to ask, and whether this caller probes, as all of them rest.
 
-        Resting ones come last, so that a call fails only when everybody did.
+        Resting ones come last, so that a call fails only when everybody did. It is
+        decided in one go: the probe of another caller may succeed at any time.
+
+        Raises:
+            Unreachable: All rest, and another caller asks them or did just now.
         """
-        now = self._clock()
         with self._lock:
+            now = self._clock()
             resting = {s: h.rests_until > now for s, h in self._health.items()}
-        return sorted(self._servers, key=resting.__getitem__), all(resting.values())
-
-    def _begin_probe(self) -> None:
-        """Let this caller ask servers that all rest; raise where another one does."""
-        with self._lock:
-            if not self._probing and self._clock() >= self._probe_at:
+            candidates = sorted(self._servers, key=resting.__getitem__)
+            if not all(resting.values()):
+                return candidates, False
+            if not self._probing and now >= self._probe_at:
                 self._probing = True
-                return
+                return candidates, True
             known = [h.failure for h in self._health.values() if h.failure]
         raise self._none_left([_again(error) for error in known])
 

@@ -225,6 +225,46 @@ def test_while_all_are_down_one_caller_asks_and_the_others_fail_at_once() -> Non
     assert world.asked == [ONE, ONE]
 
 
+def test_a_server_that_comes_up_meanwhile_is_not_told_as_silent() -> None:
+    world = World(ONE)
+    world.down[ONE] = "refused"
+    with pytest.raises(Unreachable):
+        world.ask()
+    world.down.clear()
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(server: Endpoint, limit: Deadline) -> Endpoint:
+        inside.set()
+        go_on.wait(5)
+        world.time += 1
+        return world.call(server, limit)
+
+    probe = threading.Thread(target=lambda: world.failover.run(slow, Deadline.after(9)))
+    probe.start()
+    assert inside.wait(5)
+
+    class LetsTheProbeEnd:
+        """The lock; as soon as the main thread leaves it, the probe succeeds."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+            if threading.current_thread() is not probe and not go_on.is_set():
+                go_on.set()
+                probe.join()
+
+    world.failover._lock = LetsTheProbeEnd()  # type: ignore[assignment]
+    with pytest.raises(Unreachable) as caught:
+        world.ask()
+    assert (caught.value.code, caught.value.server) == ("refused", str(ONE))
+    assert world.ask() == ONE
+
+
 def test_refused_connections_are_asked_again_at_once() -> None:
     world = World()
     world.down = {ONE: "refused", TWO: "refused"}
