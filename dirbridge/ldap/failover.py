@@ -35,6 +35,10 @@ one failed faster than that, as with refused connections."""
 FAIR_TIME = 0.5
 """Seconds; a server that had less is not taken for dead because it was late."""
 
+WAITING = "waiting"
+"""Code of an `Unreachable` that is not the server's doing: the caller waited for
+another thread of this process."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
@@ -137,7 +141,7 @@ class Failover:
             try:
                 result = call(server, limit)
             except Unreachable as error:
-                if fair or error.code != "timeout":
+                if error.code != WAITING and (fair or error.code != "timeout"):
                     self.note_failure(server, error)
                 if isinstance(error, Unanswered):
                     raise

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dirbridge.config.settings import Bind
 from dirbridge.directory import bind_codes
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
+from dirbridge.ldap.failover import FAIR_TIME, WAITING
 from dirbridge.ldap.messages import Result
 from dirbridge.ldap.refusals import AccountRecord
 from dirbridge.ldap.session import BUSY, STRONGER_AUTH, UNAVAILABLE, Session
@@ -28,6 +29,7 @@ WRONG_HOLD_OFF = 24 * 3600.0
 """Seconds before a wrong password is tried once more: the directory may have been
 given it meanwhile, and one try a day locks nobody."""
 
+_WAITS = "another bind with this password is not answered yet"
 _REFUSED = {19, 32, 34, 48, 49, 50, 53}
 
 
@@ -60,7 +62,8 @@ class ServiceAccount:
 
         Raises:
             BindRefused: The server refuses it, or did so a short while ago.
-            Unreachable: No answer.
+            Unreachable: No answer; `WAITING` where another thread's first try with
+                this password took all the time.
             Unsupported: The server wants a stronger way to bind.
         """
         if self._bind is not Bind.SIMPLE:
@@ -73,8 +76,10 @@ class ServiceAccount:
             return
         # A password that nobody has seen work is tried by one thread at a time, so
         # that a wrong one counts once and not once for each of them.
-        if not self._record.first.acquire(timeout=deadline.left()):
-            raise session.transport.error("bind", "timeout")
+        # A wait leaves time for a try of our own, so that a server is not taken for
+        # dead because we came to it late.
+        if not self._record.first.acquire(timeout=max(0, deadline.left() - FAIR_TIME)):
+            raise session.transport.error("bind", WAITING, _WAITS)
         try:
             self._still_refused(session, secret)
             self._try(session, secret, deadline)

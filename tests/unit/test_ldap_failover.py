@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dirbridge.errors import BindRefused, Unreachable
-from dirbridge.ldap.failover import ALL_DOWN_PAUSE, Failover
+from dirbridge.ldap.failover import ALL_DOWN_PAUSE, WAITING, Failover
 from dirbridge.ldap.transport import Endpoint
 from dirbridge.model.deadline import Deadline
 
@@ -156,6 +156,15 @@ def test_a_server_that_had_no_time_is_not_taken_for_dead() -> None:
     with pytest.raises(Unreachable):
         world.failover.run(world.call, Deadline.after(0.2))
     assert world.failover.states()[0].up is False
+
+
+def test_a_wait_for_another_thread_is_not_noted_against_the_server() -> None:
+    world = World()
+    world.down[ONE] = WAITING
+    assert world.ask() == TWO
+    assert [state.up for state in world.failover.states()] == [None, True]
+    world.down.clear()
+    assert world.ask() == ONE
 
 
 def test_only_one_caller_tries_a_server_that_was_down() -> None:

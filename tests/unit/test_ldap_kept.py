@@ -399,6 +399,27 @@ class TestServiceAccount:
             assert {type(one.exception()) for one in tries} == {BindRefused}
             assert binds(server) == 1
 
+    def test_a_wait_for_the_first_try_is_no_outage(self) -> None:
+        def slow(tag: int, before: int) -> Answer:
+            if tag == BIND and not before:
+                trying.set()
+                time.sleep(2.5)
+            return 0, ""
+
+        trying = threading.Event()
+        with served(slow) as server, ThreadPoolExecutor(1) as pool:
+            client = self.client(["right"], server)
+            first = pool.submit(self.bind, client)
+            assert trying.wait(2)
+            with pytest.raises(Unreachable) as caught:
+                client.run(lambda _session, _deadline: None)
+            assert caught.value.code == "waiting"
+            assert client.states()[0].up is None
+            assert binds(server) == 1
+            first.result()
+            client.run(lambda _session, _deadline: None)
+            assert client.states()[0].up is True
+
     @pytest.mark.parametrize(
         ("code", "text", "seconds"),
         [
