@@ -212,6 +212,10 @@ _CONNECTION = {
         "does not speak LDAP on this port",
         "Write the port of the LDAP service in `server`.",
     ),
+    "waiting": (
+        "is asked by somebody else with this password just now",
+        "Try again in a moment.",
+    ),
     "all-down": (
         "list has nobody who answers",
         "Run `dirbridge check`: it says what is wrong with each of them.",
