@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,15 @@ MARKERS = {
 REQUIRED = "DIRBRIDGE_REQUIRE_SERVERS"
 
 _no_namespace = pytest.StashKey[str]()
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work in what the tests start.
+
+    A shell ignores it for what runs in its background, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
