@@ -14,6 +14,9 @@ from dirbridge.app import App, _with_nt_domain
 from dirbridge.config.settings import DomainSettings
 from dirbridge.model.names import DomainName
 
+# Many of these start processes or wait for a clock: not for every save.
+pytestmark = pytest.mark.slow
+
 NOBODY = 65534
 root_only = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can become somebody else"

@@ -19,6 +19,9 @@ from bench.harness import select, show
 from bench.row import BenchError, Bound, Pair, Row, result_of, take_round
 from bench.rows import ROWS
 
+# Many of these start processes or wait for a clock: not for every save.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+# Many of these start processes or wait for a clock: not for every save.
+pytestmark = pytest.mark.slow
+
 PASSWORD = "geheim und lang"
 NOBODY = 65534
 root_only = pytest.mark.skipif(

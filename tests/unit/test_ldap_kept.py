@@ -45,6 +45,9 @@ from tests.ldap_responder import (
     result,
 )
 
+# Many of these start processes or wait for a clock: not for every save.
+pytestmark = pytest.mark.slow
+
 AD = "active-directory"
 OD = "open-directory-kerberos"
 DATA = "80090308: LdapErr: DSID-0C0903A9, comment: AcceptSecurityContext error, data {}"
