@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from dirbridge.model.entry import Cursor, Entry, Finished, Found, Gone
+from dirbridge.model.entry import Cursor, Entry, Finished, Found, Gone, Unchanged
 from dirbridge.model.finding import Finding
 from dirbridge.model.names import DirectoryId
 
-ReadItem = Entry | Gone | Finished
+ReadItem = Entry | Gone | Unchanged | Finished
 """What a read yields."""
+
+Known = Mapping[bytes, DirectoryId]
+"""Ids by `Entry.digest`, of an earlier read. A digest holds for one connector's
+attribute list; who changes a mapping forgets what it knows."""
 
 
 class Connector(Protocol):
@@ -26,8 +30,10 @@ class Connector(Protocol):
         """Name of the directory within its domain, see `Account.source`."""
         ...
 
-    def read(self, cursor: Cursor | None = None) -> Iterator[ReadItem]:
-        """Stream all accounts' entries, or what changed since `cursor`.
+    def read(
+        self, cursor: Cursor | None = None, known: Known | None = None
+    ) -> Iterator[ReadItem]:
+        """Stream all entries, or what changed since `cursor`.
 
         Whole entries come in the server's order, each id once. The last item is
         always exactly one `Finished`; a server that fails in mid-read is told by
@@ -36,9 +42,11 @@ class Connector(Protocol):
 
         Args:
             cursor: Where the last read ended, or None for a full read.
+            known: Entries whose octets hash to one of these come as `Unchanged`,
+                without being decoded.
 
         Yields:
-            Entries and gone ids, then one `Finished`.
+            Entries, unchanged and gone ids, then one `Finished`.
         """
         ...
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dirbridge.config.settings import DirectorySettings
-from dirbridge.connectors.base import ReadItem
+from dirbridge.connectors.base import Known, ReadItem
 from dirbridge.connectors.examination import examine, exclusion_finding
 from dirbridge.directory import dn, guid
 from dirbridge.directory import filter as ldap_filter
@@ -162,7 +162,11 @@ class LdapDirectory:
         """Close kept connections."""
         self._client.close()
 
-    def read(self, cursor: Cursor | None = None) -> Iterator[ReadItem]:  # noqa: ARG002
+    def read(
+        self,
+        cursor: Cursor | None = None,  # noqa: ARG002
+        known: Known | None = None,  # noqa: ARG002
+    ) -> Iterator[ReadItem]:
         """Stream all entries; see `Connector.read`. Cursors are not used yet."""
         server, session, (naming, first) = self._client.begin(self._first_page)
         try:

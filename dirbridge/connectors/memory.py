@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dirbridge.connectors.base import ReadItem
+from dirbridge.connectors.base import Known, ReadItem
 from dirbridge.errors import Unreachable
 from dirbridge.model.entry import Cursor, Entry, Exclusion, Finished, Found, ReadKind
 from dirbridge.model.finding import Finding, Outcome
@@ -49,7 +49,11 @@ class MemoryConnector:
         """Name of the directory within its domain."""
         return self._source
 
-    def read(self, cursor: Cursor | None = None) -> Iterator[ReadItem]:  # noqa: ARG002
+    def read(
+        self,
+        cursor: Cursor | None = None,  # noqa: ARG002
+        known: Known | None = None,  # noqa: ARG002
+    ) -> Iterator[ReadItem]:
         """Stream all entries; see `Connector.read`."""
         self._reach("read")
         wanted = [entry for entry in self.entries if entry.id not in self.exclusions]

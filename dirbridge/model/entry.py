@@ -9,6 +9,14 @@ from enum import StrEnum
 from dirbridge.model.names import DirectoryId
 
 
+class EntryKind(StrEnum):
+    """What an entry is to a mail server: somebody who logs in, or only a recipient."""
+
+    ACCOUNT = "account"
+    GROUP = "group"
+    CONTACT = "contact"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One directory entry as the server sent it.
@@ -18,11 +26,16 @@ class Entry:
         dn: The distinguished name at the time of the read; no identity.
         attributes: Values as bytes; names in lower case, as LDAP names compare
             without case. Use `values` to look one up.
+        kind: Account, group or contact.
+        digest: Hash of the octets that the server sent, b"" where they do not
+            stand for the whole entry. See `Unchanged`.
     """
 
     id: DirectoryId
     dn: str
     attributes: Mapping[str, tuple[bytes, ...]] = field(repr=False)
+    kind: EntryKind = EntryKind.ACCOUNT
+    digest: bytes = field(default=b"", repr=False)
 
     def values(self, attribute: str) -> tuple[bytes, ...]:
         """Return an attribute's values in the server's order, empty if absent."""
@@ -34,6 +47,27 @@ class Gone:
     """An entry that the directory says was deleted or left the base."""
 
     id: DirectoryId
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """An entry whose octets are those that the caller said it knows."""
+
+    id: DirectoryId
+
+
+class Vanished(StrEnum):
+    """What a read tells of entries that are not there any more.
+
+    Attributes:
+        TOLD: All of them: by `Gone`, or by absence from a complete full read.
+        SUSPECTED: Some went, and the directory does not say which: a sweep does.
+        UNTOLD: Nothing; a sweep or a full read has to be made now and then.
+    """
+
+    TOLD = "told"
+    SUSPECTED = "suspected"
+    UNTOLD = "untold"
 
 
 class ReadKind(StrEnum):
@@ -68,6 +102,7 @@ class Finished:
         base: The DN that was read below.
         cursor: Where a delta may go on, or None.
         why: Where not complete, the server's own words.
+        vanished: What was told of entries that went.
     """
 
     kind: ReadKind
@@ -76,6 +111,7 @@ class Finished:
     base: str
     cursor: Cursor | None = None
     why: str = ""
+    vanished: Vanished = Vanished.TOLD
 
 
 @dataclass(frozen=True, slots=True)

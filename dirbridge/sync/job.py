@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from dirbridge.connectors.base import Connector
 from dirbridge.errors import IncompleteRead, UnsafePlan
-from dirbridge.model.entry import Cursor, Entry, Finished, Gone
+from dirbridge.model.entry import Cursor, Entry, EntryKind, Finished, Gone
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.store.base import Run, RunResult, Store
@@ -115,7 +115,7 @@ class SyncJob:
                     raise self._incomplete(finished)
                 case Gone():
                     gone.append(item)
-                case Entry():
+                case Entry(kind=EntryKind.ACCOUNT):
                     result = self.mapping(item)
                     if isinstance(result, Mapped):
                         mapped.append(result)
