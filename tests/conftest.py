@@ -6,10 +6,11 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from testbed import namespace, provision
 from testbed.bed import Bed
@@ -40,6 +41,20 @@ MARKERS = {
 }
 REQUIRED = "DIRBRIDGE_REQUIRE_SERVERS"
 
+# hypothesis profile: examples for a property, and for one that is marked `fuzz`
+PROFILES = {"check": (50, 100), "test": (100, 10_000)}
+
+for name, (examples, _) in PROFILES.items():
+    settings.register_profile(
+        name,
+        max_examples=examples,
+        print_blob=True,
+        # The machine may be busy with real servers.
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile("check")  # `./run test` asks for the other
+
 _no_namespace = pytest.StashKey[str]()
 
 
@@ -57,6 +72,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in set(getattr(item, "fixturenames", ())) & MARKERS.keys():
             item.add_marker(MARKERS[fixture])
+    _, examples = PROFILES[settings.get_current_profile_name()]
+    # One function may be many items, by its parameters.
+    for fuzz in {_function(item) for item in items if item.get_closest_marker("fuzz")}:
+        settings(max_examples=examples)(fuzz)
+
+
+def _function(item: pytest.Item) -> Callable[..., object]:
+    """What a test marked `fuzz` runs; it leaves its settings to the profile."""
+    function = getattr(item, "function", None)
+    if function is None or not is_hypothesis_test(function):
+        raise pytest.UsageError(f"{item.nodeid} is marked fuzz and is no property.")
+    return function
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
