@@ -7,17 +7,22 @@ kind of directory it is (facts: ad-semantics 5, open-directory 3).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 
-from dirbridge.directory import account_control, auth_authority, filetime
+from dirbridge.directory import (
+    account_control,
+    auth_authority,
+    filetime,
+    logon_hours,
+    workstations,
+)
 from dirbridge.directory.account_control import AccountControl
 from dirbridge.directory.errors import Undecodable
 from dirbridge.model.entry import Entry
 from dirbridge.model.login import Reason
 
 COMPUTED = "msDS-User-Account-Control-Computed"
-HOURS = 21
-"""logonHours: 168 bits, one for each hour of a week from Sunday 00:00 UTC."""
 
 
 def barriers(entry: Entry, now: datetime) -> tuple[Reason, ...]:
@@ -33,26 +38,10 @@ def barriers(entry: Entry, now: datetime) -> tuple[Reason, ...]:
     return tuple(reason for sign in _SIGNS for reason in sign(entry, now))
 
 
-def allowed_now(hours: bytes, now: datetime) -> bool:
-    """Say whether logonHours allow a login at a time (MS-ADA1 logonHours).
-
-    Args:
-        hours: The 21 bytes; any other length allows everything.
-        now: The time (UTC).
-    """
-    if len(hours) != HOURS:
-        return True
-    utc = now.astimezone(UTC)
-    hour = (utc.isoweekday() % 7) * 24 + utc.hour
-    return bool(hours[hour // 8] >> (hour % 8) & 1)
-
-
 def _control(entry: Entry, attribute: str) -> AccountControl:
     for value in entry.values(attribute):
-        try:
+        with suppress(Undecodable):
             return account_control.decode(value)
-        except Undecodable:
-            pass
     return AccountControl(0)
 
 
@@ -64,18 +53,18 @@ def _disabled(entry: Entry, _now: datetime) -> Iterator[Reason]:
 
 
 def _locked(entry: Entry, _now: datetime) -> Iterator[Reason]:
-    if AccountControl.LOCKED_OUT in _control(entry, COMPUTED):
+    """Believe the computed bit: lockoutTime stays when the lock has run out."""
+    computed = entry.values(COMPUTED)
+    if computed:
+        if AccountControl.LOCKED_OUT in _control(entry, COMPUTED):
+            yield Reason.LOCKED
+    elif any(_times(entry, "lockoutTime")):
         yield Reason.LOCKED
 
 
 def _expired(entry: Entry, now: datetime) -> Iterator[Reason]:
-    for value in entry.values("accountExpires"):
-        try:
-            ends = filetime.decode(value)
-        except Undecodable:
-            continue
-        if ends is not None and ends <= now:
-            yield Reason.EXPIRED
+    if any(ends <= now for ends in _times(entry, "accountExpires")):
+        yield Reason.EXPIRED
 
 
 def _password(entry: Entry, _now: datetime) -> Iterator[Reason]:
@@ -86,13 +75,25 @@ def _password(entry: Entry, _now: datetime) -> Iterator[Reason]:
 
 def _hours(entry: Entry, now: datetime) -> Iterator[Reason]:
     for value in entry.values("logonHours"):
-        if not allowed_now(value, now):
-            yield Reason.LOGON_HOURS
+        with suppress(Undecodable):
+            if not logon_hours.decode(value).allow(now):
+                yield Reason.LOGON_HOURS
 
 
 def _workstations(entry: Entry, _now: datetime) -> Iterator[Reason]:
-    if any(entry.values("userWorkstations")):
-        yield Reason.WORKSTATION
+    for value in entry.values("userWorkstations"):
+        with suppress(Undecodable):
+            if workstations.decode(value):
+                yield Reason.WORKSTATION
+
+
+def _times(entry: Entry, attribute: str) -> Iterator[datetime]:
+    """Yield an attribute's times; never, and what is none, yield nothing."""
+    for value in entry.values(attribute):
+        with suppress(Undecodable):
+            time = filetime.decode(value)
+            if time is not None:
+                yield time
 
 
 _SIGNS: tuple[Callable[[Entry, datetime], Iterator[Reason]], ...] = (

@@ -1,13 +1,15 @@
-"""Security identifiers (MS-DTYP 2.4.2)."""
+"""Security identifiers (MS-DTYP 2.4.2): objectSid, each value of sIDHistory."""
 
 from __future__ import annotations
 
+import re
 import struct
 
-from dirbridge.directory.errors import Undecodable
+from dirbridge.directory.errors import Undecodable, as_text
 
 _HEAD = 8
 _MOST = 15
+_RID = re.compile(r"\d{1,10}\Z", re.ASCII)
 
 
 def decode(raw: bytes) -> str:
@@ -64,3 +66,29 @@ def rid(text: str) -> int:
     if len(encode(text)) == _HEAD:
         raise Undecodable("is a SID without a RID")
     return int(text.rpartition("-")[2])
+
+
+def domain(text: str) -> str:
+    """Return the SID of the domain that an object's SID belongs to.
+
+    Raises:
+        Undecodable: It is no SID, or has no RID.
+    """
+    rid(text)
+    return text.rpartition("-")[0]
+
+
+def primary_group(text: str, raw: bytes | str) -> str:
+    """Return the SID of an account's primary group, which stands in no `member`.
+
+    Args:
+        text: The account's own SID; the group is of the same domain.
+        raw: Its primaryGroupID, a RID.
+
+    Raises:
+        Undecodable: One of them is not what it must be.
+    """
+    number = as_text(raw).strip()
+    if not _RID.match(number) or int(number) >= 2**32:
+        raise Undecodable("is not a RID, a 32-bit number")
+    return with_rid(domain(text), int(number))
