@@ -258,7 +258,7 @@ class LdapDirectory:
     def _naming(self, session: Session, deadline: Deadline) -> Naming:
         # The first question on a kept session also tells whether it still lives: a
         # frozen server is to be noticed as fast here as at connecting.
-        soon = Deadline.after(deadline.within(self._client.access.connect_seconds))
+        soon = deadline.soon(self._client.access.connect_seconds)
         naming = self._traits.naming(read_root(session, soon))
         if isinstance(naming, Mismatch):
             raise self._unsupported(

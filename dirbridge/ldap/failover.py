@@ -7,6 +7,9 @@ server rests, one caller at a time asks them all and the others fail at once, so
 a dead directory does not hold the logins of the others. Only
 `Unreachable` moves on to the next server: a refused password is an answer, and one
 that was sent and not answered (`Unanswered`) may have been counted.
+A server that fails again soon after its return rests longer each time, so that one
+that flaps does not cost every other call its time. The servers may change while the
+bridge runs (`Servers`); what is known of those that stay is kept.
 ldap3's ServerPool does none of this (facts: ad-semantics 0.8 and 13).
 """
 
@@ -17,7 +20,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from tenacity import RetryCallState, Retrying, wait_exponential
 
 from dirbridge.errors import Unreachable
 from dirbridge.ldap.transport import Endpoint, Unanswered
@@ -27,6 +32,18 @@ R = TypeVar("R")
 
 COOL_DOWN = 30.0
 """Seconds for which a failed server is left alone."""
+
+LONGEST_REST = 300.0
+"""Most seconds for which one that flaps is left alone."""
+
+STEADY = 60.0
+"""Seconds for which a server must have served again, and as long as it rested, before
+its next failure counts as a new one."""
+
+HURRY = 1.5
+"""Most seconds for a connection, or a sign of life on a kept one, while another server
+is left to ask: a frozen server accepts connections as well. The last one has all the
+time that the settings give."""
 
 ALL_DOWN_PAUSE = 3.0
 """Most seconds between two tries while every server is down; shorter where the last
@@ -39,6 +56,15 @@ WAITING = "waiting"
 """Code of an `Unreachable` that is not the server's doing: the caller waited for
 another thread of this process."""
 
+BEHIND = "behind"
+"""Code of an `Unreachable` of a replica that has not got everything yet: it can tell
+no changes, but it serves logins."""
+
+_SERVES = frozenset({WAITING, BEHIND})
+
+LOOK_UP_SECONDS = 5.0
+"""Most seconds to look for the servers of a directory that were not named."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
@@ -49,12 +75,35 @@ class ServerState:
         up: Whether the last call got an answer, None before the first one.
         since: Since when it is so (UTC).
         error: Code and words of the last failure, "" while it is up.
+        certificate_days: Whole days until its certificate ends, negative when it is
+            over; None where it was not seen.
+        clock_offset: Seconds by which its clock is ahead of ours, None where it does
+            not tell the time.
+        round_trip: Seconds that the last small question took, None before it.
     """
 
     server: str
     up: bool | None = None
     since: datetime | None = None
     error: str = ""
+    certificate_days: int | None = None
+    clock_offset: float | None = None
+    round_trip: float | None = None
+
+
+class Servers(Protocol):
+    """Where the list of servers comes from, if not from the configuration."""
+
+    def current(self, deadline: Deadline) -> tuple[Endpoint, ...]:
+        """Return the servers in order; the first call may take until the deadline.
+
+        Empty where nobody could be found.
+        """
+        ...
+
+    def renew(self) -> None:
+        """Look for others soon, without waiting for it: all of them are down."""
+        ...
 
 
 @dataclass(slots=True)
@@ -62,6 +111,9 @@ class _Health:
     state: ServerState
     rests_until: float = 0.0
     failure: Unreachable | None = None
+    relapses: int = 0
+    rested: float = 0.0
+    returned_at: float = float("-inf")
 
 
 class Failover:
@@ -70,31 +122,53 @@ class Failover:
     def __init__(
         self,
         domain: str,
-        servers: Sequence[Endpoint],
+        servers: Sequence[Endpoint] | Servers,
         *,
         cool_down: float = COOL_DOWN,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._domain = domain
-        self._servers = tuple(dict.fromkeys(servers))
+        self._source: Servers = (
+            _Named(tuple(dict.fromkeys(servers)))
+            if isinstance(servers, Sequence)
+            else servers
+        )
         self._cool_down = cool_down
         self._clock = clock
         self._now = now
         self._lock = threading.Lock()
         self._probing = False
         self._probe_at = 0.0
-        self._health = {s: _Health(ServerState(str(s))) for s in self._servers}
+        self._servers: tuple[Endpoint, ...] = ()
+        self._health: dict[Endpoint, _Health] = {}
+        if isinstance(self._source, _Named):
+            self._adopt(self._source.servers)
 
     @property
     def servers(self) -> tuple[Endpoint, ...]:
-        """The servers in the order of the configuration."""
-        return self._servers
+        """The servers in order; they are looked for where none is known yet."""
+        return self.find_servers(Deadline.after(LOOK_UP_SECONDS))
 
     def states(self) -> tuple[ServerState, ...]:
-        """Return what is known of each server, in the order of the configuration."""
+        """Return what is known of each server, in order."""
         with self._lock:
-            return tuple(self._health[server].state for server in self._servers)
+            return tuple(health.state for health in self._health.values())
+
+    def find_servers(self, deadline: Deadline) -> tuple[Endpoint, ...]:
+        """Return the servers in order; looking for them may take until `deadline`."""
+        found = self._source.current(deadline)
+        if found and found != self._servers:
+            with self._lock:
+                self._adopt(found)
+        return self._servers
+
+    def _adopt(self, servers: tuple[Endpoint, ...]) -> None:
+        known, self._servers = self._health, servers
+        self._health = {
+            server: known.get(server) or _Health(ServerState(str(server)))
+            for server in servers
+        }
 
     def run(
         self,
@@ -115,6 +189,7 @@ class Failover:
                 servers that were tried.
             Unanswered: A server took a password and did not answer.
         """
+        self.find_servers(deadline)
         candidates, probing = self._candidates()
         if not probing:
             return self._run(call, candidates, deadline, each)
@@ -141,7 +216,7 @@ class Failover:
             try:
                 result = call(server, limit)
             except Unreachable as error:
-                if error.code != WAITING and (fair or error.code != "timeout"):
+                if fair or error.code != "timeout":
                     self.note_failure(server, error)
                 if isinstance(error, Unanswered):
                     raise
@@ -149,6 +224,7 @@ class Failover:
             else:
                 self._worked(server)
                 return result
+        self._source.renew()
         raise self._none_left(failures)
 
     def _candidates(self) -> tuple[list[Endpoint], bool]:
@@ -163,8 +239,8 @@ class Failover:
         with self._lock:
             now = self._clock()
             resting = {s: h.rests_until > now for s, h in self._health.items()}
-            candidates = sorted(self._servers, key=resting.__getitem__)
-            if not all(resting.values()):
+            candidates = sorted(self._health, key=resting.__getitem__)
+            if not (candidates and all(resting.values())):
                 return candidates, False
             if not self._probing and now >= self._probe_at:
                 self._probing = True
@@ -181,21 +257,56 @@ class Failover:
     def _claim(self, server: Endpoint) -> None:
         """Let others pass by while we try a server that was down."""
         with self._lock:
-            health = self._health[server]
-            if health.state.up is False:
+            health = self._health.get(server)
+            if health is not None and health.state.up is False:
                 health.rests_until = self._clock() + self._cool_down
 
     def note_failure(self, server: Endpoint, error: Unreachable) -> None:
-        """Take a server for down; for failures outside of `run`, in mid-read."""
+        """Take a server for down; for failures outside of `run`, in mid-read.
+
+        One that serves all the same is not: a replica that is behind, or a wait for
+        another thread.
+        """
         with self._lock:
-            health = self._health[server]
-            health.rests_until = self._clock() + self._cool_down
+            health = self._health.get(server)
+            if health is None or error.code in _SERVES:
+                return
+            now = self._clock()
+            if health.state.up:
+                steady = now - health.returned_at >= max(STEADY, health.rested)
+                health.relapses = 0 if steady else health.relapses + 1
+            health.rested = _rest(health.relapses, self._cool_down)
+            health.rests_until = now + health.rested
             health.failure = error
             health.state = self._changed(health.state, up=False, error=_words(error))
 
+    def note_seen(
+        self,
+        server: Endpoint,
+        *,
+        certificate_days: int | None = None,
+        clock_offset: float | None = None,
+        round_trip: float | None = None,
+    ) -> None:
+        """Note what was seen beside an answer; None leaves what is known."""
+        seen = {
+            "certificate_days": certificate_days,
+            "clock_offset": clock_offset,
+            "round_trip": round_trip,
+        }
+        with self._lock:
+            health = self._health.get(server)
+            if health is not None:
+                known = {name: v for name, v in seen.items() if v is not None}
+                health.state = replace(health.state, **known)  # type: ignore[arg-type]
+
     def _worked(self, server: Endpoint) -> None:
         with self._lock:
-            health = self._health[server]
+            health = self._health.get(server)
+            if health is None:
+                return
+            if health.state.up is False:
+                health.returned_at = self._clock()
             health.rests_until = 0.0
             health.failure = None
             health.state = self._changed(health.state, up=True)
@@ -208,13 +319,36 @@ class Failover:
         if len(failures) == 1:
             return failures[0]
         codes = {error.code for error in failures}
+        servers = ", ".join(map(str, self._servers))
+        code = "all-down" if codes else "timeout" if servers else "no-servers"
         return Unreachable(
             domain=self._domain,
-            server=", ".join(str(server) for server in self._servers),
+            server=servers or f"of {self._domain}",
             operation=failures[0].operation if failures else "connect",
-            code=codes.pop() if len(codes) == 1 else "all-down" if codes else "timeout",
+            code=codes.pop() if len(codes) == 1 else code,
             detail="; ".join(f"{e.server}: {_words(e)}" for e in failures),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The servers that the configuration names."""
+
+    servers: tuple[Endpoint, ...]
+
+    def current(self, _deadline: Deadline) -> tuple[Endpoint, ...]:
+        return self.servers
+
+    def renew(self) -> None:
+        pass
+
+
+def _rest(relapses: int, cool_down: float) -> float:
+    """Return how long a server rests: twice as long with each relapse."""
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = relapses + 1
+    longest = max(cool_down, LONGEST_REST)
+    return wait_exponential(multiplier=cool_down, min=cool_down, max=longest)(state)
 
 
 def _again(error: Unreachable) -> Unreachable:
@@ -236,4 +370,4 @@ def _share(deadline: Deadline, left: int, each: float) -> Deadline:
     """Return the time for one server: an equal part of what is left, at most `each`."""
     if left == 1:
         return deadline
-    return Deadline.after(min(each, deadline.left() / left))
+    return Deadline.after(min(each, deadline.left() / left), hurry=HURRY)

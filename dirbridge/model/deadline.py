@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -12,14 +13,17 @@ class Deadline:
 
     Attributes:
         at: Seconds of `time.monotonic()`.
+        hurry: Most seconds for a first sign of life, where somebody else could be
+            asked instead.
     """
 
     at: float
+    hurry: float = math.inf
 
     @classmethod
-    def after(cls, seconds: float) -> Deadline:
+    def after(cls, seconds: float, *, hurry: float = math.inf) -> Deadline:
         """Return the deadline that many seconds from now."""
-        return cls(time.monotonic() + seconds)
+        return cls(time.monotonic() + seconds, hurry)
 
     def left(self) -> float:
         """Return the seconds left, never below zero."""
@@ -28,3 +32,7 @@ class Deadline:
     def within(self, seconds: float) -> float:
         """Return the smaller of `seconds` and what is left."""
         return min(seconds, self.left())
+
+    def soon(self, seconds: float) -> Deadline:
+        """Return the deadline for a first sign of life, at most `seconds` from now."""
+        return Deadline.after(min(self.within(seconds), self.hurry))

@@ -220,6 +220,16 @@ _CONNECTION = {
         "list has nobody who answers",
         "Run `dirbridge check`: it says what is wrong with each of them.",
     ),
+    "behind": (
+        "has not got everything yet that another one told before",
+        "Wait until it has caught up; where it does not, look at the replication "
+        "between the servers.",
+    ),
+    "no-servers": (
+        "list is empty: DNS names nobody",
+        "See that this machine asks the directory's DNS, or name the servers in "
+        "`server` and `backup_server`.",
+    ),
     "ca-file": (
         "cannot be verified",
         "Put the certificates of your authorities (PEM) into `ca_file`.",

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dirbridge.errors import BindRefused, Unreachable
-from dirbridge.ldap.failover import ALL_DOWN_PAUSE, WAITING, Failover
+from dirbridge.ldap.failover import (
+    ALL_DOWN_PAUSE,
+    BEHIND,
+    COOL_DOWN,
+    HURRY,
+    LONGEST_REST,
+    STEADY,
+    WAITING,
+    Failover,
+)
 from dirbridge.ldap.transport import Endpoint
 from dirbridge.model.deadline import Deadline
 
@@ -303,6 +312,149 @@ def test_a_probe_that_breaks_lets_the_next_one_ask() -> None:
 
 def test_a_server_named_twice_is_one() -> None:
     assert World(ONE, ONE, TWO).failover.servers == (ONE, TWO)
+
+
+def test_a_replica_that_is_behind_is_passed_by_and_serves_on() -> None:
+    world = World()
+    world.down[ONE] = BEHIND
+    assert world.ask() == TWO
+    assert [state.up for state in world.failover.states()] == [None, True]
+    world.failover.note_failure(ONE, unreachable(ONE, BEHIND))
+    world.down.clear()
+    assert world.ask() == ONE
+    world.down = {ONE: BEHIND, TWO: BEHIND}
+    with pytest.raises(Unreachable) as caught:
+        world.ask()
+    assert caught.value.code == BEHIND
+    assert [state.up for state in world.failover.states()] == [True, True]
+
+
+def test_one_that_flaps_rests_longer_each_time() -> None:
+    world = World()
+    world.ask()
+    rests = []
+    for _ in range(6):
+        world.down[ONE] = "closed"
+        assert world.ask() == TWO
+        failed_at = world.time
+        world.down.clear()
+        while world.ask() == TWO:
+            world.time += 1
+        rests.append(world.time - failed_at)
+    assert rests[0] == COOL_DOWN
+    assert rests[-1] == LONGEST_REST
+    assert rests == sorted(rests)
+    assert rests[2] > 1.5 * rests[1]
+
+
+def test_one_that_served_steadily_again_is_forgiven() -> None:
+    world = World()
+    world.ask()
+    for _ in range(4):
+        world.down[ONE] = "closed"
+        world.ask()
+        failed_at = world.time
+        world.down.clear()
+        while world.ask() == TWO:
+            world.time += 1
+        assert world.time - failed_at == COOL_DOWN
+        world.time += STEADY
+
+
+def test_one_that_stays_down_is_asked_at_each_cool_down() -> None:
+    world = World()
+    world.ask()
+    world.down[ONE] = "timeout"
+    world.ask()
+    for _ in range(10):
+        world.time += COOL_DOWN
+        world.asked.clear()
+        assert world.ask() == TWO
+        assert world.asked == [ONE, TWO]
+    world.down.clear()
+    world.time += COOL_DOWN
+    assert world.ask() == ONE
+
+
+def test_only_where_another_is_left_a_server_is_hurried() -> None:
+    world = World(ONE, TWO)
+    hurries: list[float] = []
+
+    def fail(server: Endpoint, limit: Deadline) -> None:
+        hurries.append(limit.soon(3).left())
+        raise unreachable(server)
+
+    with pytest.raises(Unreachable):
+        world.failover.run(fail, Deadline.after(9))
+    assert hurries == pytest.approx([HURRY, 3], abs=0.1)
+
+
+def test_what_is_seen_of_a_server_is_kept() -> None:
+    world = World()
+    world.failover.note_seen(ONE, certificate_days=30, round_trip=0.01)
+    world.failover.note_seen(ONE, clock_offset=-2.0)
+    world.failover.note_seen(THREE, clock_offset=1.0)
+    world.down[ONE] = "refused"
+    world.ask()
+    state, other = world.failover.states()
+    seen = (state.certificate_days, state.clock_offset, state.round_trip)
+    assert seen == (30, -2.0, 0.01)
+    assert state.up is False
+    assert other.round_trip is None
+
+
+class Changing:
+    """A list of servers that changes under way."""
+
+    def __init__(self, *servers: Endpoint) -> None:
+        self.servers = servers
+        self.renewed = 0
+
+    def current(self, _deadline: Deadline) -> tuple[Endpoint, ...]:
+        return self.servers
+
+    def renew(self) -> None:
+        self.renewed += 1
+
+
+def test_servers_may_come_and_go_and_keep_their_health() -> None:
+    world = World()
+    source = Changing(ONE, TWO)
+    world.failover = Failover("example.com", source, clock=lambda: world.time)
+    world.down[ONE] = "refused"
+    assert world.ask() == TWO
+    source.servers = (THREE, ONE)
+    world.asked.clear()
+    world.down[THREE] = "refused"
+    world.down.pop(ONE)
+    assert world.ask() == ONE
+    assert world.asked == [THREE, ONE]
+    assert [state.up for state in world.failover.states()] == [False, True]
+    source.servers = ()
+    world.time += COOL_DOWN
+    world.down.clear()
+    assert world.ask() == THREE
+    assert not source.renewed
+
+
+def test_when_all_are_down_others_are_looked_for() -> None:
+    world = World()
+    source = Changing(ONE)
+    world.failover = Failover("example.com", source)
+    world.down[ONE] = "refused"
+    with pytest.raises(Unreachable):
+        world.ask()
+    assert source.renewed == 1
+
+
+def test_without_any_server_nobody_is_reached() -> None:
+    world = World()
+    world.failover = Failover("example.com", Changing())
+    for _ in range(2):
+        with pytest.raises(Unreachable) as caught:
+            world.ask()
+        assert caught.value.code == "no-servers"
+        assert caught.value.server == "of example.com"
 
 
 @given(
