@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from dirbridge.model.entry import Cursor, Entry, Finished, Found, Gone, Unchanged
@@ -80,5 +81,27 @@ class Connector(Protocol):
         """Try every server: name, TLS, certificate, bind, base, and compare.
 
         Never raises for a server's failure: a failure is a finding with its mend.
+        """
+        ...
+
+    def watch(self, changed: Callable[[], None], stop: threading.Event) -> None:
+        """Wait for changes and say "look now", until stopped.
+
+        `changed` is called from this thread whenever the directory says that
+        something changed, and each time when watching begins, as something may have
+        been missed before. It says nothing about what changed: who is told reads. It
+        comes once for each change that the server tells, so a burst is the caller's
+        to gather.
+
+        A server that ends, freezes or is cut off is left for the next one, and what
+        was lost is set up again by itself. Nothing is raised for a server's failure:
+        each new one is logged once, with its mend. A server that cannot watch, or
+        refuses the service account, is left alone for minutes.
+
+        Tested by `tests/contract/test_watching.py`.
+
+        Args:
+            changed: Told of a change; must not block for long.
+            stop: Ends it, within about a second while a server is watched.
         """
         ...

@@ -5,13 +5,16 @@ It passes the same contract as the real ones, and can be told to fail as they do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 from dirbridge.connectors.base import Known, ReadItem
 from dirbridge.errors import Unreachable
 from dirbridge.model.entry import Cursor, Entry, Exclusion, Finished, Found, ReadKind
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.names import DirectoryId, DomainName, fold, split_address
+
+_LOOK_SECONDS = 0.05
 
 _NAMES = ("samaccountname", "userprincipalname", "uid", "mail")
 
@@ -97,6 +100,15 @@ class MemoryConnector:
                 Finding(self._server, "connect", Outcome.FAILED, text, mend, "refused")
             ]
         return [Finding(self._server, "connect", Outcome.OK, "It is in memory.")]
+
+    def watch(self, changed: Callable[[], None], stop: threading.Event) -> None:
+        """Wait for changes of the list; see `Connector.watch`."""
+        seen: list[Entry] | None = None
+        while not stop.wait(_LOOK_SECONDS):
+            now = None if self.unreachable else list(self.entries)
+            if now is not None and now != seen:
+                changed()
+            seen = now
 
     def _reach(self, operation: str) -> None:
         if self.unreachable:
