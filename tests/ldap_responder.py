@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from dirbridge.errors import RemoteProtocolError
-from dirbridge.ldap import messages
+from dirbridge.protocols import ber
+from dirbridge.protocols import ldap_messages as messages
 
 BIND, UNBIND, SEARCH, EXTENDED = 0x60, 0x42, 0x63, 0x77
 _ANSWERS = {BIND: 0x61, SEARCH: 0x65, EXTENDED: 0x78}
@@ -132,8 +133,8 @@ def operations(stream: socket.socket) -> Iterator[tuple[int, int]]:
                 return
             data += more
             continue
-        body, _ = messages._take(data[:size], 0x30)
-        number, operation = messages._take(body, 0x02)
+        body, _ = ber.take(data[:size], 0x30)
+        number, operation = ber.take(body, 0x02)
         yield int.from_bytes(number, "big"), operation[0]
         data = data[size:]
 
@@ -141,22 +142,22 @@ def operations(stream: socket.socket) -> Iterator[tuple[int, int]]:
 def entry(number: int, attributes: Mapping[str, Sequence[bytes]]) -> bytes:
     """An entry that a search found."""
     values = b"".join(
-        messages._tlv(
+        ber.tlv(
             0x30,
-            messages._tlv(0x04, name.encode())
-            + messages._tlv(0x31, b"".join(messages._tlv(0x04, v) for v in found)),
+            ber.tlv(0x04, name.encode())
+            + ber.tlv(0x31, b"".join(ber.tlv(0x04, v) for v in found)),
         )
         for name, found in attributes.items()
     )
-    body = messages._tlv(0x04, b"cn=somebody") + messages._tlv(0x30, values)
-    return messages._message(number, messages._tlv(0x64, body))
+    body = ber.tlv(0x04, b"cn=somebody") + ber.tlv(0x30, values)
+    return messages.message(number, ber.tlv(0x64, body))
 
 
 def result(number: int, tag: int, code: int, text: str = "") -> bytes:
     """An LDAP result message."""
     body = (
-        messages._tlv(0x0A, code.to_bytes(2, "big"))
-        + messages._tlv(0x04, b"")
-        + messages._tlv(0x04, text.encode())
+        ber.tlv(0x0A, code.to_bytes(2, "big"))
+        + ber.tlv(0x04, b"")
+        + ber.tlv(0x04, text.encode())
     )
-    return messages._message(number, messages._tlv(tag, body))
+    return messages.message(number, ber.tlv(tag, body))

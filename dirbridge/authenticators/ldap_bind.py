@@ -24,7 +24,6 @@ from dirbridge.directory import bind_codes
 from dirbridge.errors import DirectoryError
 from dirbridge.ldap.failover import Failover
 from dirbridge.ldap.kept import Kept
-from dirbridge.ldap.messages import Result
 from dirbridge.ldap.session import BUSY, NO_SUCH_OBJECT, UNAVAILABLE
 from dirbridge.ldap.transport import (
     Access,
@@ -39,6 +38,7 @@ from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import Cause, Reason, Verdict
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
+from dirbridge.protocols.ldap_messages import Result
 
 EACH_SERVER = 3.0
 """Most seconds for one server while another is left to ask."""

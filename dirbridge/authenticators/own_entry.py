@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from dirbridge.directory import auth_authority, guid
 from dirbridge.directory.errors import Undecodable
-from dirbridge.ldap.messages import Entry, Reading
 from dirbridge.ldap.session import BUSY, NO_SUCH_OBJECT, SUCCESS, UNAVAILABLE
 from dirbridge.ldap.transport import Transport
 from dirbridge.model.account import Account
 from dirbridge.model.login import Cause, Reason
+from dirbridge.protocols.ldap_messages import Entry, Reading
 
 
 class Doubt(NamedTuple):

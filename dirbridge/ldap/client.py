@@ -188,10 +188,12 @@ def read_root(session: Session, deadline: Deadline) -> RootDse:
             code="no-rootdse",
             detail=answer.why(),
         )
-    return RootDse(
+    root = RootDse(
         session.server,
         {name: _texts(raw) for name, raw in answer.entries[0].attributes.items()},
     )
+    session.learn(root.all("supportedControl"))
+    return root
 
 
 def _texts(values: tuple[bytes, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from dirbridge.ldap.session import Answer, Query, RawEntry, Session
 from dirbridge.model.deadline import Deadline
@@ -31,9 +32,10 @@ def with_whole_ranges(session: Session, answer: Answer, deadline: Deadline) -> A
     if not any(";range=" in name for e in answer.entries for name in e.attributes):
         return answer
     whole = tuple(
-        RawEntry(entry.dn, _whole(session, entry, deadline)) for entry in answer.entries
+        entry._replace(attributes=_whole(session, entry, deadline))
+        for entry in answer.entries
     )
-    return Answer(whole, answer.code, answer.text, answer.cookie)
+    return replace(answer, entries=whole)
 
 
 def _whole(session: Session, entry: RawEntry, deadline: Deadline) -> Values:

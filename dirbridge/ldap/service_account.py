@@ -14,13 +14,13 @@ from dirbridge.config.settings import Bind
 from dirbridge.directory import bind_codes
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.failover import FAIR_TIME, WAITING
-from dirbridge.ldap.messages import Result
 from dirbridge.ldap.refusals import AccountRecord
 from dirbridge.ldap.session import BUSY, STRONGER_AUTH, UNAVAILABLE, Session
 from dirbridge.ldap.transport import Unanswered
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import Cause, Reason
 from dirbridge.model.secret import Secret
+from dirbridge.protocols.ldap_messages import Result
 
 HOLD_OFF = 300.0
 """Seconds before an account that was refused is tried once more."""

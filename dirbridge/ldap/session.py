@@ -1,53 +1,36 @@
-"""A bound connection that searches: ldap3 on top of a `Transport`."""
+"""A bound connection that searches, with our own codec on a `Transport`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import ldap3
-from ldap3.core.exceptions import (
-    LDAPException,
-    LDAPInvalidDnError,
-    LDAPInvalidFilterError,
-    LDAPInvalidValueError,
-)
-from pyasn1.error import PyAsn1Error
-
-from dirbridge.errors import Unreachable, Unsupported
+from dirbridge.errors import LocalProtocolError, RemoteProtocolError, Unsupported
 from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
 from dirbridge.model.deadline import Deadline
+from dirbridge.protocols import ldap_controls, ldap_messages
+from dirbridge.protocols.ldap_controls import Control
+from dirbridge.protocols.ldap_entry import EntryDecoder, Frames, RawEntry
+from dirbridge.protocols.ldap_messages import (
+    INTERMEDIATE,
+    SEARCH_DONE,
+    SEARCH_ENTRY,
+    SEARCH_REFERENCE,
+    Result,
+    Scope,
+)
 
-Scope = Literal["BASE", "LEVEL", "SUBTREE"]
+__all__ = ["Answer", "Query", "RawEntry", "Scope", "Session", "open_session"]
 
 SUCCESS = 0
 NO_SUCH_OBJECT, INVALID_DN = 32, 34
 INSUFFICIENT_ACCESS, BUSY, UNAVAILABLE = 50, 51, 52
 OPERATIONS_ERROR, STRONGER_AUTH, REFERRAL = 1, 8, 10
 
-_PAGED = "1.2.840.113556.1.4.319"
-_OUR_FAULT = (LDAPInvalidDnError, LDAPInvalidFilterError, LDAPInvalidValueError)
-# Its decoder was not made for servers that send nonsense.
-_RAISED_BY_LDAP3 = (
-    LDAPException,
-    PyAsn1Error,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-)
+CHUNK = 128 * 1024
+"""Octets to receive at once."""
+
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
-
-
-@dataclass(frozen=True, slots=True)
-class RawEntry:
-    """One search result entry as the server sent it; names in lower case."""
-
-    dn: str
-    attributes: Mapping[str, tuple[bytes, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +43,7 @@ class Query:
         scope: How deep.
         attributes: What to ask for; never `*`, as pictures can be megabytes.
         size_limit: Most entries to send, 0 for all.
+        controls: What goes along, beside paging.
     """
 
     base: str
@@ -67,6 +51,7 @@ class Query:
     scope: Scope = "SUBTREE"
     attributes: Sequence[str] = ()
     size_limit: int = 0
+    controls: tuple[Control, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +63,16 @@ class Answer:
         code: The result code.
         text: The server's words to it.
         cookie: Where the next page goes on, b"" where this was the last.
+        controls: Values of the controls that came with the result, by OID.
+        infos: Values of the sync info messages that came (RFC 4533 section 2.5).
     """
 
     entries: tuple[RawEntry, ...]
     code: int
     text: str = ""
     cookie: bytes = b""
+    controls: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    infos: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def good(self) -> bool:
@@ -95,22 +84,46 @@ class Answer:
         return f"result {self.code} {self.text}".strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Info:
+    """A sync info message in the middle of an answer (RFC 4533 section 2.5)."""
+
+    value: bytes = field(repr=False)
+
+
+Event = RawEntry | Info | Result
+"""What an answer consists of; its last one is the `Result`."""
+
+
 class Session:
     """One connection with one user of it at a time.
 
     Attributes:
         transport: The stream below.
+        standing: Controls that go with every search on this connection.
     """
 
     def __init__(self, transport: Transport, access: Access) -> None:
         self.transport = transport
+        self.standing: tuple[Control, ...] = ()
         self._access = access
-        self._connection = _ldap3_on(transport)
+        self._frames = Frames()
+        self._waiting: list[bytes] = []
+        self._decoder = EntryDecoder()
 
     @property
     def server(self) -> str:
         """The server's `host:port`."""
         return str(self.transport.endpoint)
+
+    def learn(self, supported_controls: Iterable[str]) -> None:
+        """Take what the rootDSE says of the server's controls.
+
+        Where the server knows it, every search forbids referrals: they are never
+        followed, and Active Directory sends some with each search of a domain.
+        """
+        if ldap_controls.DOMAIN_SCOPE_OID in supported_controls:
+            self.standing = (ldap_controls.DOMAIN_SCOPE,)
 
     def search(
         self, query: Query, deadline: Deadline, *, page: int = 0, cookie: bytes = b""
@@ -125,58 +138,179 @@ class Session:
 
         Raises:
             Unreachable: No whole answer came, or the server is busy or unavailable.
-            Unsupported: ldap3 cannot make a request of the filter or base.
+            Unsupported: No request can be made of the filter or base.
         """
-        # The sorts of failures are told apart by the transport, not by ldap3.
+        self.allow(deadline)
+        asked = self.begin(query, page=page, cookie=cookie)
+        entries: list[RawEntry] = []
+        infos: list[bytes] = []
+        event = self.next(asked)
+        while not isinstance(event, Result):
+            if isinstance(event, Info):
+                infos.append(event.value)
+            else:
+                entries.append(event)
+            event = self.next(asked)
+        return Answer(
+            tuple(entries),
+            event.code,
+            event.text,
+            self.cookie_of(event) if page else b"",
+            event.controls,
+            tuple(infos),
+        )
+
+    def allow(self, deadline: Deadline) -> None:
+        """Let what follows take until `deadline`, and at most `read_seconds`."""
         self.transport.allow(Deadline.after(deadline.within(self._access.read_seconds)))
+
+    def begin(self, query: Query, *, page: int = 0, cookie: bytes = b"") -> int:
+        """Send a search; `next` gives what comes of it.
+
+        Returns:
+            The request's number.
+
+        Raises:
+            Unreachable: It could not be sent.
+            Unsupported: No request can be made of the filter or base.
+        """
+        asked = self.transport.take_id()
+        request = self._request(asked, query, page, cookie)
         try:
-            self._connection.search(
-                query.base,
-                query.filter,
-                search_scope=query.scope,
-                dereference_aliases=ldap3.DEREF_NEVER,
-                attributes=list(query.attributes) or [ldap3.NO_ATTRIBUTES],
-                size_limit=query.size_limit,
-                paged_size=page or None,
-                paged_cookie=cookie or None,
+            self.transport.sendall(request)
+        except OSError as error:
+            raise self.transport.error("read", detail=str(error)) from error
+        return asked
+
+    def next(self, asked: int) -> Event:
+        """Wait for the next part of a search's answer, until the time allowed ends.
+
+        Args:
+            asked: The request's number.
+
+        Returns:
+            An entry, an info, or at last the result. Referrals are left out.
+
+        Raises:
+            Unreachable: None came, it was no LDAP, it answers another request, or
+                the server says that it is busy or unavailable.
+        """
+        try:
+            while True:
+                event = self._event(self._message(), asked)
+                if event is not None:
+                    return event
+        except (OSError, RemoteProtocolError) as error:
+            raise self._failed(error) from error
+
+    def abandon(self, asked: int) -> None:
+        """Tell the server that a search's answer is no longer wanted.
+
+        Parts of it may still come, so the session is of no further use.
+
+        Raises:
+            Unreachable: It could not be sent.
+        """
+        try:
+            self.transport.sendall(
+                ldap_messages.abandon_request(self.transport.take_id(), asked)
             )
-        except _RAISED_BY_LDAP3 as error:
-            raise self._failure(error) from error
-        return self._answer(paged=page > 0)
+        except OSError as error:
+            raise self.transport.error("read", detail=str(error)) from error
+
+    def cookie_of(self, result: Result) -> bytes:
+        """Return where the next page goes on, b"" where this was the last.
+
+        Raises:
+            Unreachable: The server's paging control is broken.
+        """
+        value = result.controls.get(ldap_controls.PAGED_RESULTS)
+        if value is None:
+            return b""
+        try:
+            return ldap_controls.parse_paged(value)
+        except RemoteProtocolError as error:
+            raise self._failed(error) from error
 
     def idle(self) -> bool:
         """Whether it may be used again."""
-        return self.transport.idle()
+        unread = self._waiting or self._frames.pending
+        return not unread and self.transport.idle()
 
     def close(self) -> None:
         """Close it without a word; the server may be frozen."""
         self.transport.close()
 
-    def _failure(self, error: Exception) -> Unreachable | Unsupported:
-        if not isinstance(error, _OUR_FAULT):
-            self.transport.failure = self.transport.failure or "protocol"
-            return self.transport.error("read", detail=str(error))
-        return Unsupported(
-            domain=self._access.domain,
-            server=self.server,
-            operation="read",
-            code="bad-request",
-            detail=str(error),
+    def _request(self, asked: int, query: Query, page: int, cookie: bytes) -> bytes:
+        own = {control.oid for control in query.controls}
+        controls = (
+            *query.controls,
+            *(control for control in self.standing if control.oid not in own),
+            *([ldap_controls.paged(page, cookie)] if page else []),
         )
+        try:
+            return ldap_messages.search_request(
+                asked,
+                query.base,
+                query.scope,
+                query.filter,
+                query.attributes,
+                query.size_limit,
+                controls,
+            )
+        except LocalProtocolError as error:
+            raise Unsupported(
+                domain=self._access.domain,
+                server=self.server,
+                operation="read",
+                code="bad-request",
+                detail=str(error),
+            ) from error
 
-    def _answer(self, *, paged: bool) -> Answer:
-        result: Mapping[str, Any] = self._connection.result or {}
-        response: Sequence[Mapping[str, Any]] = self._connection.response or ()
-        code, text = int(result.get("result", -1)), str(result.get("message") or "")
-        self._connection.response = None
-        if code in _AWAY:
-            raise self.transport.error("read", _AWAY[code], text)
-        entries = tuple(
-            _raw_entry(item) for item in response if item["type"] == "searchResEntry"
-        )
-        return Answer(
-            entries, code, text.rstrip("\0"), _cookie(result) if paged else b""
-        )
+    def _message(self) -> bytes:
+        while not self._waiting:
+            if rest := self.transport.take_rest():
+                self._frames.receive_data(rest)
+            self._waiting = self._frames.messages()
+            if self._waiting:
+                self._waiting.reverse()
+                break
+            data = self.transport.recv(CHUNK)
+            if not data:
+                raise ConnectionResetError("the server closed the connection")
+            self._frames.receive_data(data)
+        return self._waiting.pop()
+
+    def _event(self, message: bytes, asked: int) -> Event | None:
+        number, tag = ldap_messages.kind_of(message)
+        if number != asked:
+            raise self._uncalled(number, message)
+        if tag == SEARCH_ENTRY:
+            return self._decoder.decode(message)
+        if tag == SEARCH_REFERENCE:
+            return None
+        if tag == INTERMEDIATE:
+            oid, value = ldap_messages.parse_intermediate(message)
+            return Info(value) if oid == ldap_controls.SYNC_INFO_OID else None
+        if tag != SEARCH_DONE:
+            raise RemoteProtocolError(f"an answer of kind {tag:#04x}")
+        result = ldap_messages.parse_result(message)
+        if result.code in _AWAY:
+            raise self.transport.error("read", _AWAY[result.code], result.text)
+        return result
+
+    def _uncalled(self, number: int, message: bytes) -> Exception:
+        """Say what a message means that answers no request of ours."""
+        if number != 0:
+            return RemoteProtocolError("an answer to another request")
+        # RFC 4511 section 4.4.1: notice of disconnection, with its reason.
+        notice = ldap_messages.parse_result(message)
+        self.transport.failure = _AWAY.get(notice.code, "closed")
+        return self.transport.error("read", detail=notice.text)
+
+    def _failed(self, error: Exception) -> Exception:
+        self.transport.failure = self.transport.failure or "protocol"
+        return self.transport.error("read", detail=str(error))
 
 
 def open_session(endpoint: Endpoint, access: Access, deadline: Deadline) -> Session:
@@ -187,38 +321,3 @@ def open_session(endpoint: Endpoint, access: Access, deadline: Deadline) -> Sess
         Unsupported: The server cannot do what the access asks for.
     """
     return Session(open_transport(endpoint, access, deadline), access)
-
-
-def _ldap3_on(transport: Transport) -> ldap3.Connection:
-    """Give ldap3 our socket; it never opens one, so its own time-outs are unused."""
-    endpoint = transport.endpoint
-    server = ldap3.Server(endpoint.host, endpoint.port, get_info=ldap3.NONE)
-    connection = ldap3.Connection(
-        server,
-        client_strategy=ldap3.SYNC,
-        auto_referrals=False,
-        auto_range=False,
-        auto_escape=False,
-        check_names=False,
-        return_empty_attributes=False,
-        raise_exceptions=False,
-    )
-    connection.socket = transport
-    connection.closed = False
-    connection.bound = True
-    connection.listening = True
-    connection.strategy._outstanding = {}  # noqa: SLF001 - what its own open() does
-    return connection
-
-
-def _raw_entry(item: Mapping[str, Any]) -> RawEntry:
-    values: Mapping[str, list[bytes] | None] = item["raw_attributes"]
-    return RawEntry(
-        str(item["dn"]),
-        {name.lower(): tuple(found or ()) for name, found in values.items()},
-    )
-
-
-def _cookie(result: Mapping[str, Any]) -> bytes:
-    control = result.get("controls", {}).get(_PAGED)
-    return bytes(control["value"]["cookie"] or b"") if control else b""

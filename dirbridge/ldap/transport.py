@@ -24,9 +24,9 @@ from pathlib import Path
 from dirbridge.config.settings import DirectorySettings, Security
 from dirbridge.config.types import HostPort
 from dirbridge.errors import RemoteProtocolError, Unreachable, Unsupported
-from dirbridge.ldap import messages
 from dirbridge.ldap.bounded import Bounded, Full, Overdue
 from dirbridge.model.deadline import Deadline
+from dirbridge.protocols import ldap_messages as messages
 
 LDAP_PORT, LDAPS_PORT = 389, 636
 
@@ -176,6 +176,16 @@ class Transport:
         # Octets that nobody asked for are an end or the notice of one.
         return not (pending or self._rest or _readable(self._socket))
 
+    def take_id(self) -> int:
+        """Return the number of the next message that its user writes itself."""
+        number, self._next_id = self._next_id, self._next_id + 1
+        return number
+
+    def take_rest(self) -> bytes:
+        """Return what came after the last answer that was read here."""
+        rest, self._rest = self._rest, b""
+        return rest
+
     def simple_bind(self, name: str, password: str) -> messages.Result:
         """Bind and return the result, whatever its code.
 
@@ -233,7 +243,7 @@ class Transport:
         Raises:
             Unreachable: It does not answer in time, or says that it is away.
         """
-        self.allow(Deadline.after(deadline.within(PROOF_SECONDS)))
+        self.allow(deadline.soon(PROOF_SECONDS))
         result = self.read_entry("", _NO_ATTRIBUTES).result
         if result.code in _NOTICES:
             raise self.error("connect", _NOTICES[result.code], result.text)
@@ -348,7 +358,7 @@ def open_transport(endpoint: Endpoint, access: Access, deadline: Deadline) -> Tr
         Unreachable: It did not work; the code says at which step.
         Unsupported: The server does not offer StartTLS, or the security is not built.
     """
-    deadline = Deadline.after(deadline.within(access.connect_seconds))
+    deadline = deadline.soon(access.connect_seconds)
     failed = partial(
         Unreachable, domain=access.domain, server=str(endpoint), operation="connect"
     )

@@ -9,8 +9,12 @@ from ldap3.protocol.rfc4511 import LDAPMessage
 from pyasn1.codec.ber import decoder
 
 from dirbridge.errors import LocalProtocolError, RemoteProtocolError
-from dirbridge.ldap import messages
+from dirbridge.protocols import ber
+from dirbridge.protocols import ldap_messages as messages
+from dirbridge.protocols.ldap_controls import Control
 from tests.ldap_responder import entry, result
+
+fuzz = pytest.mark.fuzz
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
@@ -54,7 +58,9 @@ def test_a_read_is_what_another_codec_reads(
     assert int(search["sizeLimit"]) == int(search["timeLimit"]) == 0
     assert not bool(search["typesOnly"])
     assert bytes(search["filter"]["present"]) == b"objectClass"
-    assert [bytes(name) for name in search["attributes"]] == [n.encode() for n in names]
+    # Nothing wanted is "1.1": an empty list would mean all attributes.
+    wanted = [name.encode() for name in names] or [b"1.1"]
+    assert [bytes(name) for name in search["attributes"]] == wanted
 
 
 @given(
@@ -70,6 +76,7 @@ def test_an_entry_is_read_back(attributes: dict[str, list[bytes]]) -> None:
     assert messages.parse_entry(message) == {k: tuple(v) for k, v in attributes.items()}
 
 
+@fuzz
 @given(st.binary(min_size=1, max_size=8), st.integers(0, 60))
 def test_a_damaged_entry_gives_the_remote_error_or_an_entry(
     noise: bytes, at: int
@@ -81,6 +88,55 @@ def test_a_damaged_entry_gives_the_remote_error_or_an_entry(
         messages.parse_entry(bytes(message))
     except RemoteProtocolError:
         return
+
+
+def test_a_search_with_all_its_parts_is_what_another_codec_reads() -> None:
+    control = Control("1.2.3", critical=True, value=b"\x30\x00")
+    request = messages.search_request(
+        70000, "dc=x", "LEVEL", "(uid=a*)", ("uid",), 20, [control, Control("1.2.4")]
+    )
+    message, rest = decoder.decode(request, asn1Spec=LDAPMessage())
+    search = message["protocolOp"]["searchRequest"]
+    assert not rest
+    assert (int(search["scope"]), int(search["sizeLimit"])) == (1, 20)
+    found = [
+        (bytes(c["controlType"]), bool(c["criticality"])) for c in message["controls"]
+    ]
+    assert found == [(b"1.2.3", True), (b"1.2.4", False)]
+    assert bytes(message["controls"][0]["controlValue"]) == b"\x30\x00"
+    assert not message["controls"][1]["controlValue"].hasValue()
+
+
+@pytest.mark.parametrize("credentials", [None, b"", b"\x60\x00token"])
+def test_a_sasl_bind_is_what_another_codec_reads(credentials: bytes | None) -> None:
+    request = messages.sasl_bind_request(3, "GSS-SPNEGO", credentials)
+    message, rest = decoder.decode(request, asn1Spec=LDAPMessage())
+    bind = message["protocolOp"]["bindRequest"]
+    sasl = bind["authentication"]["sasl"]
+    assert not rest
+    assert (int(bind["version"]), bytes(bind["name"])) == (3, b"")
+    assert bytes(sasl["mechanism"]) == b"GSS-SPNEGO"
+    given = sasl["credentials"]
+    assert (bytes(given) if given.hasValue() else None) == credentials
+
+
+def test_abandon_is_what_another_codec_reads() -> None:
+    message, _ = decoder.decode(messages.abandon_request(9, 8), asn1Spec=LDAPMessage())
+    assert int(message["protocolOp"]["abandonRequest"]) == 8
+
+
+def test_a_bind_answer_gives_the_servers_credentials() -> None:
+    body = ber.enumerated(14) + ber.octets(b"") * 2 + ber.tlv(0x87, b"token")
+    answer = messages.message(2, ber.tlv(messages.BIND_ANSWER, body))
+    result_ = messages.parse_result(answer)
+    assert (result_.code, result_.server_credentials) == (14, b"token")
+    assert "token" not in repr(result_)
+
+
+def test_an_intermediate_response_is_read() -> None:
+    body = ber.tlv(0x80, b"1.2.3") + ber.tlv(0x81, b"value")
+    answer = messages.message(2, ber.tlv(messages.INTERMEDIATE, body))
+    assert messages.parse_intermediate(answer) == ("1.2.3", b"value")
 
 
 @given(number=st.integers(0, 2**31 - 1), code=st.integers(0, 4096), text=texts)
@@ -105,6 +161,7 @@ def test_samba_ends_its_text_with_a_nul() -> None:
     assert messages.parse_result(result(1, 0x61, 49, "data 52e\0")).text == "data 52e"
 
 
+@fuzz
 @given(st.binary(max_size=200))
 def test_garbage_gives_the_remote_error_or_nothing(data: bytes) -> None:
     for read in (
@@ -118,6 +175,7 @@ def test_garbage_gives_the_remote_error_or_nothing(data: bytes) -> None:
             continue
 
 
+@fuzz
 @given(st.binary(min_size=1, max_size=8), st.integers(0, 60))
 def test_a_damaged_result_gives_the_remote_error_or_a_result(
     noise: bytes, at: int
