@@ -1,0 +1,196 @@
+"""Who belongs to which group, nested groups and primary groups included.
+
+A directory says membership in four ways that drift apart: by DN, by stable id, by
+short name, and by the number of the primary group, which stands in the member's own
+entry and in no `member` (facts: ad-semantics 3 and 9, open-directory 2.3). All of
+them are resolved to ids here and united.
+
+Groups may contain each other in a loop. Everything walks with a list of its own, so
+no depth is too deep, and visits each group once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dirbridge.directory import dn
+from dirbridge.directory.errors import Undecodable
+from dirbridge.model.names import DirectoryId, fold
+from dirbridge.model.recipient import By, Group, Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Somebody who can belong to a group and is none: an account or a contact.
+
+    Attributes:
+        id: The entry's stable id.
+        dn: Where it stands.
+        names: Its login names.
+        primary: The number of its primary group, or None.
+    """
+
+    id: DirectoryId
+    dn: str = ""
+    names: tuple[str, ...] = ()
+    primary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Who belongs to which group.
+
+    Attributes:
+        direct: Each group's members that are no groups, nested ones not counted.
+        nested: Each group's groups that are named in it.
+        unknown: What each group names and nobody has: entries outside of what was
+            read, or names that two have. Groups without such are left out.
+    """
+
+    direct: Mapping[DirectoryId, frozenset[DirectoryId]]
+    nested: Mapping[DirectoryId, frozenset[DirectoryId]]
+    unknown: Mapping[DirectoryId, tuple[Reference, ...]]
+    _within: Mapping[DirectoryId, frozenset[DirectoryId]]
+    _above: Mapping[DirectoryId, frozenset[DirectoryId]]
+
+    def members(self, group: DirectoryId) -> frozenset[DirectoryId]:
+        """Return everybody in a group or in a group within it."""
+        inner = (self.direct.get(one, frozenset()) for one in self.groups_in(group))
+        return frozenset().union(*inner)
+
+    def groups_in(self, group: DirectoryId) -> frozenset[DirectoryId]:
+        """Return a group and all groups within it."""
+        return _reach(self.nested, (group,))
+
+    def groups(self, member: DirectoryId) -> frozenset[DirectoryId]:
+        """Return every group that somebody is in, also by a group within it."""
+        return _reach(self._above, self._within.get(member, frozenset()))
+
+
+def resolve(groups: Iterable[Group], leaves: Iterable[Leaf]) -> Membership:
+    """Find out who belongs to which group.
+
+    Args:
+        groups: All groups, with all their members: a ranged attribute is whole.
+        leaves: All accounts and contacts.
+    """
+    all_groups, all_leaves = tuple(groups), tuple(leaves)
+    index = _Index(all_groups, all_leaves)
+    ids = {group.directory_id for group in all_groups}
+    direct: dict[DirectoryId, set[DirectoryId]] = {one: set() for one in ids}
+    nested: dict[DirectoryId, set[DirectoryId]] = {one: set() for one in ids}
+    unknown: dict[DirectoryId, list[Reference]] = defaultdict(list)
+    for group in all_groups:
+        mine = group.directory_id
+        for reference in group.members:
+            found = index.find(reference)
+            if found is None:
+                unknown[mine].append(reference)
+            else:
+                (nested if found in ids else direct)[mine].add(found)
+    _add_primary(all_groups, all_leaves, direct)
+    return Membership(
+        _frozen(direct),
+        _frozen(nested),
+        {group: tuple(dict.fromkeys(lost)) for group, lost in unknown.items()},
+        _turned(direct),
+        _turned(nested),
+    )
+
+
+class _Index:
+    """Finds an entry by what a group calls it."""
+
+    def __init__(self, groups: tuple[Group, ...], leaves: tuple[Leaf, ...]) -> None:
+        self._by_dn = {one.dn: one.id for one in leaves if one.dn}
+        self._by_dn |= {one.dn: one.directory_id for one in groups if one.dn}
+        self._by_comparable: dict[str, DirectoryId] | None = None
+        ids = (*(one.id for one in leaves), *(one.directory_id for one in groups))
+        self._by_id = {one.lower(): one for one in ids}
+        self._by_name = _by_name(leaves)
+
+    def find(self, reference: Reference) -> DirectoryId | None:
+        """Return who is meant; None where nobody is, or two are."""
+        match reference.by:
+            case By.DN:
+                # Servers write one DN the same everywhere, so that the slow way is
+                # for members that are not there, and for tests.
+                found = self._by_dn.get(reference.value)
+                return found or self._compared(reference.value)
+            case By.ID:
+                return self._by_id.get(reference.value.strip().lower())
+            case By.NAME:
+                return self._by_name.get(fold(reference.value))
+
+    def _compared(self, text: str) -> DirectoryId | None:
+        if self._by_comparable is None:
+            self._by_comparable = {
+                key: one
+                for written, one in self._by_dn.items()
+                if (key := _comparable(written)) is not None
+            }
+        key = _comparable(text)
+        return None if key is None else self._by_comparable.get(key)
+
+
+def _comparable(text: str) -> str | None:
+    try:
+        return dn.comparable(text)
+    except Undecodable:
+        return None
+
+
+def _by_name(leaves: tuple[Leaf, ...]) -> dict[str, DirectoryId]:
+    """Return each login name's owner; a name that two have is nobody's."""
+    owners: dict[str, set[DirectoryId]] = defaultdict(set)
+    for leaf in leaves:
+        for name in leaf.names:
+            owners[fold(name)].add(leaf.id)
+    return {name: next(iter(ids)) for name, ids in owners.items() if len(ids) == 1}
+
+
+def _add_primary(
+    groups: tuple[Group, ...],
+    leaves: tuple[Leaf, ...],
+    direct: Mapping[DirectoryId, set[DirectoryId]],
+) -> None:
+    numbered: dict[str, list[DirectoryId]] = defaultdict(list)
+    for group in groups:
+        if group.number is not None:
+            numbered[group.number].append(group.directory_id)
+    for leaf in leaves:
+        if leaf.primary is not None:
+            for group_id in numbered.get(leaf.primary, ()):
+                direct[group_id].add(leaf.id)
+
+
+def _frozen(
+    sets: Mapping[DirectoryId, set[DirectoryId]],
+) -> dict[DirectoryId, frozenset[DirectoryId]]:
+    return {key: frozenset(values) for key, values in sets.items()}
+
+
+def _turned(
+    sets: Mapping[DirectoryId, set[DirectoryId]],
+) -> dict[DirectoryId, frozenset[DirectoryId]]:
+    """Return from each member to the groups that name it."""
+    turned: dict[DirectoryId, set[DirectoryId]] = defaultdict(set)
+    for key, values in sets.items():
+        for value in values:
+            turned[value].add(key)
+    return _frozen(turned)
+
+
+def _reach(
+    edges: Mapping[DirectoryId, frozenset[DirectoryId]], start: Iterable[DirectoryId]
+) -> frozenset[DirectoryId]:
+    """Return all that can be reached, the start included; each is visited once."""
+    seen = set(start)
+    ahead = list(seen)
+    while ahead:
+        new = edges.get(ahead.pop(), frozenset()) - seen
+        seen |= new
+        ahead += new
+    return frozenset(seen)
