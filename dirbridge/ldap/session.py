@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dirbridge.errors import LocalProtocolError, RemoteProtocolError, Unsupported
@@ -203,6 +203,31 @@ class Session:
         except (OSError, RemoteProtocolError) as error:
             raise self._failed(error) from error
 
+    def poll(self, asked: Container[int], seconds: float) -> tuple[int, Event] | None:
+        """Wait a while for the next part of the answer to any of some searches.
+
+        Args:
+            asked: The requests' numbers.
+            seconds: How long to wait; that nothing comes is no failure.
+
+        Returns:
+            The request's number with what came, None where nothing did.
+
+        Raises:
+            Unreachable: See `next`.
+        """
+        until = Deadline.after(seconds)
+        try:
+            while self._arrives(until):
+                message = self._waiting.pop()
+                number, _ = ldap_messages.kind_of(message)
+                event = self._event(message, number if number in asked else -1)
+                if event is not None:
+                    return number, event
+        except (OSError, RemoteProtocolError) as error:
+            raise self._failed(error) from error
+        return None
+
     def abandon(self, asked: int) -> None:
         """Tell the server that a search's answer is no longer wanted.
 
@@ -280,6 +305,21 @@ class Session:
                 raise ConnectionResetError("the server closed the connection")
             self._frames.receive_data(data)
         return self._waiting.pop()
+
+    def _arrives(self, until: Deadline) -> bool:
+        """Whether there is a whole message, at last when the time is over."""
+        data: bytes | None = b"" if self._waiting else self.transport.take_rest()
+        while True:
+            if data:
+                self._frames.receive_data(data)
+            self._waiting = self._waiting or self._frames.messages()[::-1]
+            if self._waiting:
+                return True
+            data = self.transport.poll(CHUNK, until.left())
+            if data is None:
+                return False
+            if not data:
+                raise ConnectionResetError("the server closed the connection")
 
     def _event(self, message: bytes, asked: int) -> Event | None:
         number, tag = ldap_messages.kind_of(message)

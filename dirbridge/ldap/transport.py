@@ -168,6 +168,29 @@ class Transport:
             self.failure = self.failure or "closed"
         return data
 
+    def poll(self, size: int, seconds: float) -> bytes | None:
+        """Receive what comes in some seconds; None, and no failure, if nothing does.
+
+        Raises:
+            OSError: It failed; `failure` says how.
+        """
+        allowed, self._deadline = self._deadline, Deadline.after(seconds)
+        try:
+            return self.recv(size)
+        except TimeoutError as error:
+            # With a number it is the kernel's: the peer has not answered for long.
+            if error.errno is not None:
+                raise
+            self.failure = self.detail = ""
+            return None
+        finally:
+            self._deadline = allowed
+
+    def keep_alive(self) -> None:
+        """Let the kernel see within a minute that the other end is gone."""
+        for option, value in _KEEP_ALIVE:
+            self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
+
     def idle(self) -> bool:
         """Whether it is open with nothing to read: a kept one may be used again."""
         if self.failure:
@@ -332,6 +355,14 @@ class Transport:
 
 
 _NOTICES = {51: "busy", 52: "unavailable"}
+_KEEP_ALIVE = (
+    (socket.TCP_KEEPIDLE, 20),
+    (socket.TCP_KEEPINTVL, 10),
+    (socket.TCP_KEEPCNT, 3),
+    (socket.TCP_USER_TIMEOUT, 50_000),
+)
+"""Seconds of silence, seconds between questions, how many of them; and milliseconds
+for which what was sent may stay without a receipt (RFC 9293 section 3.8.4, tcp(7))."""
 _NO_ATTRIBUTES = ("1.1",)
 
 
