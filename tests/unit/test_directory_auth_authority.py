@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dirbridge.directory import auth_authority
-from dirbridge.directory.auth_authority import AuthAuthority, PasswordServerData
+from dirbridge.directory.auth_authority import (
+    AuthAuthority,
+    CachedUserData,
+    KerberosData,
+    PasswordServerData,
+    Ways,
+)
 from dirbridge.directory.errors import Undecodable
+from dirbridge.model.names import RealmName
 
 SLOT = "0xdb945916625111e39e62000c2928b48d"
 KEY = "1024 65537 1234567890 root@mail1.company.com"
@@ -67,7 +74,7 @@ def test_kerberos_without_principal() -> None:
 @pytest.mark.parametrize(
     "data",
     [";;;", "", ";x@LKDC:SHA1.AB;LKDC:SHA1.AB;", ";x@lkdc:sha1.ab;R.COM;", ";;lkdc:x;",
-     ";x@WELLKNOWN:ORG;R;", ";@R;R;"],
+     ";x@WELLKNOWN:ORG;R;", ";@R;R;", ";a@;R;"],
 )  # fmt: skip
 def test_kerberos_refused(data: str) -> None:
     with pytest.raises(Undecodable):
@@ -101,13 +108,17 @@ def test_password_server(data: str, expected: PasswordServerData) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", ["", SLOT, f"{SLOT},{KEY}", ",k:a", f"{SLOT},{KEY}:x/y"]
+    "data", ["", SLOT, f"{SLOT},{KEY}", ",k:a", f"{SLOT},{KEY}:x/y", f"{SLOT},:a", "s:"]
 )
 def test_password_server_refused(data: str) -> None:
     with pytest.raises(Undecodable):
         auth_authority.decode_password_server(
             AuthAuthority("", "ApplePasswordServer", data)
         )
+
+
+PWS = f";ApplePasswordServer;{SLOT},{KEY}:10.0.0.5"
+KRB = ";Kerberosv5;;jdoe@R.COM;R.COM;"
 
 
 def test_disabled_by_any_value() -> None:
@@ -117,29 +128,195 @@ def test_disabled_by_any_value() -> None:
     assert not auth_authority.is_disabled([])
 
 
+@pytest.mark.parametrize(
+    "raw", [";disableduser;", "x;DisabledUser;", "1.0;DISABLEDUSER",
+            b"\xff;DisabledUser;", ";ShadowHash;;DisabledUser;;basic;"]
+)  # fmt: skip
+def test_a_broken_value_still_disables(raw: bytes | str) -> None:
+    assert auth_authority.is_disabled([raw])
+    assert auth_authority.ways([KRB, raw]) == Ways(disabled=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "was"),
+    [
+        (PWS, PWS),
+        (f"<{PWS}>", PWS),
+        (f"<{PWS}", PWS),
+        (";ShadowHash;", ";ShadowHash;"),
+        ("<;ShadowHash;HASHLIST:<SMB-NT>>", ";ShadowHash;HASHLIST:<SMB-NT>"),
+        ("", ";basic;"),
+        ("<>", ";basic;"),
+    ],
+)
+def test_what_a_disabled_user_was(data: str, was: str) -> None:
+    value = auth_authority.decode(f";DisabledUser;{data}")
+    assert str(auth_authority.former(value)) == was
+
+
+@pytest.mark.parametrize("text", [";basic;", ";DisabledUser;nonsense"])
+def test_nobody_that_was_disabled(text: str) -> None:
+    with pytest.raises(Undecodable):
+        auth_authority.former(auth_authority.decode(text))
+
+
+def test_ways_are_chosen_by_tag_not_by_place() -> None:
+    first, second = auth_authority.ways([PWS, KRB]), auth_authority.ways([KRB, PWS])
+    assert first == second
+    assert first.kerberos == KerberosData("", "jdoe@R.COM", RealmName("R.COM"))
+    assert first.password_server is not None
+    assert (first.basic, first.disabled, first.unusable) == (False, False, ())
+
+
+@pytest.mark.parametrize(
+    "raw", [";ShadowHash;", ";LocalWindowsHash;", ";Unheard-Of;x", "broken", b"\xff",
+            ";Kerberosv5Cert;;x@R;R;", ";Kerberosv5;;x@LKDC:SHA1.AB;LKDC:SHA1.AB;",
+            f";ApplePasswordServer;{SLOT}:10.0.0.5", ";LDAP bind;"]
+)  # fmt: skip
+def test_a_value_that_lets_nobody_in(raw: bytes | str) -> None:
+    found = auth_authority.ways([raw])
+    assert (found.kerberos, found.password_server) == (None, None)
+    assert (found.basic, found.disabled) == (False, False)
+
+
+def test_basic_by_its_tag_or_by_no_value_at_all() -> None:
+    assert auth_authority.ways([]).basic
+    assert auth_authority.ways(["1.0.0;Basic;"]).basic
+    assert auth_authority.ways([";ShadowHash;", KRB]).unusable == ("ShadowHash",)
+
+
+def test_a_local_realm_does_not_hide_the_right_one() -> None:
+    local = ";Kerberosv5;;jdoe@LKDC:SHA1.AB;LKDC:SHA1.AB;"
+    found = auth_authority.ways([local, KRB]).kerberos
+    assert found is not None
+    assert found.realm == "R.COM"
+
+
+@pytest.mark.parametrize(
+    ("data", "hashes"),
+    [("", ()), ("BetterHashOnly", ("BetterHashOnly",)),
+     ("HASHLIST:<SALTED-SHA1,SMB-NT>", ("SALTED-SHA1", "SMB-NT")), ("HASHLIST:<>", ())],
+)  # fmt: skip
+def test_shadow_hashes(data: str, hashes: tuple[str, ...]) -> None:
+    value = AuthAuthority("", "ShadowHash", data)
+    assert auth_authority.decode_hashes(value) == hashes
+
+
+@pytest.mark.parametrize("text", [";ShadowHash;HASHLIST:<a", ";basic;"])
+def test_no_shadow_hashes(text: str) -> None:
+    with pytest.raises(Undecodable):
+        auth_authority.decode_hashes(auth_authority.decode(text))
+
+
+# --- every form of the grammar ---------------------------------------------------
+
+# Semicolons, commas, colons and slashes wherever the grammar lets them stand.
+_WORD = st.text("abzAZ019.-", min_size=1, max_size=12)
+_KEY = st.text("01 rot@.abc;,/<>", min_size=1, max_size=20)
+_KERBEROS = st.builds(
+    KerberosData,
+    st.just("") | _WORD,
+    st.just("") | st.builds("{}@{}".format, _WORD, _WORD),
+    _WORD,
+    st.just("") | st.text("01 rot@.abc;,:/<>", max_size=20),
+)
+_SERVER = st.builds(
+    PasswordServerData,
+    st.text("abzAZ019x;/@-", min_size=1, max_size=34),
+    _KEY,
+    st.sampled_from(["ipv4", "ipv6", "dns"]),
+    st.text("abz019.:;,", min_size=1, max_size=20),
+)
+_CACHED = st.builds(
+    CachedUserData,
+    st.text("/LDAPv3.od:;", min_size=1, max_size=12).filter(
+        lambda node: not node.endswith(":")
+    ),
+    _WORD,
+    _WORD,
+)
+_DATA = st.one_of(_KERBEROS.map(str), _SERVER.map(str), _CACHED.map(str), st.just(""))
+_VERSION = st.sampled_from(["", "1", "1.0", "1.0.0", "10.20.30"])
+_TAG = st.sampled_from([*auth_authority.TAGS, "Unheard-Of", "x"])
+
+
+@pytest.mark.fuzz
+@given(_VERSION, _TAG, _DATA)
+def test_every_form_comes_back(version: str, tag: str, data: str) -> None:
+    for written in (tag, tag.lower(), tag.upper()):
+        value = AuthAuthority(version, written, data)
+        assert auth_authority.decode(str(value).encode()) == value
+        disabled = auth_authority.decode(f";DisabledUser;<{value}>")
+        assert auth_authority.former(disabled) == value
+        assert auth_authority.ways([str(value), KRB, str(disabled)]).disabled
+
+
+@pytest.mark.fuzz
+@given(_KERBEROS)
+def test_kerberos_comes_back(data: KerberosData) -> None:
+    value = auth_authority.decode(f";KerberosV5;{data}")
+    assert auth_authority.decode_kerberos(value) == data
+
+
+@pytest.mark.fuzz
+@given(_SERVER)
+def test_a_password_server_comes_back(data: PasswordServerData) -> None:
+    value = auth_authority.decode(f"1;applepasswordserver;{data}")
+    assert auth_authority.decode_password_server(value) == data
+    assert auth_authority.ways([str(value)]).password_server == data
+
+
+@pytest.mark.fuzz
+@given(_CACHED)
+def test_a_cached_user_comes_back(data: CachedUserData) -> None:
+    value = auth_authority.decode(f";LocalCachedUser;{data}")
+    assert auth_authority.decode_cached_user(value) == data
+
+
+@pytest.mark.fuzz
+@given(_VERSION, st.text("abcDisabledUser", min_size=1, max_size=14), _DATA)
+def test_an_unknown_tag_never_lets_anybody_in(
+    version: str, tag: str, data: str
+) -> None:
+    known = {each.lower() for each in auth_authority.TAGS}
+    found = auth_authority.ways([f"{version};{tag};{data}"])
+    usable = found.kerberos or found.password_server or found.basic
+    assert not usable or tag.lower() in known
+
+
+@pytest.mark.fuzz
 @given(
     st.sampled_from(["", "1", "1.0.0"]),
     st.from_regex(r"\A[A-Za-z][A-Za-z0-9]{0,12}\Z"),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
 )
 def test_round_trip(version: str, tag: str, data: str) -> None:
     value = AuthAuthority(version, tag, data)
     assert auth_authority.decode(str(value).encode()) == value
 
 
+_DECODERS = (
+    auth_authority.decode_kerberos,
+    auth_authority.decode_password_server,
+    auth_authority.decode_cached_user,
+    auth_authority.decode_hashes,
+    auth_authority.former,
+)
+
+
+@pytest.mark.fuzz
 @given(
     st.binary(max_size=60)
-    | st.text(";:,/.@0x1LKDC", max_size=40).map(
-        lambda text: f";Kerberosv5;{text}".encode()
-    )
-    | st.text(";:,/.@0x1ipv46", max_size=40).map(
-        lambda text: f";ApplePasswordServer;{text}".encode()
-    )
+    | st.builds(
+        ";{};{}".format,
+        st.sampled_from(auth_authority.TAGS),
+        st.text(";:,/.@0x1ipv46LKDC<>", max_size=30),
+    ).map(str.encode)
 )
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
-    for decode in (
-        auth_authority.decode_kerberos,
-        auth_authority.decode_password_server,
-    ):
-        with contextlib.suppress(Undecodable):
-            decode(auth_authority.decode(raw))
+    auth_authority.ways([raw])
+    with contextlib.suppress(Undecodable):
+        value = auth_authority.decode(raw)
+        for decode in _DECODERS:
+            with contextlib.suppress(Undecodable):
+                decode(value)

@@ -70,34 +70,49 @@ def test_no_mail_attribute(raw: bytes) -> None:
         plists.decode_mail_attribute(raw)
 
 
-def test_kerberos_client() -> None:
+def test_all_of_a_mail_attribute() -> None:
     raw = plistlib.dumps(
         {
-            "edu.mit.kerberos": {
-                "libdefaults": {"default_realm": "MAIL1.COMPANY.COM"},
-                "realms": {
-                    "MAIL1.COMPANY.COM": {
-                        "KDC_List": ["mail1.company.com.", "10.0.0.5"]
-                    },
-                    "LKDC:SHA1.AB": {"KDC_List": ["x"]},
-                },
-                "domain_realm": {
-                    ".company.com": "MAIL1.COMPANY.COM",
-                    ".local": "LKDC:SHA1.AB",
-                },
-            },
-            "generationID": 7,
+            "kAttributeVersion": "AppleMail 1.0",
+            "kMailAccountState": "ENABLED",
+            "kIMAPLoginState": "imapallowed",
+            "kPOP3LoginState": "POP3Deny",
+            "kAPOPRequired": "APOPNotRequired",
+            "kAltMailStoreLoc": "/Volumes/Mail",
+            "kNotificationState": "NotificationOff",
+            "kUnheardOf": [1, {"a": True}],
         }
     )
-    client = plists.decode_kerberos_client(raw)
-    assert client.default_realm == "MAIL1.COMPANY.COM"
-    assert client.kdcs == {"MAIL1.COMPANY.COM": ("mail1.company.com", "10.0.0.5")}
-    assert client.domain_realm == {".company.com": "MAIL1.COMPANY.COM"}
+    read = plists.decode_mail_attribute(raw)
+    assert (read.state, read.version) == (MailState.ENABLED, "AppleMail 1.0")
+    assert (read.imap, read.pop, read.apop) == (True, False, False)
+    assert read.alternate_store == "/Volumes/Mail"
 
 
-def test_kerberos_client_with_nothing_in_it() -> None:
-    client = plists.decode_kerberos_client(plistlib.dumps({"edu.mit.kerberos": 3}))
-    assert (client.default_realm, client.kdcs, client.domain_realm) == (None, {}, {})
+def test_words_that_are_not_known_say_nothing() -> None:
+    raw = plistlib.dumps({"kIMAPLoginState": "Perhaps", "kPOP3LoginState": 7})
+    read = plists.decode_mail_attribute(raw)
+    assert (read.imap, read.pop, read.apop) == (None, None, None)
+
+
+def test_depth_is_limited() -> None:
+    def nested(levels: int) -> bytes:
+        inner = "<dict><key>a</key>" * levels
+        return f"{inner}<true/>{'</dict>' * levels}".encode()
+
+    assert plists.decode(nested(plists.MAX_DEPTH - 1))
+    for levels in (plists.MAX_DEPTH + 1, 9000):
+        with pytest.raises(Undecodable):
+            plists.decode(nested(levels))
+
+
+@pytest.mark.parametrize(
+    ("value", "flag"),
+    [(True, True), (False, False), (1, True), (0, False), ("YES", True),
+     (" no ", False), ("maybe", None), (2, None), ([], None), (None, None)],
+)  # fmt: skip
+def test_flags(value: object, flag: bool | None) -> None:
+    assert plists.flag_of({"a": value}, "a") is flag
 
 
 _TAGS = st.sampled_from(
@@ -108,10 +123,30 @@ _TAGS = st.sampled_from(
 )  # fmt: skip
 
 
-@given(
-    st.binary(max_size=80) | st.lists(_TAGS, max_size=20).map("".join).map(str.encode)
+_GARBAGE = st.binary(max_size=80) | st.lists(_TAGS, max_size=12).map(
+    lambda tags: "".join(tags).encode()
 )
+
+
+@pytest.mark.fuzz
+@given(_GARBAGE)
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
-    for decode in (plists.decode_mail_attribute, plists.decode_kerberos_client):
-        with contextlib.suppress(Undecodable):
-            decode(raw)
+    with contextlib.suppress(Undecodable):
+        plists.decode_mail_attribute(raw)
+
+
+@pytest.mark.fuzz
+@given(
+    st.sampled_from([str(state) for state in MailState] + ["Sometimes", ""]),
+    st.text("ab@.<&> \u00fc", max_size=8),
+    st.integers(-1, 10**10) | st.text("0129G-", max_size=5),
+)
+def test_any_values_are_read_or_refused(
+    state: str, forward: str, quota: int | str
+) -> None:
+    values = {"kMailAccountState": state, "kAutoForwardValue": forward}
+    raw = plistlib.dumps(values | {"kUserDiskQuota": quota})
+    with contextlib.suppress(Undecodable):
+        read = plists.decode_mail_attribute(raw)
+        assert (read.forward is not None) == (read.state is MailState.FORWARD)
+        assert read.quota is None or read.quota > 0
