@@ -12,8 +12,9 @@ from dirbridge.config.settings import Security
 from dirbridge.connectors.findings import finding_of
 from dirbridge.errors import DirectoryError, Unreachable
 from dirbridge.ldap.certificate import Certificate, certificate_of
-from dirbridge.ldap.client import Client
-from dirbridge.ldap.session import Session, open_session
+from dirbridge.ldap.client import ANY, Client
+from dirbridge.ldap.operations import WHO_AM_I, who_am_i
+from dirbridge.ldap.session import Query, Session, open_session
 from dirbridge.ldap.transport import Endpoint, resolve
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Exclusion
@@ -118,7 +119,23 @@ def _certificate(server: Endpoint, certificate: Certificate | None) -> Finding:
 
 def _bound(server: Endpoint, client: Client, session: Session) -> list[Finding]:
     client.authenticate(session, Deadline.after(client.access.read_seconds))
-    return [_ok(server, "bind", f"{client.account.username} is let in.")]
+    who = _taken_for(client, session)
+    text = f"{client.account.username} is let in" + (f" as {who}." if who else ".")
+    return [_ok(server, "bind", text)]
+
+
+def _taken_for(client: Client, session: Session) -> str:
+    """Return whom the server takes us for, "" where it does not say."""
+    limit = Deadline.after(client.access.read_seconds)
+    query = Query(base="", filter=ANY, scope="BASE", attributes=("supportedExtension",))
+    known = {
+        value
+        for entry in session.search(query, limit).entries
+        for value in entry.attributes.get("supportedextension", ())
+    }
+    if WHO_AM_I.encode() not in known:
+        return ""
+    return who_am_i(session.transport, limit) or ""
 
 
 def _based(

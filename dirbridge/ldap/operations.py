@@ -23,8 +23,7 @@ def who_am_i(transport: Transport, deadline: Deadline) -> str | None:
     """Ask whom the server takes us for (RFC 4532).
 
     Args:
-        transport: A bound connection; it is of no further use, as ldap3 counts its
-            messages itself.
+        transport: A bound connection on which nothing is awaited.
         deadline: When the answer must be there.
 
     Returns:
