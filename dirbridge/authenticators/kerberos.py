@@ -18,6 +18,7 @@ from pathlib import Path
 from dirbridge.authenticators.answers import Answers
 from dirbridge.authenticators.keytab import keytab_lines, read_keytab
 from dirbridge.config.settings import DirectoryType, Method
+from dirbridge.directory.kerberos_codes import CAUSES, REASONS
 from dirbridge.ldap.bounded import Bounded, Full, Overdue
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
@@ -30,36 +31,6 @@ WORKERS = 32
 """Most checks on their way at once, abandoned ones included."""
 
 _CHECK_SECONDS = 10.0
-
-# Answers of the KDC about the person (facts: ad-semantics 6, testbed 3).
-_REASONS = {
-    1: Reason.EXPIRED,  # KDC_ERR_NAME_EXP: MIT, the account has ended
-    6: Reason.UNKNOWN,  # KDC_ERR_C_PRINCIPAL_UNKNOWN
-    12: Reason.REVOKED,  # KDC_ERR_POLICY: Windows, hours or workstation
-    18: Reason.REVOKED,  # KDC_ERR_CLIENT_REVOKED: disabled, expired, locked, hours
-    # MIT says so before it looks at the password: never "the password is right".
-    23: Reason.PASSWORD_EXPIRED,  # KDC_ERR_KEY_EXPIRED: expired or must change
-    24: Reason.WRONG_PASSWORD,  # KDC_ERR_PREAUTH_FAILED
-    31: Reason.WRONG_PASSWORD,  # KRB_AP_ERR_BAD_INTEGRITY: a realm without preauth
-}
-
-# Whatever keeps us from knowing; what is not listed is `INTERNAL`.
-_CAUSES = {
-    0x07: Cause.CONFIGURATION,  # KDC_ERR_S_PRINCIPAL_UNKNOWN
-    0x0E: Cause.CONFIGURATION,  # KDC_ERR_ETYPE_NOSUPP
-    0x10: Cause.CONFIGURATION,  # KDC_ERR_PADATA_TYPE_NOSUPP: a smart card is wanted
-    0x19: Cause.CONFIGURATION,  # KDC_ERR_PREAUTH_REQUIRED: a way we do not have
-    0x1D: Cause.BUSY,  # KDC_ERR_SVC_UNAVAILABLE
-    # Of a ticket that was issued a moment ago, only a wrong clock can say these.
-    0x20: Cause.CLOCK,  # KRB_AP_ERR_TKT_EXPIRED
-    0x21: Cause.CLOCK,  # KRB_AP_ERR_TKT_NYV: not yet valid
-    0x25: Cause.CLOCK,  # KRB_AP_ERR_SKEW
-    0x3C: Cause.UNREACHABLE,  # KRB_ERR_GENERIC: the KDC failed in itself
-    0x44: Cause.CONFIGURATION,  # KDC_ERR_WRONG_REALM
-    0x9A: Cause.CONFIGURATION,  # KRB5_REALM_UNKNOWN: no KDC for the realm is known
-    0x9C: Cause.UNREACHABLE,  # KRB5_KDC_UNREACH
-    0xA4: Cause.UNREACHABLE,  # KRB5_REALM_CANT_RESOLVE
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,12 +201,12 @@ def _quoted(name: str) -> str:
 # While the KDC is being verified, only these say that it is merely away.
 _WHILE_VERIFYING = {
     code: cause
-    for code, cause in _CAUSES.items()
+    for code, cause in CAUSES.items()
     if cause in (Cause.UNREACHABLE, Cause.BUSY, Cause.CLOCK)
 }
 
 
 def _judged(answer: Answers, code: int, words: str) -> Verdict:
-    if code in _REASONS:
-        return answer.rejected(_REASONS[code], words)
-    return answer.unavailable(_CAUSES.get(code, Cause.INTERNAL), words)
+    if code in REASONS:
+        return answer.rejected(REASONS[code], words)
+    return answer.unavailable(CAUSES.get(code, Cause.INTERNAL), words)

@@ -10,26 +10,35 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import select
 import socket
 import ssl
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 
-from dirbridge.config.settings import DirectorySettings, Security
-from dirbridge.config.types import HostPort
+from dirbridge.config.settings import Security
 from dirbridge.errors import RemoteProtocolError, Unreachable, Unsupported
+from dirbridge.ldap.access import LDAP_PORT, LDAPS_PORT, Access, Endpoint
 from dirbridge.ldap.bounded import Bounded, Full, Overdue
+from dirbridge.ldap.sealed import Seal, SealBroken, SealedStream
+from dirbridge.ldap.tls import handshake
 from dirbridge.model.deadline import Deadline
 from dirbridge.protocols import ldap_messages as messages
 
-LDAP_PORT, LDAPS_PORT = 389, 636
-
+__all__ = [
+    "LDAPS_PORT",
+    "LDAP_PORT",
+    "Access",
+    "Endpoint",
+    "Transport",
+    "Unanswered",
+    "code_of",
+    "connect",
+    "open_transport",
+    "resolve",
+]
 PROOF_SECONDS = 3.0
 """Most seconds for a server to show that it is not frozen."""
 
@@ -39,6 +48,7 @@ _lookups = Bounded("dns", limit=16)
 _CERTIFICATE_CODES = {
     9: "certificate-expired",
     10: "certificate-expired",
+    18: "certificate-self-signed",
     62: "certificate-name",
     64: "certificate-name",
 }
@@ -53,70 +63,19 @@ _OS_CODES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One server of a list, with its port filled in."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, server: HostPort, security: Security) -> Endpoint:
-        """Return the server with the standard port of this security if it has none."""
-        standard = LDAPS_PORT if security is Security.LDAPS else LDAP_PORT
-        return cls(server.host, server.port or standard)
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """How the servers of one directory are reached.
-
-    Attributes:
-        domain: The mail domain, for errors.
-        security: LDAPS, StartTLS, sealed or none.
-        ca_file: Certificate authorities to trust; None for the system's.
-        pin: `sha256:` and the fingerprint of the one certificate to accept instead.
-        legacy: Whether TLS 1.0 and small keys are accepted.
-        cleartext: Whether passwords may be sent without TLS.
-        connect_seconds: Time for name look-up, TCP and TLS together.
-        read_seconds: Time for each answer.
-    """
-
-    domain: str
-    security: Security
-    ca_file: Path | None = None
-    pin: str | None = None
-    legacy: bool = False
-    cleartext: bool = False
-    connect_seconds: float = 3.0
-    read_seconds: float = 15.0
-
-    @classmethod
-    def of(cls, domain: str, settings: DirectorySettings) -> Access:
-        """Return what a directory's settings say."""
-        return cls(
-            domain=domain,
-            security=settings.security,
-            ca_file=settings.ca_file,
-            pin=settings.certificate_pin,
-            legacy=settings.tls_legacy,
-            cleartext=settings.allow_cleartext_passwords,
-            connect_seconds=settings.connect_timeout.total_seconds(),
-            read_seconds=settings.read_timeout.total_seconds(),
-        )
-
-    @property
-    def takes_passwords(self) -> bool:
-        """Whether a password may be sent: TLS, verified, or cleartext admitted."""
-        return self.cleartext or self.security in (Security.LDAPS, Security.STARTTLS)
-
-
 class Unanswered(Unreachable):
     """A password was sent and no answer came: it may have been counted there."""
+
+    @classmethod
+    def of(cls, error: Unreachable) -> Unanswered:
+        """Return what an outage is where a password was out already."""
+        return cls(
+            domain=error.domain,
+            server=error.server,
+            operation=error.operation,
+            code=error.code,
+            detail=error.detail,
+        )
 
 
 class Transport:
@@ -138,6 +97,7 @@ class Transport:
         self._deadline = Deadline.after(0)
         self._next_id = 1
         self._rest = b""
+        self._sealed: SealedStream | None = None
         self.endpoint = endpoint
         self.domain = domain
         self.failure = ""
@@ -154,7 +114,7 @@ class Transport:
             OSError: It failed or was too late; `failure` says which.
         """
         with self._watched():
-            self._socket.sendall(data)
+            (self._sealed or self._socket).sendall(data)
 
     def recv(self, size: int) -> bytes:
         """Receive up to `size` octets, none where the server closed.
@@ -163,7 +123,10 @@ class Transport:
             OSError: It failed or was too late; `failure` says which.
         """
         with self._watched():
-            data = self._socket.recv(size)
+            if self._sealed is None:
+                data = self._socket.recv(size)
+            else:
+                data = self._sealed.recv(size, lambda: _remaining(self._deadline))
         if not data:
             self.failure = self.failure or "closed"
         return data
@@ -196,6 +159,7 @@ class Transport:
         if self.failure:
             return False
         pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()
+        pending = pending or (self._sealed is not None and self._sealed.pending())
         # Octets that nobody asked for are an end or the notice of one.
         return not (pending or self._rest or _readable(self._socket))
 
@@ -221,13 +185,30 @@ class Transport:
         try:
             return self._result(asked, messages.BIND_ANSWER, "bind")
         except Unreachable as error:
-            raise Unanswered(
-                domain=error.domain,
-                server=error.server,
-                operation=error.operation,
-                code=error.code,
-                detail=error.detail,
-            ) from error
+            raise Unanswered.of(error) from error
+
+    def sasl_bind(self, mechanism: str, credentials: bytes | None) -> messages.Result:
+        """Send one leg of a SASL bind and return the result, whatever its code.
+
+        Raises:
+            Unreachable: No answer came.
+        """
+        request = messages.sasl_bind_request(self._next_id, mechanism, credentials)
+        asked = self._send(request, "bind")
+        return self._result(asked, messages.BIND_ANSWER, "bind")
+
+    def seal(self, seal: Seal) -> None:
+        """Seal all that follows.
+
+        Raises:
+            Unreachable: Something follows the bind's answer already.
+        """
+        if self._rest:
+            # As after StartTLS: nothing that was read in clear may be taken for an
+            # answer under the seal.
+            self.failure = "seal-broken"
+            raise self.error("bind", detail="octets follow the bind's answer")
+        self._sealed = SealedStream(self._socket, seal)
 
     def start_tls(self) -> messages.Result:
         """Ask for TLS and return the result.
@@ -303,7 +284,9 @@ class Transport:
             # sits in between could write the bind's answer there.
             self.failure = "tls"
             raise self.error("connect", detail="octets follow the StartTLS answer")
-        self._socket = _handshake(self._socket, self.endpoint, access, deadline)
+        self._socket = handshake(
+            self._socket, self.endpoint.host, access, _remaining(deadline)
+        )
         self._dropped.detach()
         self._dropped = weakref.finalize(self, self._socket.close)
 
@@ -433,6 +416,8 @@ def resolve(host: str, seconds: float) -> list[tuple[socket.AddressFamily, str]]
 
 def code_of(error: OSError, otherwise: str = "closed") -> str:
     """Return the stable word for a network error."""
+    if isinstance(error, SealBroken):
+        return error.code
     if isinstance(error, ssl.SSLCertVerificationError):
         # Our own, about a pin, has no code.
         code = getattr(error, "verify_code", 0)
@@ -473,15 +458,8 @@ def connect(endpoint: Endpoint, deadline: Deadline) -> socket.socket:
 
 def _protect(transport: Transport, access: Access, deadline: Deadline) -> None:
     match access.security:
-        case Security.NONE:
-            return
-        case Security.SEALED:
-            raise Unsupported(
-                domain=access.domain,
-                server=str(transport.endpoint),
-                operation="connect",
-                code="sealed-not-built",
-            )
+        case Security.NONE | Security.SEALED:
+            return  # what is sealed begins with the bind, see `Transport.seal`
         case Security.STARTTLS:
             result = transport.start_tls()
             if result.code != 0:
@@ -501,65 +479,6 @@ def _no_start_tls(
         code="no-starttls",
         detail=f"{result.code} {result.text}",
     )
-
-
-def _handshake(
-    sock: socket.socket, endpoint: Endpoint, access: Access, deadline: Deadline
-) -> ssl.SSLSocket:
-    context = _context(access)  # its errors are the settings', not the server's
-    # CPython holds the whole handshake to this time-out, not each read of it.
-    sock.settimeout(_remaining(deadline))
-    secured = context.wrap_socket(
-        sock, server_hostname=endpoint.host, do_handshake_on_connect=False
-    )
-    try:
-        secured.do_handshake()
-        if access.pin:
-            _compare_pin(secured, access.pin)
-    except OSError:
-        secured.close()
-        raise
-    return secured
-
-
-def _context(access: Access) -> ssl.SSLContext:
-    """Return the TLS rules, read anew when the file of authorities has changed."""
-    if access.pin:
-        return _rules(None, 0, access.legacy, pinned=True)
-    try:
-        changed = access.ca_file.stat().st_mtime_ns if access.ca_file else 0
-        return _rules(access.ca_file, changed, access.legacy, pinned=False)
-    except OSError as error:
-        raise Unsupported(
-            domain=access.domain,
-            server=str(access.ca_file),
-            operation="connect",
-            code="ca-file",
-            detail=str(error),
-        ) from error
-
-
-@lru_cache(maxsize=32)
-def _rules(
-    ca_file: Path | None, _changed: int, legacy: bool, *, pinned: bool
-) -> ssl.SSLContext:
-    """Certificate and host name are verified, always, or the pin is compared."""
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    if pinned:
-        # The pin names the one certificate: authority and name say nothing more.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if legacy:
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    return context
-
-
-def _compare_pin(secured: ssl.SSLSocket, pin: str) -> None:
-    der = secured.getpeercert(binary_form=True) or b""
-    seen = f"sha256:{hashlib.sha256(der).hexdigest()}"
-    if seen != pin:
-        raise ssl.SSLCertVerificationError(1, f"the certificate's pin is {seen}")
 
 
 def _said(error: OSError) -> str:

@@ -1,0 +1,154 @@
+"""TLS with the server verified: by authority and name, or by one certificate's pin."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from dirbridge.errors import Unsupported
+from dirbridge.ldap.access import Access
+
+# SSL_OP_LEGACY_SERVER_CONNECT of OpenSSL's ssl.h; Python names it from 3.12 on.
+_OP_LEGACY_SERVER_CONNECT = 0x4
+
+
+class WrongPin(ssl.SSLCertVerificationError):
+    """The server showed another certificate than the pinned one.
+
+    Attributes:
+        der: The one that it showed.
+    """
+
+    def __init__(self, der: bytes) -> None:
+        self.der = der
+        super().__init__(1, f"the certificate's pin is {pin_of(der)}")
+
+
+def pin_of(der: bytes) -> str:
+    """Return how a certificate is written in `certificate_pin`."""
+    return f"sha256:{hashlib.sha256(der).hexdigest()}"
+
+
+def handshake(
+    sock: socket.socket, host: str, access: Access, seconds: float
+) -> ssl.SSLSocket:
+    """Make a connection TLS, with the server verified.
+
+    Args:
+        sock: The connection.
+        host: The name that the certificate must have.
+        access: How to verify it, and the certificate that we show ourselves.
+        seconds: Time for all of it.
+
+    Raises:
+        OSError: It did not work; the connection is closed then.
+        Unsupported: A file that the settings name cannot be used.
+    """
+    context = _context(access)  # its errors are the settings', not the server's
+    # CPython holds the whole handshake to this time-out, not each read of it.
+    sock.settimeout(seconds)
+    secured = context.wrap_socket(
+        sock, server_hostname=host, do_handshake_on_connect=False
+    )
+    try:
+        secured.do_handshake()
+        if access.pin:
+            _compare_pin(secured, access.pin)
+    except OSError:
+        secured.close()
+        raise
+    return secured
+
+
+def _compare_pin(secured: ssl.SSLSocket, pin: str) -> None:
+    der = secured.getpeercert(binary_form=True) or b""
+    if pin_of(der) != pin:
+        raise WrongPin(der)
+
+
+def _context(access: Access) -> ssl.SSLContext:
+    """Return the TLS rules, read anew when one of their files has changed."""
+    shape = _Shape(
+        ca_file=None if access.pin else access.ca_file,
+        cert_file=access.cert_file,
+        key_file=access.key_file,
+        legacy=access.legacy,
+        pinned=access.pin is not None,
+    )
+    try:
+        return _rules(shape, shape.changed())
+    except _OwnFileError as error:
+        raise _unusable(access, access.cert_file, "cert-file", error) from error
+    except OSError as error:
+        raise _unusable(access, access.ca_file, "ca-file", error) from error
+
+
+class _OwnFileError(OSError):
+    """Our own certificate or its key cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """What a set of TLS rules is made of."""
+
+    ca_file: Path | None
+    cert_file: Path | None
+    key_file: Path | None
+    legacy: bool
+    pinned: bool
+
+    def changed(self) -> tuple[int, ...]:
+        """Return when each file was changed last."""
+        try:
+            own = (_changed(self.cert_file), _changed(self.key_file))
+        except OSError as error:
+            raise _OwnFileError(str(error)) from error
+        return (_changed(self.ca_file), *own)
+
+
+def _changed(path: Path | None) -> int:
+    return path.stat().st_mtime_ns if path else 0
+
+
+@lru_cache(maxsize=32)
+def _rules(shape: _Shape, _changed_at: tuple[int, ...]) -> ssl.SSLContext:
+    """Certificate and host name are verified, always, or the pin is compared."""
+    context = ssl.create_default_context(
+        cafile=str(shape.ca_file) if shape.ca_file else None
+    )
+    if shape.pinned:
+        # The pin names the one certificate: authority and name say nothing more.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if shape.legacy:
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        # Servers from before 2010 know no secure renegotiation (RFC 5746).
+        context.options |= _OP_LEGACY_SERVER_CONNECT
+    if shape.cert_file is not None:
+        _show(context, shape.cert_file, shape.key_file)
+    return context
+
+
+def _show(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -> None:
+    try:
+        # Without a password OpenSSL would ask the terminal for an encrypted key's.
+        context.load_cert_chain(cert_file, key_file, password="")
+    except (OSError, ValueError) as error:
+        raise _OwnFileError(str(error)) from error
+
+
+def _unusable(
+    access: Access, file: Path | None, code: str, error: OSError
+) -> Unsupported:
+    return Unsupported(
+        domain=access.domain,
+        server=str(file),
+        operation="connect",
+        code=code,
+        detail=str(error),
+    )
