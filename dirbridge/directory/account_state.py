@@ -6,15 +6,16 @@ kind of directory it is (facts: ad-semantics 5, open-directory 3).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 
 from dirbridge.directory import (
     account_control,
-    auth_authority,
     filetime,
     logon_hours,
+    open_directory_state,
+    plain_ldap_state,
     workstations,
 )
 from dirbridge.directory.account_control import AccountControl
@@ -35,7 +36,7 @@ def barriers(entry: Entry, now: datetime) -> tuple[Reason, ...]:
         entry: The entry, read with its account-state attributes.
         now: The time to judge by (UTC).
     """
-    return tuple(reason for sign in _SIGNS for reason in sign(entry, now))
+    return tuple(dict.fromkeys(r for sign in _SIGNS for r in sign(entry, now)))
 
 
 def _control(entry: Entry, attribute: str) -> AccountControl:
@@ -46,9 +47,7 @@ def _control(entry: Entry, attribute: str) -> AccountControl:
 
 
 def _disabled(entry: Entry, _now: datetime) -> Iterator[Reason]:
-    control = _control(entry, "userAccountControl")
-    disabled_user = auth_authority.is_disabled(entry.values("authAuthority"))
-    if AccountControl.DISABLED in control or disabled_user:
+    if AccountControl.DISABLED in _control(entry, "userAccountControl"):
         yield Reason.DISABLED
 
 
@@ -87,6 +86,10 @@ def _workstations(entry: Entry, _now: datetime) -> Iterator[Reason]:
                 yield Reason.WORKSTATION
 
 
+def _open_directory(entry: Entry, _now: datetime) -> tuple[Reason, ...]:
+    return open_directory_state.reasons(entry)
+
+
 def _times(entry: Entry, attribute: str) -> Iterator[datetime]:
     """Yield an attribute's times; never, and what is none, yield nothing."""
     for value in entry.values(attribute):
@@ -96,11 +99,13 @@ def _times(entry: Entry, attribute: str) -> Iterator[datetime]:
                 yield time
 
 
-_SIGNS: tuple[Callable[[Entry, datetime], Iterator[Reason]], ...] = (
+_SIGNS: tuple[Callable[[Entry, datetime], Iterable[Reason]], ...] = (
     _disabled,
     _locked,
     _expired,
     _password,
     _hours,
     _workstations,
+    _open_directory,
+    plain_ldap_state.reasons,
 )

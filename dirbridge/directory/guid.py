@@ -1,4 +1,4 @@
-"""Stable ids of entries: objectGUID, apple-generateduid, entryUUID."""
+"""Stable ids of entries: objectGUID, apple-generateduid, entryUUID, nsUniqueId."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dirbridge.directory.errors import Undecodable, as_text
 from dirbridge.model.names import DirectoryId
 
 _OCTETS = 16
+_FOUR_GROUPS = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{8}){3}\Z")
 _TEXT = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 
 
@@ -58,6 +59,23 @@ def decode_entry_uuid(raw: bytes) -> DirectoryId:
     return DirectoryId(_uuid_text(as_text(raw).strip()).lower())
 
 
+def decode_ns_unique_id(raw: bytes) -> DirectoryId:
+    """Read nsUniqueId, which a 389 Directory Server gives each entry, in lower case.
+
+    It is a UUID too, but written as four groups of eight hex digits.
+
+    Raises:
+        Undecodable: It is not that.
+    """
+    return DirectoryId(_four_groups(as_text(raw).strip().lower()))
+
+
+def _four_groups(text: str) -> str:
+    if not _FOUR_GROUPS.match(text):
+        raise Undecodable("is not a nsUniqueId, four groups of eight hex digits")
+    return text
+
+
 def _uuid_text(text: str) -> str:
     if not _TEXT.match(text):
         raise Undecodable("is not a UUID, 32 hex digits with hyphens")
@@ -77,9 +95,10 @@ _KINDS = {
     "objectguid": _Kind(decode_object_guid, encode_object_guid),
     "apple-generateduid": _Kind(decode_generated_uid, _as_written),
     "entryuuid": _Kind(decode_entry_uuid, _as_written),
+    "nsuniqueid": _Kind(decode_ns_unique_id, lambda each: _four_groups(each).encode()),
 }
 
-ID_ATTRIBUTES = ("objectGUID", "apple-generateduid", "entryUUID")
+ID_ATTRIBUTES = ("objectGUID", "apple-generateduid", "entryUUID", "nsUniqueId")
 """The attributes that may be a profile's `id`."""
 
 
@@ -97,7 +116,7 @@ def encode_id(attribute: str, directory_id: DirectoryId) -> bytes:
     """Return the octets to search that attribute for; see `filter.equals`.
 
     Raises:
-        Undecodable: The id is no UUID.
+        Undecodable: The id is not of that attribute's form.
         KeyError: The attribute is no identity.
     """
     return _KINDS[attribute.lower()].encode(directory_id)

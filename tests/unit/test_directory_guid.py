@@ -1,4 +1,4 @@
-"""Stable ids: objectGUID, apple-generateduid, entryUUID."""
+"""Stable ids: objectGUID, apple-generateduid, entryUUID, nsUniqueId."""
 
 from __future__ import annotations
 
@@ -47,16 +47,32 @@ def test_no_uuid(attribute: str, raw: bytes) -> None:
         guid.decode_id(attribute, raw)
 
 
+def test_ns_unique_id() -> None:
+    text = "727143B5-d1994a97-82b7fb7e-562abb66"
+    read = guid.decode_id("nsUniqueId", text.encode())
+    assert read == text.lower()
+    assert guid.encode_id("nsuniqueid", read) == text.lower().encode()
+    for other in (TEXT, text[:-1], text + "0", text.replace("-", "")):
+        with pytest.raises(Undecodable):
+            guid.decode_id("nsUniqueId", other.encode())
+    with pytest.raises(Undecodable):
+        guid.encode_id("entryUUID", read)
+    with pytest.raises(Undecodable):
+        guid.encode_id("nsUniqueId", DirectoryId(TEXT))
+
+
 def test_a_local_account_has_nothing_to_search() -> None:
     with pytest.raises(Undecodable):
         guid.encode_id("objectGUID", DirectoryId("local:" + TEXT))
 
 
+@pytest.mark.fuzz
 @given(st.binary(min_size=16, max_size=16))
 def test_object_guid_round_trip(raw: bytes) -> None:
     assert guid.encode_object_guid(guid.decode_object_guid(raw)) == raw
 
 
+@pytest.mark.fuzz
 @given(st.sampled_from(guid.ID_ATTRIBUTES), st.binary(max_size=60))
 def test_garbage_gives_only_undecodable(attribute: str, raw: bytes) -> None:
     with contextlib.suppress(Undecodable):

@@ -1,0 +1,63 @@
+"""Why an OpenLDAP or a 389 Directory Server refuses an account."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dirbridge.directory import plain_ldap_state as state
+from dirbridge.directory.account_state import barriers
+from dirbridge.directory.errors import Undecodable
+from dirbridge.model.entry import Entry
+from dirbridge.model.login import Reason
+from dirbridge.model.names import DirectoryId
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+def entry(name: str, value: bytes) -> Entry:
+    return Entry(DirectoryId("1"), "uid=a,dc=b", {name.lower(): (value,)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reasons"),
+    [
+        ("nsAccountLock", b"TRUE", (Reason.DISABLED,)),
+        ("nsAccountLock", b"false", ()),
+        ("nsAccountLock", b"perhaps", ()),
+        ("accountUnlockTime", b"20261122120100Z", (Reason.LOCKED,)),
+        ("accountUnlockTime", b"20261122115900Z", ()),
+        ("accountUnlockTime", b"19700101000000Z", (Reason.LOCKED,)),
+        ("passwordExpirationTime", b"20261122115900Z", (Reason.PASSWORD_EXPIRED,)),
+        ("passwordExpirationTime", b"20381122115900Z", ()),
+        ("passwordExpirationTime", b"19700101000000Z", (Reason.MUST_CHANGE,)),
+        ("pwdAccountLockedTime", b"000001010000Z", (Reason.LOCKED,)),
+        ("pwdAccountLockedTime", b"20261122115900Z", (Reason.LOCKED,)),
+        ("pwdAccountLockedTime", b"soon", ()),
+        ("pwdReset", b"TRUE", (Reason.MUST_CHANGE,)),
+        ("pwdReset", b"FALSE", ()),
+        ("loginShell", b"/bin/false", ()),
+    ],
+)
+def test_signs(name: str, value: bytes, reasons: tuple[Reason, ...]) -> None:
+    assert state.reasons(entry(name, value), NOW) == reasons
+    assert barriers(entry(name, value), NOW) == reasons
+
+
+@pytest.mark.parametrize(
+    ("text", "locked"), [("TRUE", True), (" true", True), ("FALSE", False)]
+)
+def test_lock(text: str, locked: bool) -> None:
+    assert state.is_locked(text) is locked
+
+
+@pytest.mark.fuzz
+@given(st.sampled_from(state.ATTRIBUTES), st.binary(max_size=20))
+def test_garbage_says_nothing_and_raises_nothing(name: str, raw: bytes) -> None:
+    state.reasons(entry(name, raw), NOW)
+    with contextlib.suppress(Undecodable):
+        state.is_locked(raw.decode("latin-1"))
