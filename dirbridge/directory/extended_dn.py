@@ -60,7 +60,7 @@ def _guid(parts: Mapping[str, str]) -> DirectoryId | None:
         return None
     if _HEX.match(value):
         return guid.decode_object_guid(bytes.fromhex(value))
-    return guid.decode_entry_uuid(value.encode())
+    return guid.decode_entry_uuid(value.encode("utf-8", "surrogatepass"))
 
 
 def _sid(parts: Mapping[str, str]) -> str | None:

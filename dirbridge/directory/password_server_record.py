@@ -125,7 +125,8 @@ def identity(public_key: str) -> str:
         public_key: `bits exponent modulus comment`.
     """
     # A name of the key, made by Apple; what proves the server is the key itself.
-    return hashlib.md5(public_key.encode(), usedforsecurity=False).hexdigest().upper()
+    octets = public_key.encode("utf-8", "surrogatepass")
+    return hashlib.md5(octets, usedforsecurity=False).hexdigest().upper()
 
 
 def id_of_record(name: str) -> str:
