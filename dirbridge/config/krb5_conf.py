@@ -204,10 +204,10 @@ def _realm_of_directory(
 
 def _realm_of_server(directory: DirectorySettings) -> RealmName | None:
     """Return the server's name in capitals, as Apple's set-up names the realm."""
-    host = directory.server.host
-    try:
-        ip_address(host)
-    except ValueError:
-        return parse_realm(host)
+    if directory.server is not None:
+        try:
+            ip_address(directory.server.host)
+        except ValueError:
+            return parse_realm(directory.server.host)
     suffix = dn.dns_name(directory.suffix) if directory.suffix else ""
     return parse_realm(suffix) if suffix else None

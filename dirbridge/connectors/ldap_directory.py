@@ -21,7 +21,7 @@ from dirbridge.directory import dn, guid
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.errors import BindRefused, DirectoryError, Unreachable, Unsupported
-from dirbridge.ldap.client import Client, RootDse, read_root
+from dirbridge.ldap.client import Client, RootDse
 from dirbridge.ldap.failover import Failover, ServerState
 from dirbridge.ldap.ranges import with_whole_ranges
 from dirbridge.ldap.session import (
@@ -259,7 +259,7 @@ class LdapDirectory:
         # The first question on a kept session also tells whether it still lives: a
         # frozen server is to be noticed as fast here as at connecting.
         soon = deadline.soon(self._client.access.connect_seconds)
-        naming = self._traits.naming(read_root(session, soon))
+        naming = self._traits.naming(self._client.read_root(session, soon))
         if isinstance(naming, Mismatch):
             raise self._unsupported(
                 session,
@@ -308,7 +308,7 @@ class LdapDirectory:
         self, session: Session, deadline: Deadline
     ) -> tuple[str, bool, list[Finding]]:
         """Return base, whether it has accounts, and what else was compared."""
-        root = read_root(session, deadline)
+        root = self._client.read_root(session, deadline)
         naming = self._naming(session, deadline)
         answer = self._one_page(session, naming, self._filter, deadline)
         if not answer.good:

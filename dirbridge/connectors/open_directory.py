@@ -92,10 +92,12 @@ def _expected(settings: DirectorySettings, *, apple: bool) -> str | None:
         return settings.suffix
     if settings.directory_domain:
         return dn.from_dns_name(settings.directory_domain)
+    if not apple or settings.server is None:
+        return None
     with suppress(ValueError):
         ip_address(settings.server.host)
         return None
-    return dn.from_dns_name(settings.server.host) if apple else None
+    return dn.from_dns_name(settings.server.host)
 
 
 def _naming(

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
+
 from dirbridge.config.settings import DirectorySettings, Security
+from dirbridge.directory import generalized_time
 from dirbridge.directory.errors import Undecodable, as_text
-from dirbridge.errors import Unsupported
-from dirbridge.ldap.failover import Failover, ServerState
+from dirbridge.errors import Unreachable, Unsupported
+from dirbridge.ldap.certificate import certificate_of
+from dirbridge.ldap.discovery import Discovered, discovered
+from dirbridge.ldap.failover import MOST_ASKED, Failover, ServerState
 from dirbridge.ldap.kept import Kept
 from dirbridge.ldap.refusals import Refusals
 from dirbridge.ldap.service_account import ServiceAccount
 from dirbridge.ldap.session import Query, Session, open_session
-from dirbridge.ldap.transport import Access, Endpoint
+from dirbridge.ldap.transport import Access, Endpoint, Unanswered
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.secret import Secret
 
 R = TypeVar("R")
 
 ANY = "(objectClass=*)"
+
+TRIES = 2
+"""How often short work is tried over the whole list: a server that restarts, or a
+network that blinks, is back at the second time."""
+
+SHORTEST_WAIT, LONGEST_WAIT = 0.1, 0.4
+"""Seconds between them, by chance, so that many callers do not come back together."""
+
+_TRANSIENT = frozenset(
+    {"refused", "closed", "timeout", "busy", "unavailable", "no-route", "all-down"}
+)
 
 _ROOT_ATTRIBUTES = (
     "namingContexts",
@@ -81,12 +99,12 @@ class Client:
             password: Gives the service account's password; asked at each bind.
             refusals: What the process knows of its service accounts.
         """
-        endpoints = [Endpoint.of(s, settings.security) for s in settings.servers]
-        directory = settings.directory_domain or " ".join(sorted(map(str, endpoints)))
+        servers = _servers(domain, settings)
+        directory = settings.directory_domain or _name_of(domain, servers)
         record = (refusals or Refusals()).record(directory, settings.username)
         return cls(
             Access.of(domain, settings),
-            Failover(domain, endpoints),
+            Failover(domain, servers),
             ServiceAccount(
                 settings.username, password, bind=settings.bind, record=record
             ),
@@ -104,6 +122,10 @@ class Client:
         """
         session = open_session(server, self.access, deadline)
         try:
+            certificate = certificate_of(session.transport)
+            if certificate is not None:
+                days = certificate.days_left
+                self.failover.note_seen(server, certificate_days=days)
             self.authenticate(session, deadline)
         except BaseException:
             session.close()
@@ -129,17 +151,45 @@ class Client:
             session.transport.prove_alive(deadline)
         self.account.bind(session, deadline)
 
+    def read_root(self, session: Session, deadline: Deadline) -> RootDse:
+        """Read what a server says of itself, and note how fast, and its clock.
+
+        Raises:
+            Unreachable: No answer.
+            Unsupported: The server hides its rootDSE.
+        """
+        begun = time.monotonic()
+        root = read_root(session, deadline)
+        took = time.monotonic() - begun
+        ahead = clock_offset(root, datetime.now(UTC))
+        server = session.transport.endpoint
+        self.failover.note_seen(server, round_trip=took, clock_offset=ahead)
+        return root
+
     def run(self, work: Callable[[Session, Deadline], R]) -> R:
         """Run short work on a kept or new session, on the first usable server.
+
+        Where nobody can be reached, the whole list is asked a second time.
 
         Raises:
             Unreachable, BindRefused, Unsupported: See `DirectoryError`.
         """
         each = self.access.connect_seconds + self.access.read_seconds
-        return self.failover.run(
-            lambda server, deadline: self._kept.run(server, deadline, work),
-            Deadline.after(each * len(self.failover.servers)),
-            each=each,
+        whole = self._whole(each)
+        retrying = Retrying(
+            stop=stop_after_attempt(TRIES),
+            wait=wait_random(SHORTEST_WAIT, LONGEST_WAIT),
+            retry=retry_if_exception(
+                lambda error: _passes(error) and whole.left() > LONGEST_WAIT
+            ),
+            reraise=True,
+        )
+        return retrying(
+            lambda: self.failover.run(
+                lambda server, deadline: self._kept.run(server, deadline, work),
+                whole,
+                each=each,
+            )
         )
 
     def begin(
@@ -163,12 +213,15 @@ class Client:
                 session.close()
                 raise
 
-        whole = Deadline.after(each * len(self.failover.servers))
-        return self.failover.run(start, whole, each=each)
+        return self.failover.run(start, self._whole(each), each=each)
 
     def close(self) -> None:
         """Close what is kept."""
         self._kept.close()
+
+    def _whole(self, each: float) -> Deadline:
+        """Return the time for a whole list of servers."""
+        return Deadline.after(each * min(len(self.failover.servers) or 1, MOST_ASKED))
 
 
 def read_root(session: Session, deadline: Deadline) -> RootDse:
@@ -194,6 +247,42 @@ def read_root(session: Session, deadline: Deadline) -> RootDse:
     )
     session.learn(root.all("supportedControl"))
     return root
+
+
+def clock_offset(root: RootDse, now: datetime) -> float | None:
+    """Return by how many whole seconds a server's clock is ahead, None if unknown.
+
+    Active Directory tells its time in whole seconds, cut off (MS-ADTS 3.1.1.3.2.4).
+    """
+    try:
+        theirs = generalized_time.decode(root.one("currentTime"))
+    except Undecodable:
+        return None
+    return float(round((theirs - now).total_seconds() + 0.5))
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether a failure may be over in a moment; no password may have been counted."""
+    return (
+        isinstance(error, Unreachable)
+        and not isinstance(error, Unanswered)
+        and error.code in _TRANSIENT
+    )
+
+
+def _servers(
+    domain: str, settings: DirectorySettings
+) -> Discovered | tuple[Endpoint, ...]:
+    if settings.discover is not None:
+        return discovered(domain, settings)
+    return tuple(Endpoint.of(one, settings.security) for one in settings.servers)
+
+
+def _name_of(domain: str, servers: Discovered | tuple[Endpoint, ...]) -> str:
+    """Return what makes a service account's name unique."""
+    if isinstance(servers, Discovered):
+        return domain
+    return " ".join(sorted(map(str, servers)))
 
 
 def _texts(values: tuple[bytes, ...]) -> tuple[str, ...]:

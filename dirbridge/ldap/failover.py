@@ -52,6 +52,9 @@ one failed faster than that, as with refused connections."""
 FAIR_TIME = 0.5
 """Seconds; a server that had less is not taken for dead because it was late."""
 
+MOST_ASKED = 6
+"""Most servers that one call asks: DNS may name hundreds."""
+
 WAITING = "waiting"
 """Code of an `Unreachable` that is not the server's doing: the caller waited for
 another thread of this process."""
@@ -94,10 +97,14 @@ class ServerState:
 class Servers(Protocol):
     """Where the list of servers comes from, if not from the configuration."""
 
-    def current(self, deadline: Deadline) -> tuple[Endpoint, ...]:
-        """Return the servers in order; the first call may take until the deadline.
+    def current(
+        self, deadline: Deadline, *, whole: bool = False
+    ) -> tuple[Endpoint, ...]:
+        """Return the servers in order, none where nobody could be found.
 
-        Empty where nobody could be found.
+        Args:
+            deadline: How long the first call may look for them.
+            whole: Whether to look first even where some are known already.
         """
         ...
 
@@ -148,16 +155,15 @@ class Failover:
     @property
     def servers(self) -> tuple[Endpoint, ...]:
         """The servers in order; they are looked for where none is known yet."""
-        return self.find_servers(Deadline.after(LOOK_UP_SECONDS))
+        return self._find(Deadline.after(LOOK_UP_SECONDS), whole=True)
 
     def states(self) -> tuple[ServerState, ...]:
         """Return what is known of each server, in order."""
         with self._lock:
             return tuple(health.state for health in self._health.values())
 
-    def find_servers(self, deadline: Deadline) -> tuple[Endpoint, ...]:
-        """Return the servers in order; looking for them may take until `deadline`."""
-        found = self._source.current(deadline)
+    def _find(self, deadline: Deadline, *, whole: bool) -> tuple[Endpoint, ...]:
+        found = self._source.current(deadline, whole=whole)
         if found and found != self._servers:
             with self._lock:
                 self._adopt(found)
@@ -189,7 +195,7 @@ class Failover:
                 servers that were tried.
             Unanswered: A server took a password and did not answer.
         """
-        self.find_servers(deadline)
+        self._find(deadline, whole=False)
         candidates, probing = self._candidates()
         if not probing:
             return self._run(call, candidates, deadline, each)
@@ -239,7 +245,7 @@ class Failover:
         with self._lock:
             now = self._clock()
             resting = {s: h.rests_until > now for s, h in self._health.items()}
-            candidates = sorted(self._health, key=resting.__getitem__)
+            candidates = sorted(self._health, key=resting.__getitem__)[:MOST_ASKED]
             if not (candidates and all(resting.values())):
                 return candidates, False
             if not self._probing and now >= self._probe_at:
@@ -336,7 +342,10 @@ class _Named:
 
     servers: tuple[Endpoint, ...]
 
-    def current(self, _deadline: Deadline) -> tuple[Endpoint, ...]:
+    def current(
+        self, _deadline: Deadline, *, whole: bool = False
+    ) -> tuple[Endpoint, ...]:
+        del whole  # all are known
         return self.servers
 
     def renew(self) -> None:

@@ -270,7 +270,7 @@ ONE_PROBLEM = {
         "missing-key",
         f"{DIRECTORY}: server",
         'The key "server" is missing.',
-        "Add it to this table.",
+        'discover = "dns"',
     ),
     "no password for a simple bind": (
         DOMAIN + AD.replace('password = { file = "secrets/company" }\n', ""),
@@ -459,12 +459,23 @@ LATER = {
     'bind = "external"': "simple",
     'cert_file = "/c"': "simple",
     'key_file = "/k"': "simple",
-    'discover = "dns"': "backup_server",
     f'certificate_pin = "sha256:{"ab" * 32}"': "ca_file",
     "tls_legacy = true": "certificate",
     'require_group = "CN=Mail,DC=x"': "filter",
     'take = "by-address"': 'take = "all"',
 }
+
+
+def test_servers_may_be_found_by_dns(tmp_path: Path) -> None:
+    alone = AD.replace('server = "dc1.corp.company.com"', 'discover = "dns"')
+    for text, servers in ((alone, 0), (AD + 'discover = "dns"\n', 1)):
+        path = tmp_path / "dirbridge.toml"
+        path.write_text(DOMAIN + text)
+        (directory,) = load(path).settings.domains["company.com"].directory
+        assert directory.discover == "dns"
+        assert len(directory.servers) == servers
+    problem = only(problems_of(tmp_path, DOMAIN + AD + 'discover = "wins"\n'))
+    assert '"dns"' in problem.next or '"dns"' in problem.text
 
 
 @pytest.mark.parametrize("line", LATER)

@@ -410,7 +410,9 @@ class Changing:
         self.servers = servers
         self.renewed = 0
 
-    def current(self, _deadline: Deadline) -> tuple[Endpoint, ...]:
+    def current(
+        self, deadline: Deadline, *, whole: bool = False
+    ) -> tuple[Endpoint, ...]:
         return self.servers
 
     def renew(self) -> None:
