@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dirbridge.errors import LocalProtocolError, RemoteProtocolError
@@ -25,7 +25,7 @@ from dirbridge.protocols.dovecot_auth import (
     Version,
     Why,
 )
-from tests.wire.feeding import DATA, each_cut, events
+from tests.wire.feeding import DATA, each_cut, events, pieces
 
 HELLO = b"VERSION\t1\t0\nCPID\t30182\n"
 GREETING = Greeting(["PLAIN", "LOGIN"], 11, 7, bytes(range(16)))
@@ -399,41 +399,16 @@ def test_no_password_in_a_repr():
         assert password.decode() not in shown
 
 
-word = st.sampled_from(
-    [
-        b"VERSION",
-        b"CPID",
-        b"AUTH",
-        b"CONT",
-        b"CANCEL",
-        b"1",
-        b"2",
-        b"\t",
-        b"\t",
-        b"\n",
-        b"resp=",
-        b"=",
-        b"YQ==",
-        b"\x01",
-        b"PLAIN",
-        b"\xff",
-        HELLO,
-    ]
-)
-pieces = st.lists(st.lists(word | st.binary(max_size=20)).map(b"".join), max_size=6)
+WORDS = [
+    *(b"VERSION", b"CPID", b"AUTH", b"CONT", b"CANCEL", b"1", b"2", b"\t", b"\t"),
+    *(b"\n", b"resp=", b"=", b"YQ==", b"\x01", b"PLAIN", b"\xff", HELLO),
+]
 
 
-@pytest.mark.slow
-@settings(max_examples=10_000, deadline=None)
-@given(pieces, st.booleans())
-def test_garbage_gives_only_the_remote_error(pieces, said_hello):
-    assert_harmless(pieces, said_hello)
-
-
-@settings(max_examples=200, deadline=None)
-@given(pieces, st.booleans())
-def test_garbage_gives_only_the_remote_error_fast(pieces, said_hello):
-    assert_harmless(pieces, said_hello)
+@pytest.mark.fuzz
+@given(st.binary(min_size=4, max_size=48), st.booleans())
+def test_garbage_gives_only_the_remote_error(spelled, said_hello):
+    assert_harmless(pieces(spelled, WORDS), said_hello)
 
 
 def assert_harmless(pieces: list[bytes], said_hello: bool) -> None:
