@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dirbridge.directory import filetime
+from dirbridge.directory.errors import as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +52,4 @@ def decode_expiry(raw: bytes | str) -> PasswordExpiry:
         Undecodable: It is no FILETIME.
     """
     at = filetime.decode(raw)
-    number = raw.decode("ascii") if isinstance(raw, bytes) else raw
-    return PasswordExpiry(must_change=int(number) == 0, at=at)
+    return PasswordExpiry(must_change=int(as_text(raw).strip()) == 0, at=at)

@@ -15,12 +15,13 @@ class Kind(StrEnum):
     ADDRESS = "mail address"
     NUMBER = "number"
     TIME = "time"
+    FLAG = "yes or no"
     REASON = "reason"
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of `AccountValues`, or of a group.
+    """One field of an account, a group or a contact.
 
     Attributes:
         kind: What its values are.
@@ -43,11 +44,14 @@ ACCOUNT_FIELDS: Mapping[str, Field] = {
     "primary_address": Field(Kind.ADDRESS, served_only=True),
     "aliases": Field(Kind.ADDRESS, many=True, served_only=True),
     "forward": Field(Kind.ADDRESS),
+    "forward_dn": Field(),
+    "forward_keep": Field(Kind.FLAG),
     "quota": Field(Kind.NUMBER),
     "title": Field(),
     "department": Field(),
     "phone": Field(),
     "groups": Field(many=True),
+    "primary_group": Field(),
     # An account is disabled where a source of `state` yields a reason.
     "state": Field(Kind.REASON),
     "expires_at": Field(Kind.TIME),
@@ -61,7 +65,19 @@ GROUP_FIELDS: Mapping[str, Field] = {
     "primary_address": Field(Kind.ADDRESS, served_only=True),
     "aliases": Field(Kind.ADDRESS, many=True, served_only=True),
     "members": Field(many=True),
+    "member_names": Field(many=True),
     "member_ids": Field(many=True),
     "nested": Field(many=True),
+    "number": Field(),
+    "kind": Field(),
 }
 """`[group.FIELD]`."""
+
+CONTACT_FIELDS: Mapping[str, Field] = {
+    "display_name": Field(),
+    # Most contacts are elsewhere; whose addresses are served here is seen later.
+    "primary_address": Field(Kind.ADDRESS),
+    "aliases": Field(Kind.ADDRESS, many=True),
+    "target": Field(Kind.ADDRESS),
+}
+"""`[contact.FIELD]`."""

@@ -25,7 +25,7 @@ from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.directory.guid import ID_ATTRIBUTES
 from dirbridge.errors import ConfigError, Problem
-from dirbridge.mapping.fields import ACCOUNT_FIELDS, GROUP_FIELDS, Field
+from dirbridge.mapping.fields import ACCOUNT_FIELDS, CONTACT_FIELDS, GROUP_FIELDS, Field
 from dirbridge.mapping.transforms import TRANSFORMS, Transform, chain
 from dirbridge.model.entry import Exclusion
 
@@ -73,6 +73,8 @@ _SECRET = frozenset(
     }
 )
 
+OBJECT_CLASS = "objectClass"
+
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z")
 
 
@@ -103,6 +105,7 @@ class FieldRule:
             first source that yields one.
         required: Whether an entry without it stays unmapped.
         default: What it is where no source yields, with words in braces.
+        table: The table that it stands in: account, group or contact.
     """
 
     name: str
@@ -111,6 +114,7 @@ class FieldRule:
     many: bool = False
     required: bool = False
     default: str | None = None
+    table: str = "account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,10 @@ class Profile:
         exclude: What is left out, each with its reason.
         must_have: Attributes without which an entry says too little to be mapped.
         account: The rules of an account's fields.
+        group_filter: Which entries are groups; None where none are read.
         group: The rules of a group's fields.
+        contact_filter: Which entries are contacts; None where none are read.
+        contact: The rules of a contact's fields.
         fingerprint: Changes with the content; old hashes are void then.
     """
 
@@ -136,14 +143,33 @@ class Profile:
     account: tuple[FieldRule, ...]
     group: tuple[FieldRule, ...]
     fingerprint: str
+    group_filter: str | None = None
+    contact_filter: str | None = None
+    contact: tuple[FieldRule, ...] = ()
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """The attributes to request: the identity and all sources, each once."""
+        """The attributes to request: the identity and all sources, each once.
+
+        Where more than accounts is read, the object class tells what an entry is.
+        """
         wanted = {self.id.lower(): self.id}
-        for source in (source for rule in self.account for source in rule.sources):
+        rules = (*self.account, *self.group, *self.contact)
+        for source in (source for rule in rules for source in rule.sources):
             wanted.setdefault(source.attribute.lower(), source.attribute)
+        if self.group_filter or self.contact_filter:
+            wanted.setdefault(OBJECT_CLASS.lower(), OBJECT_CLASS)
         return tuple(wanted.values())
+
+    @property
+    def login_attributes(self) -> frozenset[str]:
+        """The attributes that login names come from, in lower case."""
+        return frozenset(
+            source.attribute.lower()
+            for rule in self.account
+            if rule.name == "login_names"
+            for source in rule.sources
+        )
 
     def search_filter(self, *more: str | None) -> str:
         """Return the filter for a read: the base, no exclusion, and `more`."""
@@ -181,7 +207,10 @@ class _ProfileTable(_Table):
     exclude: tuple[_ExcludeTable, ...] = ()
     must_have: tuple[str, ...] = ()
     account: dict[str, _FieldTable]
+    group_filter: str | None = None
     group: dict[str, _FieldTable] = {}
+    contact_filter: str | None = None
+    contact: dict[str, _FieldTable] = {}
 
 
 def load_profile(name: str, beside: Path | None = None) -> Profile:
@@ -276,26 +305,30 @@ def _profile(table: _ProfileTable) -> Profile:
         base_filter=table.base_filter,
         exclude=tuple(Exclusion(e.name, e.filter, e.why) for e in table.exclude),
         must_have=table.must_have,
-        account=_rules(table.account, ACCOUNT_FIELDS),
-        group=_rules(table.group, GROUP_FIELDS),
+        account=_rules(table.account, ACCOUNT_FIELDS, "account"),
+        group_filter=table.group_filter,
+        group=_rules(table.group, GROUP_FIELDS, "group"),
+        contact_filter=table.contact_filter,
+        contact=_rules(table.contact, CONTACT_FIELDS, "contact"),
         fingerprint=hashlib.sha256(content.encode()).hexdigest()[:16],
     )
 
 
 def _rules(
-    tables: Mapping[str, _FieldTable], fields: Mapping[str, Field]
+    tables: Mapping[str, _FieldTable], fields: Mapping[str, Field], table: str
 ) -> tuple[FieldRule, ...]:
     """Return the rules; the login names come first, as defaults may hold one."""
     return tuple(
         FieldRule(
             name,
             fields[name],
-            tuple(_source(source, fields[name]) for source in table.sources),
-            table.many,
-            table.required,
-            table.default,
+            tuple(_source(source, fields[name]) for source in each.sources),
+            each.many,
+            each.required,
+            each.default,
+            table,
         )
-        for name, table in sorted(tables.items(), key=lambda t: t[0] != "login_names")
+        for name, each in sorted(tables.items(), key=lambda t: t[0] != "login_names")
     )
 
 
@@ -326,7 +359,7 @@ def _check(table: _ProfileTable, file: str, stem: str) -> Iterator[Problem]:
         yield from _check_filter(exclusion.filter, where)
     yield from _check_must_have(table, file)
     yield from _check_fields(table.account, ACCOUNT_FIELDS, file, "account")
-    yield from _check_fields(table.group, GROUP_FIELDS, file, "group")
+    yield from _check_recipients(table, file)
     if not getattr(table.account.get("login_names"), "sources", ()):
         yield Problem(
             "missing-key",
@@ -334,6 +367,34 @@ def _check(table: _ProfileTable, file: str, stem: str) -> Iterator[Problem]:
             "Nothing says what people log in with.",
             "Add [account.login_names] with at least one source.",
         )
+
+
+def _check_recipients(table: _ProfileTable, file: str) -> Iterator[Problem]:
+    """Check groups and contacts: each needs both a filter and fields."""
+    kinds = (
+        ("group", table.group_filter, table.group, GROUP_FIELDS),
+        ("contact", table.contact_filter, table.contact, CONTACT_FIELDS),
+    )
+    for kind, text, tables, fields in kinds:
+        key = f"{kind}_filter"
+        if text is not None:
+            yield from _check_filter(text, place(file, (key,)))
+        if tables and text is None:
+            yield Problem(
+                "missing-key",
+                place(file, (key,)),
+                f"Nothing says which entries are {kind}s.",
+                f'Add {key} = "(objectClass=...)", or take the [{kind}] tables out.',
+            )
+        if text is not None and not tables:
+            yield Problem(
+                "missing-key",
+                place(file, (kind,)),
+                f"Nothing says what a {kind} is made of.",
+                f"Add [{kind}.display_name] with at least one source, or take "
+                f"{key} out.",
+            )
+        yield from _check_fields(tables, fields, file, kind)
 
 
 def _check_filter(text: str, where: str) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
-"""Map an entry to an account's values: pure, and every value remembers its rule."""
+"""Map an entry to our values: pure, and every value remembers its rule."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -14,8 +14,15 @@ from dirbridge.mapping.profile import FieldRule, Profile, Source
 from dirbridge.mapping.transforms import Site, Value
 from dirbridge.model.account import AccountState, AccountValues
 from dirbridge.model.entry import Entry
-from dirbridge.model.mapping import Mapped, Rule, Unmapped
+from dirbridge.model.mapping import (
+    Mapped,
+    MappedContact,
+    MappedGroup,
+    Rule,
+    Unmapped,
+)
 from dirbridge.model.names import Address, DomainName, domain_of, fold
+from dirbridge.model.recipient import By, Contact, Group, Reference
 
 T = TypeVar("T")
 
@@ -70,16 +77,53 @@ def map_entry(profile: Profile, entry: Entry, context: Context) -> Mapped | Unma
     Returns:
         The values with their provenance, or why a required field has none.
     """
-    work = _Work(profile, entry, context)
     lacking = next(_lacking(profile, entry), None)
     if lacking is not None:
         return lacking
-    for rule in profile.account:
+    work = _work(profile, profile.account, entry, context)
+    if isinstance(work, Unmapped):
+        return work
+    return Mapped(
+        _values(work),
+        work.provenance,
+        tuple(work.notes),
+        primary_group=_one(work.found, "primary_group", str),
+        forward_dn=_one(work.found, "forward_dn", str),
+        forward_keep=bool(_one(work.found, "forward_keep", bool)),
+    )
+
+
+def map_group(
+    profile: Profile, entry: Entry, context: Context
+) -> MappedGroup | Unmapped:
+    """Map one group; see `map_entry`."""
+    work = _work(profile, profile.group, entry, context)
+    if isinstance(work, Unmapped):
+        return work
+    return MappedGroup(_group(work), work.provenance, tuple(work.notes))
+
+
+def map_contact(
+    profile: Profile, entry: Entry, context: Context
+) -> MappedContact | Unmapped:
+    """Map one contact; see `map_entry`. Its addresses may be in any domain."""
+    work = _work(profile, profile.contact, entry, context)
+    if isinstance(work, Unmapped):
+        return work
+    return MappedContact(_contact(work), work.provenance, tuple(work.notes))
+
+
+def _work(
+    profile: Profile, rules: Iterable[FieldRule], entry: Entry, context: Context
+) -> _Work | Unmapped:
+    """Fill all fields of an entry, unless a required one stays empty."""
+    work = _Work(profile, entry, context)
+    for rule in rules:
         before = len(work.notes)
         _fill(rule, work)
         if rule.required and rule.name not in work.found:
             return _unmapped(rule, work, work.notes[before:])
-    return Mapped(_values(work), work.provenance, tuple(work.notes))
+    return work
 
 
 def _lacking(profile: Profile, entry: Entry) -> Iterator[Unmapped]:
@@ -256,10 +300,10 @@ def _shown(raw: bytes) -> str:
 def _unmapped(rule: FieldRule, work: _Work, notes: list[str]) -> Unmapped:
     attributes = ", ".join(dict.fromkeys(source.attribute for source in rule.sources))
     why = f" ({' '.join(notes)})" if notes else ""
-    name = rule.name.replace("_", " ")
+    name, table = rule.name.replace("_", " "), f"[{rule.table}.{rule.name}]"
     reason = (
         f"Nothing usable for {name} was found in {attributes or 'its default'}{why}. "
-        f"Mend the entry in the directory, or the rule [account.{rule.name}] of the "
+        f"Mend the entry in the directory, or the rule {table} of the "
         f'mapping "{work.profile.name}".'
     )
     return Unmapped(work.entry.id, work.entry.dn, rule.name, reason)
@@ -290,6 +334,47 @@ def _values(work: _Work) -> AccountValues:
         state_reason=reason,
         expires_at=_one(work.found, "expires_at", datetime),
         created_at=_one(work.found, "created_at", datetime),
+    )
+
+
+_MEMBERS = {
+    "members": By.DN,
+    "member_ids": By.ID,
+    "nested": By.ID,
+    "member_names": By.NAME,
+}
+"""What each field of a group names its members by."""
+
+
+def _group(work: _Work) -> Group:
+    primary = _one(work.found, "primary_address", str)
+    members = (
+        Reference(by, value)
+        for field, by in _MEMBERS.items()
+        for value in _all(work.found, field)
+    )
+    return Group(
+        directory_id=work.entry.id,
+        dn=work.entry.dn,
+        name=_one(work.found, "name", str),
+        display_name=_one(work.found, "display_name", str),
+        primary_address=Address(primary) if primary else None,
+        aliases=_aliases(work, primary),
+        members=tuple(dict.fromkeys(members)),
+        number=_one(work.found, "number", str),
+        kind=_one(work.found, "kind", str),
+    )
+
+
+def _contact(work: _Work) -> Contact:
+    primary = _one(work.found, "primary_address", str)
+    return Contact(
+        directory_id=work.entry.id,
+        dn=work.entry.dn,
+        display_name=_one(work.found, "display_name", str),
+        primary_address=Address(primary) if primary else None,
+        aliases=_aliases(work, primary),
+        target=_address(work.found, "target"),
     )
 
 

@@ -17,9 +17,14 @@ from dirbridge.directory import (
     address,
     auth_authority,
     dn,
+    exchange,
     filetime,
     generalized_time,
+    group_type,
+    plain_ldap_state,
     plists,
+    proxy_addresses,
+    sid,
 )
 from dirbridge.directory.errors import Undecodable, as_text
 from dirbridge.mapping.fields import Kind
@@ -111,6 +116,28 @@ def smtp_alias(value: str, _: Site) -> str | None:
     return value[5:] or None if is_alias else None
 
 
+def target_address(value: str, _: Site) -> Address | None:
+    """Read targetAddress, with or without `SMTP:` before it; what is no mail is not."""
+    return proxy_addresses.decode_target(value)
+
+
+def from_sid(value: bytes, _: Site) -> str:
+    """Take the last part of an objectSid, by which it is named as primary group."""
+    return str(sid.rid(sid.decode(value)))
+
+
+def from_group_type(value: bytes, _: Site) -> str:
+    """Read groupType, such as `security, global` or `distribution, universal`."""
+    read = group_type.decode(value)
+    kind = "security" if read.security else "distribution"
+    return f"{kind}, {read.scope}{', built in' if read.builtin else ''}"
+
+
+def from_boolean(value: bytes, _: Site) -> bool:
+    """Read TRUE or FALSE."""
+    return exchange.decode_flag(value)
+
+
 def upn_local(value: str, _: Site) -> str | None:
     """Take what stands before the @ of a user principal name."""
     parts = split_address(value)
@@ -173,11 +200,17 @@ def auth_authority_principal(value: bytes, site: Site) -> str | None:
 
 def auth_authority_state(value: bytes, _: Site) -> str | None:
     """Yield a reason where authAuthority has the tag `DisabledUser`."""
-    disabled = auth_authority.decode(value).kind == auth_authority.DISABLED
+    if auth_authority.is_disabled([value]):
+        return "The account is disabled in Open Directory (DisabledUser)."
+    auth_authority.decode(value)
+    return None
+
+
+def from_account_lock(value: str, _: Site) -> str | None:
+    """Yield a reason where nsAccountLock of a 389 Directory Server is true."""
+    locked = plain_ldap_state.is_locked(value)
     return (
-        "The account is disabled in Open Directory (DisabledUser)."
-        if disabled
-        else None
+        "The account is disabled in the directory (nsAccountLock)." if locked else None
     )
 
 
@@ -198,6 +231,10 @@ TRANSFORMS: Mapping[str, Transform] = {
     "address": Transform(mail_address, Kind.TEXT, Kind.ADDRESS),
     "smtp-primary": Transform(smtp_primary, Kind.TEXT, Kind.TEXT),
     "smtp-alias": Transform(smtp_alias, Kind.TEXT, Kind.TEXT),
+    "target-address": Transform(target_address, Kind.TEXT, Kind.ADDRESS),
+    "rid": Transform(from_sid, Kind.OCTETS, Kind.TEXT),
+    "group-type": Transform(from_group_type, Kind.OCTETS, Kind.TEXT),
+    "boolean": Transform(from_boolean, Kind.OCTETS, Kind.FLAG),
     "filetime": Transform(from_filetime, Kind.OCTETS, Kind.TIME),
     "generalized-time": Transform(from_generalized_time, Kind.OCTETS, Kind.TIME),
     "account-control": Transform(from_account_control, Kind.OCTETS, Kind.REASON),
@@ -210,6 +247,7 @@ TRANSFORMS: Mapping[str, Transform] = {
         auth_authority_principal, Kind.OCTETS, Kind.TEXT
     ),
     "auth-authority-state": Transform(auth_authority_state, Kind.OCTETS, Kind.REASON),
+    "ns-account-lock": Transform(from_account_lock, Kind.TEXT, Kind.REASON),
     "quota-mb": Transform(quota_mb, Kind.TEXT, Kind.NUMBER),
 }
 """Every transform by the name that profiles use."""

@@ -49,6 +49,7 @@ class Group:
         members: Who belongs to it, as the entry names them; groups among them.
         number: By which accounts name it as their primary group: the RID
             (Active Directory) or gidNumber. That membership stands in no member.
+        kind: What it is for and how far it reaches, for people.
     """
 
     directory_id: DirectoryId
@@ -59,6 +60,7 @@ class Group:
     aliases: tuple[Address, ...] = ()
     members: tuple[Reference, ...] = ()
     number: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

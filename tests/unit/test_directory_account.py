@@ -143,7 +143,7 @@ class TestPasswordAge:
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):
             read = password_age.decode_expiry(raw)
-            assert read.must_change is (int(raw) == 0)
+            assert read.must_change is (int(raw.decode().strip()) == 0)
         with contextlib.suppress(Undecodable):
             password_age.decode_last_set(raw)
 

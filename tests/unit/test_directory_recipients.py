@@ -119,7 +119,7 @@ class TestGroupType:
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):
             read = group_type.decode(raw)
-            assert read.security is bool(int(raw) & 0x8000_0000)
+            assert read.security is bool(int(raw.decode().strip()) & 0x8000_0000)
 
 
 class TestExtendedDn:
@@ -186,4 +186,4 @@ class TestPrimaryGroup:
     @given(st.binary(max_size=12))
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):
-            assert sid.rid(sid.primary_group(SID, raw)) == int(raw)
+            assert sid.rid(sid.primary_group(SID, raw)) == int(raw.decode().strip())

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from dirbridge.config import shipped
 from dirbridge.errors import ConfigError
-from dirbridge.mapping.fields import ACCOUNT_FIELDS, Kind
+from dirbridge.mapping.fields import (
+    ACCOUNT_FIELDS,
+    CONTACT_FIELDS,
+    GROUP_FIELDS,
+    Kind,
+)
 from dirbridge.mapping.profile import (
     VOLATILE,
     lint_profile,
@@ -20,8 +25,10 @@ from dirbridge.mapping.profile import (
 )
 from dirbridge.mapping.transforms import TRANSFORMS, chain
 from dirbridge.model.account import AccountValues
+from dirbridge.model.mapping import Mapped
+from dirbridge.model.recipient import Contact, Group
 
-SHIPPED = ("active-directory", "open-directory", "openldap")
+SHIPPED = ("389-ds", "active-directory", "open-directory", "openldap")
 
 GOOD = """
 name = "mine"
@@ -57,7 +64,9 @@ def test_attributes_of_active_directory() -> None:
     assert load_profile("active-directory").attributes == (
         "objectGUID", "sAMAccountName", "userPrincipalName", "displayName", "cn",
         "givenName", "sn", "title", "department", "telephoneNumber", "proxyAddresses",
-        "mail", "memberOf", "userAccountControl", "accountExpires", "whenCreated",
+        "mail", "targetAddress", "altRecipient", "deliverAndRedirect", "memberOf",
+        "primaryGroupID", "userAccountControl", "accountExpires", "whenCreated",
+        "member", "objectSid", "groupType", "objectClass",
     )  # fmt: skip
 
 
@@ -89,6 +98,7 @@ def test_a_local_profile_wins(tmp_path: Path) -> None:
     assert load_profile("openldap").base_filter != "(uid=*)"
     found = {each.name: each.local for each in list_profiles(tmp_path)}
     assert found == {
+        "389-ds": False,
         "active-directory": False,
         "open-directory": False,
         "openldap": True,
@@ -114,6 +124,10 @@ def test_fingerprint_follows_the_content(tmp_path: Path) -> None:
     assert one != other
 
 
+GROUPS = GOOD.replace(
+    "[account.login", 'group_filter = "(objectClass=groupOfNames)"\n[account.login'
+)
+
 FILE = "mappings/mine.toml"
 BAD = {
     "unknown transform": (
@@ -131,11 +145,41 @@ BAD = {
         'Write "display_name", if that is meant.',
     ),
     "unknown group field": (
-        GOOD + '[group.colour]\nsources = [{ attribute = "cn" }]',
+        GROUPS + '[group.colour]\nsources = [{ attribute = "cn" }]',
         "unknown-field",
         f"{FILE}: group: colour",
         'There is no field "colour".',
         "Choose one of these: name,",
+    ),
+    "unknown contact field": (
+        GROUPS.replace("group", "contact", 1)
+        + '[contact.targt]\nsources = [{ attribute = "mail" }]',
+        "unknown-field",
+        f"{FILE}: contact: targt",
+        'There is no field "targt".',
+        'Write "target", if that is meant.',
+    ),
+    "groups without a filter": (
+        GOOD + '[group.name]\nsources = [{ attribute = "cn" }]',
+        "missing-key",
+        f"{FILE}: group_filter",
+        "Nothing says which entries are groups.",
+        'Add group_filter = "(objectClass=...)"',
+    ),
+    "a filter without fields": (
+        GROUPS.replace("group", "contact", 1),
+        "missing-key",
+        f"{FILE}: contact",
+        "Nothing says what a contact is made of.",
+        "Add [contact.display_name]",
+    ),
+    "a broken group filter": (
+        GROUPS.replace("groupOfNames)", "groupOfNames")
+        + '[group.name]\nsources = [{ attribute = "cn" }]',
+        "filter-syntax",
+        f"{FILE}: group_filter",
+        'The filter lacks a ")"',
+        "Mend it as RFC 4515 says",
     ),
     "unknown key": (
         GOOD + '[account.upn]\nsource = [{ attribute = "a" }]',
@@ -324,9 +368,28 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
 
 
 def test_group_tables_are_read(tmp_path: Path) -> None:
-    text = GOOD + '[group.members]\nsources = [{ attribute = "member" }]\nmany = true'
-    (rule,) = load_profile_file(written(tmp_path, text)).group
-    assert (rule.name, rule.many) == ("members", True)
+    text = GROUPS + '[group.members]\nsources = [{ attribute = "member" }]\nmany = true'
+    profile = load_profile_file(written(tmp_path, text))
+    (rule,) = profile.group
+    assert (rule.name, rule.many, rule.table) == ("members", True, "group")
+    assert profile.group_filter == "(objectClass=groupOfNames)"
+    assert profile.attributes == ("entryUUID", "uid", "member", "objectClass")
+    assert profile.login_attributes == {"uid"}
+
+
+def test_contact_tables_are_read(tmp_path: Path) -> None:
+    text = GROUPS.replace("group", "contact", 1)
+    text += '[contact.target]\nsources = [{ attribute = "mail" }]'
+    profile = load_profile_file(written(tmp_path, text))
+    assert [rule.name for rule in profile.contact] == ["target"]
+    assert profile.contact_filter == "(objectClass=groupOfNames)"
+    assert profile.group_filter is None
+
+
+def test_without_groups_and_contacts_nothing_more_is_asked(tmp_path: Path) -> None:
+    profile = load_profile_file(written(tmp_path, GOOD))
+    assert profile.attributes == ("entryUUID", "uid")
+    assert (profile.group, profile.contact) == ((), ())
 
 
 def test_shipped_files_are_found() -> None:
@@ -353,4 +416,14 @@ def test_a_chain_raises_only_value_errors(names: tuple[str, ...], kind: Kind) ->
 
 def test_fields_are_those_of_the_account() -> None:
     given_otherwise = {"directory_id", "dn", "state_reason"}
-    assert set(ACCOUNT_FIELDS) == set(AccountValues.__slots__) - given_otherwise
+    beside = {"primary_group", "forward_dn", "forward_keep"}
+    assert beside <= set(Mapped.__slots__)
+    fields = set(AccountValues.__slots__) - given_otherwise
+    assert set(ACCOUNT_FIELDS) == fields | beside
+
+
+def test_fields_are_those_of_group_and_contact() -> None:
+    given_otherwise = {"directory_id", "dn"}
+    named = {"member_ids", "member_names", "nested"}
+    assert set(GROUP_FIELDS) - named == set(Group.__slots__) - given_otherwise
+    assert set(CONTACT_FIELDS) == set(Contact.__slots__) - given_otherwise

@@ -10,12 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dirbridge.mapping.profile import load_profile, load_profile_file
-from dirbridge.mapping.rules import Context, map_entry
+from dirbridge.mapping.profile import Profile, load_profile, load_profile_file
+from dirbridge.mapping.rules import Context, map_contact, map_entry, map_group
 from dirbridge.model.account import AccountState, AccountValues
 from dirbridge.model.entry import Entry
-from dirbridge.model.mapping import Mapped, Rule, Unmapped
-from dirbridge.model.names import DirectoryId, DomainName
+from dirbridge.model.mapping import (
+    Mapped,
+    MappedContact,
+    MappedGroup,
+    Rule,
+    Unmapped,
+)
+from dirbridge.model.names import Address, DirectoryId, DomainName
+from dirbridge.model.recipient import By, Contact, Forward, Group, Reference
 from testbed.cast import AD_PEOPLE, OD_PEOPLE, OD_REALM, AdPerson, Condition, OdPerson
 
 AD = load_profile("active-directory")
@@ -442,3 +449,205 @@ class TestOwnProfiles:
         result = mapped(profile, entry("uid=a,dc=x", uid="a", q="2G"))
         assert result.values.quota is None
         assert 'q "2G" is not a number of megabytes' in result.notes[0]
+
+
+def with_recipients(tmp_path: Path) -> Profile:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        """
+name = "mine"
+format = 1
+id = "entryUUID"
+base_filter = "(uid=*)"
+group_filter = "(objectClass=group)"
+contact_filter = "(objectClass=contact)"
+[account.login_names]
+sources = [{ attribute = "uid" }]
+[group.name]
+sources = [{ attribute = "cn" }]
+required = true
+[group.primary_address]
+sources = [{ attribute = "mail" }]
+[group.members]
+sources = [{ attribute = "member" }]
+many = true
+[group.member_names]
+sources = [{ attribute = "memberUid" }]
+many = true
+[group.member_ids]
+sources = [{ attribute = "memberGuid" }]
+many = true
+[group.nested]
+sources = [{ attribute = "nestedGroup" }]
+many = true
+[group.number]
+sources = [{ attribute = "gidNumber" }]
+[contact.target]
+sources = [
+  { attribute = "targetAddress", transforms = ["target-address"] },
+  { attribute = "mail" },
+]
+required = true
+"""
+    )
+    return load_profile_file(path)
+
+
+class TestRecipients:
+    def test_a_group_names_its_members_in_every_way(self, tmp_path: Path) -> None:
+        given_group = entry(
+            "cn=sales,dc=x",
+            cn="sales",
+            mail="sales@example.com",
+            member=["cn=a,dc=x", "cn=b,dc=x"],
+            memberUid=["anna"],
+            memberGuid=["A-1"],
+            nestedGroup=["G-1"],
+            gidNumber="20",
+        )
+        result = map_group(with_recipients(tmp_path), given_group, COMPANY)
+        assert isinstance(result, MappedGroup)
+        assert result.values == Group(
+            directory_id=DirectoryId("id-1"),
+            dn="cn=sales,dc=x",
+            name="sales",
+            primary_address=Address("sales@example.com"),
+            members=(
+                Reference(By.DN, "cn=a,dc=x"),
+                Reference(By.DN, "cn=b,dc=x"),
+                Reference(By.ID, "A-1"),
+                Reference(By.ID, "G-1"),
+                Reference(By.NAME, "anna"),
+            ),
+            number="20",
+        )
+        assert result.provenance["members"].attribute == "member"
+
+    def test_a_group_that_lacks_what_is_required(self, tmp_path: Path) -> None:
+        result = map_group(with_recipients(tmp_path), entry("cn=x"), COMPANY)
+        assert isinstance(result, Unmapped)
+        assert result.field == "name"
+        assert "[group.name]" in result.reason
+
+    def test_a_groups_address_must_be_served(self, tmp_path: Path) -> None:
+        foreign = entry("cn=x", cn="x", mail="x@elsewhere.net")
+        result = map_group(with_recipients(tmp_path), foreign, COMPANY)
+        assert isinstance(result, MappedGroup)
+        assert result.values.primary_address is None
+        assert "elsewhere.net" in result.notes[0]
+
+    def test_a_contact_is_anywhere(self, tmp_path: Path) -> None:
+        profile = with_recipients(tmp_path)
+        given_contact = entry(
+            "cn=k", mail="karl@example.com", targetAddress="SMTP:Karl@Partner.net"
+        )
+        result = map_contact(profile, given_contact, COMPANY)
+        assert isinstance(result, MappedContact)
+        assert result.values.target == "Karl@partner.net"
+        assert result.notes == ()
+        plain = map_contact(profile, entry("cn=k", mail="k@partner.net"), COMPANY)
+        assert isinstance(plain, MappedContact)
+        assert plain.values.target == "k@partner.net"
+
+    def test_a_group_of_active_directory(self) -> None:
+        sales = entry(
+            "CN=Sales,DC=x",
+            cn="Sales",
+            sAMAccountName="Sales",
+            mail="sales@example.com",
+            proxyAddresses=["smtp:s@example.com", "SMTP:sales@example.com"],
+            member=["CN=Anna,DC=x"],
+            objectSid=SID,
+            groupType="-2147483646",
+        )
+        result = map_group(AD, sales, COMPANY)
+        assert isinstance(result, MappedGroup)
+        assert result.values.number == "513"
+        assert result.values.kind == "security, global"
+        assert result.values.aliases == ("s@example.com",)
+        assert result.values.members == (Reference(By.DN, "CN=Anna,DC=x"),)
+        assert result.notes == ()
+
+    def test_a_contact_of_active_directory(self) -> None:
+        karl = entry(
+            "CN=Karl,DC=x",
+            cn="Karl",
+            displayName="Karl Contact",
+            mail="karl@partner.example.net",
+            targetAddress="SMTP:karl@partner.example.net",
+            proxyAddresses=["SMTP:karl@partner.example.net", "smtp:k@example.com"],
+        )
+        result = map_contact(AD, karl, COMPANY)
+        assert isinstance(result, MappedContact)
+        assert result.values == Contact(
+            directory_id=DirectoryId("id-1"),
+            dn="CN=Karl,DC=x",
+            display_name="Karl Contact",
+            primary_address=Address("karl@partner.example.net"),
+            aliases=(Address("k@example.com"),),
+            target=Address("karl@partner.example.net"),
+        )
+
+    def test_forwards_of_active_directory(self) -> None:
+        boss = "CN=Boss,DC=x"
+        given_user = ad_plain(
+            sAMAccountName="anna",
+            primaryGroupID="513",
+            altRecipient=boss,
+            deliverAndRedirect="TRUE",
+        )
+        result = mapped(AD, given_user)
+        assert result.primary_group == "513"
+        assert result.forward == Forward(None, boss, keep=True)
+        away = ad_plain(sAMAccountName="a", targetAddress="SMTP:a@partner.net")
+        assert mapped(AD, away).forward == Forward(Address("a@partner.net"))
+        assert mapped(AD, ad_plain(sAMAccountName="a")).forward is None
+
+    def test_a_group_of_open_directory(self) -> None:
+        staff = entry(
+            "cn=staff,cn=groups,dc=x",
+            cn="staff",
+            apple_group_realname="All Staff",
+            gidNumber="20",
+            memberUid=["anna"],
+            apple_group_memberguid=["AAAA"],
+            apple_group_nestedgroup=["BBBB"],
+            mail="staff@example.org",
+        )
+        result = map_group(OD, staff, ORCHARD)
+        assert isinstance(result, MappedGroup)
+        assert result.values.display_name == "All Staff"
+        assert result.values.number == "20"
+        assert set(result.values.members) == {
+            Reference(By.NAME, "anna"),
+            Reference(By.ID, "AAAA"),
+            Reference(By.ID, "BBBB"),
+        }
+        anna = mapped(OD, entry("uid=anna,dc=x", uid="anna", gidNumber="20"), ORCHARD)
+        assert anna.primary_group == "20"
+
+    def test_groups_of_openldap(self) -> None:
+        both = entry(
+            "cn=g,dc=x", cn="g", member=["uid=a,dc=x"], memberUid=["b"], gidNumber="5"
+        )
+        result = map_group(LDAP, both, ORCHARD)
+        assert isinstance(result, MappedGroup)
+        assert result.values.members == (
+            Reference(By.DN, "uid=a,dc=x"),
+            Reference(By.NAME, "b"),
+        )
+
+
+SID = bytes.fromhex("01050000000000051500000001000000020000000300000001020000")
+
+
+@given(st.dictionaries(st.sampled_from(
+    ("cn", "mail", "member", "objectsid", "grouptype", "targetaddress",
+     "proxyaddresses", "samaccountname", "altrecipient", "deliverandredirect")),
+    st.lists(st.binary(max_size=20), max_size=3).map(tuple), max_size=6))  # fmt: skip
+def test_any_recipient_is_mapped_or_told(attributes) -> None:
+    given_entry = Entry(DirectoryId("id-1"), "CN=x", attributes)
+    for by in (map_group, map_contact):
+        assert by(AD, given_entry, COMPANY).__class__ in {
+            MappedGroup, MappedContact, Unmapped
+        }  # fmt: skip
