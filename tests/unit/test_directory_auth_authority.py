@@ -18,6 +18,7 @@ from dirbridge.directory.auth_authority import (
 )
 from dirbridge.directory.errors import Undecodable
 from dirbridge.model.names import RealmName
+from tests.garbage import mutated, spelled
 
 SLOT = "0xdb945916625111e39e62000c2928b48d"
 KEY = "1024 65537 1234567890 root@mail1.company.com"
@@ -211,82 +212,74 @@ def test_no_shadow_hashes(text: str) -> None:
 # --- every form of the grammar ---------------------------------------------------
 
 # Semicolons, commas, colons and slashes wherever the grammar lets them stand.
-_WORD = st.text("abzAZ019.-", min_size=1, max_size=12)
-_KEY = st.text("01 rot@.abc;,/<>", min_size=1, max_size=20)
-_KERBEROS = st.builds(
-    KerberosData,
-    st.just("") | _WORD,
-    st.just("") | st.builds("{}@{}".format, _WORD, _WORD),
-    _WORD,
-    st.just("") | st.text("01 rot@.abc;,:/<>", max_size=20),
-)
-_SERVER = st.builds(
-    PasswordServerData,
-    st.text("abzAZ019x;/@-", min_size=1, max_size=34),
-    _KEY,
-    st.sampled_from(["ipv4", "ipv6", "dns"]),
-    st.text("abz019.:;,", min_size=1, max_size=20),
-)
-_CACHED = st.builds(
-    CachedUserData,
-    st.text("/LDAPv3.od:;", min_size=1, max_size=12).filter(
-        lambda node: not node.endswith(":")
-    ),
-    _WORD,
-    _WORD,
-)
-_DATA = st.one_of(_KERBEROS.map(str), _SERVER.map(str), _CACHED.map(str), st.just(""))
-_VERSION = st.sampled_from(["", "1", "1.0", "1.0.0", "10.20.30"])
-_TAG = st.sampled_from([*auth_authority.TAGS, "Unheard-Of", "x"])
+_VERSIONS = ("", "1", "1.0", "1.0.0", "10.20.30")
+_TAGS = (*auth_authority.TAGS, "Unheard-Of", "x")
+_WORD = "abzAZ019.-"
+
+
+def form(raw: bytes) -> tuple[KerberosData, PasswordServerData, CachedUserData]:
+    """Make one value of each kind with data out of 24 octets."""
+    word, other = "w" + spelled(raw[:6], _WORD), "o" + spelled(raw[6:12], _WORD)
+    loose = spelled(raw[12:20], "01 rot@.abc;,:/<>")
+    return (
+        KerberosData(
+            word if raw[20] % 2 else "",
+            f"{word}@{other}" if raw[21] % 2 else "",
+            RealmName(other),
+            loose,
+        ),
+        PasswordServerData(
+            word + spelled(raw[20:], "x;/@-:"),
+            "k" + loose.replace(":", ""),
+            ("ipv4", "ipv6", "dns")[raw[22] % 3],
+            other + spelled(raw[12:18], "0.:;,"),
+        ),
+        CachedUserData("/" + loose.rstrip(":"), word, other),
+    )
+
+
+_FORMS = st.binary(min_size=24, max_size=24)
 
 
 @pytest.mark.fuzz
-@given(_VERSION, _TAG, _DATA)
-def test_every_form_comes_back(version: str, tag: str, data: str) -> None:
-    for written in (tag, tag.lower(), tag.upper()):
-        value = AuthAuthority(version, written, data)
-        assert auth_authority.decode(str(value).encode()) == value
-        disabled = auth_authority.decode(f";DisabledUser;<{value}>")
+@given(_FORMS)
+def test_every_form_comes_back(raw: bytes) -> None:
+    kerberos, server, cached = form(raw)
+    version = _VERSIONS[raw[23] % len(_VERSIONS)]
+    for tag, data, decode in (
+        ("Kerberosv5", kerberos, auth_authority.decode_kerberos),
+        ("ApplePasswordServer", server, auth_authority.decode_password_server),
+        ("LocalCachedUser", cached, auth_authority.decode_cached_user),
+    ):
+        written = (tag, tag.lower(), tag.upper())[raw[0] % 3]
+        text = f"{version};{written};{data}"
+        value = auth_authority.decode(text.encode())
+        assert (value, str(value)) == (AuthAuthority(version, written, str(data)), text)
+        assert decode(value) == data
+        disabled = auth_authority.decode(f";DisabledUser;<{text}>")
         assert auth_authority.former(disabled) == value
-        assert auth_authority.ways([str(value), KRB, str(disabled)]).disabled
+        assert auth_authority.ways([text, str(disabled)]) == Ways(disabled=True)
+    found = auth_authority.ways(
+        [f";ApplePasswordServer;{server}", f";Kerberosv5;{kerberos}"]
+    )
+    assert (found.kerberos, found.password_server) == (kerberos, server)
 
 
 @pytest.mark.fuzz
-@given(_KERBEROS)
-def test_kerberos_comes_back(data: KerberosData) -> None:
-    value = auth_authority.decode(f";KerberosV5;{data}")
-    assert auth_authority.decode_kerberos(value) == data
+@given(_FORMS)
+def test_only_a_known_tag_lets_anybody_in(raw: bytes) -> None:
+    tag, data = _TAGS[raw[0] % len(_TAGS)] + "X" * (raw[1] % 2), form(raw)[raw[2] % 3]
+    found = auth_authority.ways([f"{_VERSIONS[raw[3] % 5]};{tag};{data}"])
+    usable = {
+        "Kerberosv5": found.kerberos,
+        "ApplePasswordServer": found.password_server,
+        "basic": found.basic,
+    }
+    assert not any(way for name, way in usable.items() if name != tag)
 
 
-@pytest.mark.fuzz
-@given(_SERVER)
-def test_a_password_server_comes_back(data: PasswordServerData) -> None:
-    value = auth_authority.decode(f"1;applepasswordserver;{data}")
-    assert auth_authority.decode_password_server(value) == data
-    assert auth_authority.ways([str(value)]).password_server == data
-
-
-@pytest.mark.fuzz
-@given(_CACHED)
-def test_a_cached_user_comes_back(data: CachedUserData) -> None:
-    value = auth_authority.decode(f";LocalCachedUser;{data}")
-    assert auth_authority.decode_cached_user(value) == data
-
-
-@pytest.mark.fuzz
-@given(_VERSION, st.text("abcDisabledUser", min_size=1, max_size=14), _DATA)
-def test_an_unknown_tag_never_lets_anybody_in(
-    version: str, tag: str, data: str
-) -> None:
-    known = {each.lower() for each in auth_authority.TAGS}
-    found = auth_authority.ways([f"{version};{tag};{data}"])
-    usable = found.kerberos or found.password_server or found.basic
-    assert not usable or tag.lower() in known
-
-
-@pytest.mark.fuzz
 @given(
-    st.sampled_from(["", "1", "1.0.0"]),
+    st.sampled_from(_VERSIONS),
     st.from_regex(r"\A[A-Za-z][A-Za-z0-9]{0,12}\Z"),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
 )
@@ -305,14 +298,7 @@ _DECODERS = (
 
 
 @pytest.mark.fuzz
-@given(
-    st.binary(max_size=60)
-    | st.builds(
-        ";{};{}".format,
-        st.sampled_from(auth_authority.TAGS),
-        st.text(";:,/.@0x1ipv46LKDC<>", max_size=30),
-    ).map(str.encode)
-)
+@given(mutated(*(text.encode() for text, _ in VALUES)))
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
     auth_authority.ways([raw])
     with contextlib.suppress(Undecodable):

@@ -6,11 +6,11 @@ import contextlib
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from dirbridge.directory import mit_kerberos
 from dirbridge.directory.errors import Undecodable
 from dirbridge.directory.mit_kerberos import KerberosRealm
+from tests.garbage import mutated, pieces
 
 MAC = """\
 # WARNING This file is automatically created by Apple tools
@@ -108,17 +108,14 @@ def test_no_such_file(raw: bytes) -> None:
         mit_kerberos.decode(raw)
 
 
-_PIECES = st.sampled_from(
-    ["[realms]", "[libdefaults]", "[v4 realms]", "\n", "{", "}", "=", "kdc", "R", " ",
-     "default_realm", "#", ";", "generation_id : 9", "LKDC:", "a.:88", '"', "*"]
-)  # fmt: skip
+_PIECES = (
+    *("[realms]", "[libdefaults]", "[v4 realms]", "\n", "{", "}", "=", "kdc", "R", " "),
+    *("default_realm", "#", ";", "generation_id : 9", "LKDC:", "a.:88", '"', "*"),
+)
 
 
 @pytest.mark.fuzz
-@given(
-    st.binary(max_size=80)
-    | st.lists(_PIECES, max_size=16).map(lambda parts: "".join(parts).encode())
-)
+@given(pieces(_PIECES) | mutated(MAC.encode()))
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
     with contextlib.suppress(Undecodable):
         read = mit_kerberos.decode(raw)

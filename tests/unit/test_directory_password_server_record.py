@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dirbridge.directory import password_server_record as record
 from dirbridge.directory.errors import Undecodable
 from dirbridge.directory.password_server_record import Address, PasswordServer
+from tests.garbage import mutated, pieces
 
 # Facts: open-directory 4.3.
 KEY = (
@@ -132,7 +133,6 @@ _VALUES = st.none() | st.sampled_from(
 )  # fmt: skip
 
 
-@pytest.mark.fuzz
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(LIST, _VALUES)))
 def test_any_shape_is_read(shape: dict[str, object]) -> None:
     raw = plistlib.dumps({k: v for k, v in shape.items() if v is not None})
@@ -140,17 +140,23 @@ def test_any_shape_is_read(shape: dict[str, object]) -> None:
     assert sorted(read.in_order(), key=id) == sorted(read.servers, key=id)
 
 
-@pytest.mark.fuzz
-@given(st.binary(max_size=60), st.binary(max_size=20), st.text(max_size=20))
-def test_garbage_gives_only_undecodable(raw: bytes, location: bytes, name: str) -> None:
-    with contextlib.suppress(Undecodable):
-        record.decode(raw, location, name)
-    with contextlib.suppress(Undecodable):
-        record.decode(None, location, name)
+SHORT = {key: LIST[key] for key in ("ID", "Parent")} | {
+    "Replicas": [{"IP": "10.0.0.6"}]
+}
 
 
 @pytest.mark.fuzz
-@given(st.text(max_size=30) | st.text("0123456789.:[]/ipvdns", max_size=20))
-def test_an_address_is_read_or_not(text: str) -> None:
-    found = record.parse_address(text)
+@given(mutated(plistlib.dumps(SHORT)))
+def test_garbage_gives_only_undecodable(raw: bytes) -> None:
+    for location in (None, raw[-8:]):
+        with contextlib.suppress(Undecodable):
+            record.decode(raw if location is None else None, location, str(raw))
+
+
+@pytest.mark.fuzz
+@given(
+    pieces(("0", "1", "255", ".", ":", "[", "]", "/", "ipv6/", "dns/", "a", " ", "Ä"))
+)
+def test_an_address_is_read_or_not(raw: bytes) -> None:
+    found = record.parse_address(raw.decode())
     assert found is None or found.host
