@@ -11,7 +11,7 @@ success and its last cookie was empty. Everything else is told by
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dirbridge.config.settings import DirectorySettings
@@ -92,6 +92,9 @@ class Mismatch:
     found: str
 
 
+Values = Mapping[str, tuple[bytes, ...]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
     """What sets one kind of directory apart from the others.
@@ -102,6 +105,8 @@ class Traits:
         find: The search for one entry by its id.
         names: The filter for a name that somebody typed.
         state_attributes: The account's state, asked for one entry only.
+        state: Reads what of the state needs searches of its own, for `find` only;
+            returns further attributes, names in lower case.
         narrow: A filter that settings add, such as that of a required group.
         compare: What `check` compares beyond the base, on a bound session.
     """
@@ -111,6 +116,7 @@ class Traits:
     names: Callable[[str], str]
     id_fallback: str | None = None
     state_attributes: Sequence[str] = ()
+    state: Callable[[Session, Naming, Entry, Deadline], Values] | None = None
     narrow: str | None = None
     compare: Callable[[Session, RootDse, Deadline], list[Finding]]
 
@@ -190,7 +196,11 @@ class LdapDirectory:
             same = [e for raw in found if (e := self.entry(raw)).id == directory_id]
             if len(same) > 1:
                 raise self._unsupported(session, "duplicate-id", str(directory_id))
-            return next(iter(same), None)
+            entry = next(iter(same), None)
+            if entry is None or self._traits.state is None:
+                return entry
+            more = self._traits.state(session, naming, entry, deadline)
+            return replace(entry, attributes={**entry.attributes, **more})
 
         return self._client.run(work)
 

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 
-from dirbridge.config.settings import DirectorySettings, DirectoryType, LoginSettings
+from dirbridge.config.krb5_conf import realm_of
+from dirbridge.config.settings import (
+    DirectorySettings,
+    DirectoryType,
+    DomainSettings,
+    LoginSettings,
+)
+from dirbridge.connectors import open_directory_checks
 from dirbridge.connectors.ldap_directory import (
     LdapDirectory,
     Mismatch,
     Naming,
     Selection,
     Traits,
-    one_value,
     same_dn,
 )
-from dirbridge.directory import dn
+from dirbridge.connectors.open_directory_records import contexts, read_records
+from dirbridge.directory import dn, guid, open_directory_state, plain_ldap_state
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
-from dirbridge.directory.guid import encode_id
 from dirbridge.errors import Unsupported
-from dirbridge.ldap.client import Client, RootDse
+from dirbridge.ldap.client import ANY, Client, RootDse
 from dirbridge.ldap.refusals import Refusals
-from dirbridge.ldap.session import Query, Session
+from dirbridge.ldap.session import Query, RawEntry, Session
 from dirbridge.model.deadline import Deadline
-from dirbridge.model.finding import Finding, Outcome
-from dirbridge.model.names import DirectoryId, DomainName, split_address
+from dirbridge.model.entry import Entry
+from dirbridge.model.finding import Finding
+from dirbridge.model.names import DirectoryId, DomainName, RealmName, split_address
 from dirbridge.model.secret import Secret
 
-STATE_ATTRIBUTES = (
-    "authAuthority",
-    "apple-user-passwordpolicy",
-    "altSecurityIdentities",
-)
+SAMPLE = 25
+"""How many accounts `check` looks at."""
+
+_AUTHORITY = "authAuthority"
+_ENTRY_UUID = "entryUUID"
+_NS_UNIQUE_ID = "nsUniqueId"
+
+
+STATE_ATTRIBUTES = (_AUTHORITY, "altSecurityIdentities")
+"""What is stored; what the server makes up comes with `_computed`."""
 
 
 def open_directory(  # noqa: PLR0913 - called once, by name
@@ -68,18 +81,38 @@ def open_directory(  # noqa: PLR0913 - called once, by name
             operation="read",
             code="require-group",
         )
-    realm = login.kerberos_realm if login else None
     apple = settings.type is not DirectoryType.LDAP
+    ids = _identities(selection.id)
+    naming = partial(_naming, _expected(settings, apple=apple), settings.base, apple)
+    checks = _Checks(settings, selection, ids, naming, _realm(domain, settings, login))
     traits = Traits(
-        naming=partial(_naming, _expected(settings, apple=apple), settings.base, apple),
-        find=partial(_find, selection.id),
+        naming=naming,
+        find=partial(_find, ids),
         names=_names,
-        id_fallback="entryUUID",
-        state_attributes=STATE_ATTRIBUTES if apple else (),
-        compare=partial(_compare, realm) if apple else _nothing,
+        id_fallback=ids[1],
+        state_attributes=STATE_ATTRIBUTES if apple else plain_ldap_state.ATTRIBUTES,
+        state=_computed if apple else None,
+        compare=checks.compare,
     )
     client = Client.of(domain, settings, password, refusals)
     return LdapDirectory(domain, settings, selection, client, traits, source=source)
+
+
+def _identities(first: str) -> tuple[str, str]:
+    """Return the identity attribute and the one for entries that lack it.
+
+    OpenLDAP has entryUUID, a 389 Directory Server nsUniqueId.
+    """
+    plain = first.lower() == _ENTRY_UUID.lower()
+    return first, _NS_UNIQUE_ID if plain else _ENTRY_UUID
+
+
+def _realm(
+    domain: DomainName, settings: DirectorySettings, login: LoginSettings | None
+) -> RealmName | None:
+    """Return the realm that logins use, written down or made of the server's name."""
+    table = DomainSettings(directory=(settings,), login=login or LoginSettings())
+    return realm_of(domain, table) or table.login.kerberos_realm
 
 
 def _expected(settings: DirectorySettings, *, apple: bool) -> str | None:
@@ -103,18 +136,28 @@ def _expected(settings: DirectorySettings, *, apple: bool) -> str | None:
 def _naming(
     expected: str | None, base: str | None, apple: bool, root: RootDse
 ) -> Naming | Mismatch:
-    contexts = root.all("namingContexts")
+    known = contexts(root)
     if expected is None:
-        suffix = next((c for c in contexts if c.lower().startswith("dc=")), "")
-        suffix = suffix or next(iter(contexts), "")
+        suffix = next(iter((*_proposed(root, known), *known)), "")
     else:
-        suffix = next((c for c in contexts if same_dn(c, expected)), "")
+        suffix = next((c for c in known if same_dn(c, expected)), "")
     if not suffix:
-        return Mismatch(expected or "any suffix", ", ".join(contexts) or "none")
+        return Mismatch(expected or "any suffix", ", ".join(known) or "none")
     if base and not _within(base, suffix):
         return Mismatch(base, suffix)
     users = dn.child("cn", "users", suffix) if apple else suffix
     return Naming(suffix, base or users)
+
+
+def _proposed(root: RootDse, known: Sequence[str]) -> tuple[str, ...]:
+    """Return the suffixes that a server proposes, the likeliest first.
+
+    Its default one is said by Open Directory and 389 Directory Servers; without it
+    only names made of DNS labels are a directory's own tree (facts: 1.1).
+    """
+    default = root.one("defaultNamingContext")
+    own = [each for each in known if same_dn(each, default)]
+    return (*own, *(each for each in known if each.lower().startswith("dc=")))
 
 
 def _within(base: str, suffix: str) -> bool:
@@ -124,15 +167,18 @@ def _within(base: str, suffix: str) -> bool:
         return False
 
 
-def _find(attribute: str, directory_id: DirectoryId, naming: Naming) -> Query:
+def _find(
+    attributes: Sequence[str], directory_id: DirectoryId, naming: Naming
+) -> Query:
     """Search the id as it is written: apple-generateduid matches case-exact."""
-    return Query(
-        base=naming.suffix,
-        filter=ldap_filter.any_of(
-            ldap_filter.equals(attribute, encode_id(attribute, directory_id)),
-            ldap_filter.equals("entryUUID", encode_id("entryUUID", directory_id)),
-        ),
-    )
+    parts = []
+    for attribute in attributes:
+        with suppress(Undecodable):
+            value = guid.encode_id(attribute, directory_id)
+            parts.append(ldap_filter.equals(attribute, value))
+    if not parts:
+        raise Undecodable("is no id that this directory can have")
+    return Query(base=naming.suffix, filter=ldap_filter.any_of(*parts))
 
 
 def _names(name: str) -> str:
@@ -146,57 +192,96 @@ def _names(name: str) -> str:
     )
 
 
-def _nothing(_session: Session, _root: RootDse, _deadline: Deadline) -> list[Finding]:
-    return []
+def _computed(
+    session: Session, naming: Naming, entry: Entry, deadline: Deadline
+) -> dict[str, tuple[bytes, ...]]:
+    """Read what the server makes up of one account (facts: open-directory 2.2).
 
-
-def _compare(
-    realm: str | None, session: Session, root: RootDse, deadline: Deadline
-) -> list[Finding]:
-    records = _config_records(session, root, deadline)
-    if not records:
-        text = "There are no Open Directory records in cn=config: a look-alike?"
-        mend = 'Write type = "ldap" if this is a plain LDAP server.'
-        return [Finding(root.server, "kind", Outcome.WARNING, text, mend, "kind")]
-    kind = Finding(root.server, "kind", Outcome.OK, "It is an Open Directory.")
-    return [kind, _realm(root.server, realm, records.get("kerberoskdc", ""))]
-
-
-def _config_records(
-    session: Session, root: RootDse, deadline: Deadline
-) -> dict[str, str]:
-    """Return the names of Apple's config records with their realm (facts: 1.3)."""
-    marker = ldap_filter.any_of(
-        ldap_filter.equals("ou", "macosxodconfig"),
-        ldap_filter.equals("cn", "KerberosKDC"),
-        ldap_filter.equals("cn", "ldapreplicas"),
+    Each value is answered only where it is the first that is asked for, so each has
+    a search of its own. What the server refuses or does not know is left out.
+    """
+    found: dict[str, tuple[bytes, ...]] = {}
+    for attribute in open_directory_state.SYNTHETIC:
+        query = Query(base=entry.dn, filter=ANY, scope="BASE", attributes=(attribute,))
+        for each in session.search(query, deadline).entries:
+            found[attribute.lower()] = each.attributes.get(attribute.lower(), ())
+    groups = Query(
+        base=dn.child("cn", "groups", naming.suffix),
+        filter=_disabled_group(entry),
+        attributes=("cn",),
     )
-    found: dict[str, str] = {}
-    for context in root.all("namingContexts"):
-        # cn=authdata holds password data and is never searched (facts: 1.1).
-        if not context.lower().startswith("dc="):
-            continue
-        query = Query(
-            base=dn.child("cn", "config", context),
-            filter=marker,
-            attributes=("cn", "ou", "apple-config-realname"),
-        )
-        for entry in session.search(query, deadline).entries:
-            name = one_value(entry.attributes, "cn") or one_value(
-                entry.attributes, "ou"
+    names = tuple(e.dn.encode() for e in session.search(groups, deadline).entries)
+    return found | {open_directory_state.DISABLED_GROUP: names}
+
+
+def _disabled_group(entry: Entry) -> str:
+    """Return the filter for the group of the disabled, if this one is in it."""
+    return ldap_filter.all_of(
+        ldap_filter.equals("cn", open_directory_state.DISABLED_GROUP),
+        ldap_filter.any_of(
+            *(ldap_filter.equals("memberUid", uid) for uid in entry.values("uid")),
+            *(
+                ldap_filter.equals("apple-group-memberguid", value)
+                for value in entry.values("apple-generateduid")
+            ),
+            ldap_filter.equals("member", entry.dn),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Checks:
+    """What `check` looks at beyond the base."""
+
+    settings: DirectorySettings
+    selection: Selection
+    ids: tuple[str, str]
+    naming: Callable[[RootDse], Naming | Mismatch]
+    realm: RealmName | None
+
+    def compare(
+        self, session: Session, root: RootDse, deadline: Deadline
+    ) -> list[Finding]:
+        """See `Traits.compare`."""
+        sample = self._sample(session, root, deadline)
+        found = [
+            open_directory_checks.hidden_id(root.server, self.ids, each.dn)
+            for each in sample
+            if not any(_has_id(each, attribute) for attribute in self.ids)
+        ][:1]
+        if self.settings.type is DirectoryType.LDAP:
+            return found
+        shown = [each for each in sample if each.attributes.get(_AUTHORITY.lower())]
+        if sample and not shown:
+            more = ldap_filter.present(_AUTHORITY)
+            answer = self._sample(session, root, deadline, more)
+            shown = [each for each in answer if each.attributes.get(_AUTHORITY.lower())]
+        if sample and not shown:
+            found.append(open_directory_checks.hidden_authority(root.server))
+        records = read_records(session, root, deadline)
+        return found + list(
+            open_directory_checks.compare(
+                root, self.settings, records, self.realm, shown
             )
-            found[name.lower()] = one_value(entry.attributes, "apple-config-realname")
-    return found
+        )
+
+    def _sample(
+        self, session: Session, root: RootDse, deadline: Deadline, more: str = ""
+    ) -> tuple[RawEntry, ...]:
+        naming = self.naming(root)
+        if isinstance(naming, Mismatch):
+            return ()
+        query = Query(
+            base=naming.base,
+            filter=ldap_filter.all_of(self.selection.base_filter, more),
+            attributes=(*self.ids, _AUTHORITY),
+        )
+        return session.search(query, deadline, page=SAMPLE).entries
 
 
-def _realm(server: str, ours: str | None, theirs: str) -> Finding:
-    if not theirs or theirs.startswith("LKDC:"):
-        text = "The directory does not name its Kerberos realm."
-        mend = "Write kerberos_realm in the domain's login table."
-        outcome = Outcome.OK if ours else Outcome.UNKNOWN
-        return Finding(server, "realm", outcome, text, "" if ours else mend, "realm")
-    if ours is None or ours == theirs:
-        return Finding(server, "realm", Outcome.OK, f"The realm is {theirs}.")
-    text = f"The settings say {ours}, the directory says {theirs}."
-    mend = f'Write kerberos_realm = "{theirs}".'
-    return Finding(server, "realm", Outcome.FAILED, text, mend, "realm-mismatch")
+def _has_id(entry: RawEntry, attribute: str) -> bool:
+    for value in entry.attributes.get(attribute.lower(), ()):
+        with suppress(Undecodable):
+            guid.decode_id(attribute, value)
+            return True
+    return False
