@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.connectors.base import Connector
+from dirbridge.directory import account_facts
 from dirbridge.directory.account_state import barriers
 from dirbridge.errors import ConfigError, DirectoryError
 from dirbridge.login.domains import Resolution, Resolver
@@ -284,16 +285,18 @@ def _arrow(transforms: tuple[str, ...]) -> str:
 
 
 def _state_step(entry: Entry) -> Step:
-    reasons = barriers(entry, datetime.now(UTC))
+    now = datetime.now(UTC)
+    reasons, seen = barriers(entry, now), account_facts.facts(entry, now)
     if not reasons:
         found = "The directory shows nothing that would stop a login."
-        return Step("state", found, "Read live.", Outcome.OK)
+        return Step("state", found, "Read live.", Outcome.OK, facts=seen)
     text = " ".join(REASONS[reason].text for reason in reasons)
-    facts = tuple((str(reason), REASONS[reason].next) for reason in reasons)
+    mends = tuple((str(reason), REASONS[reason].next) for reason in reasons)
     # Only some mail servers are refused by a workstation restriction.
     mild = set(reasons) == {Reason.WORKSTATION}
     outcome = Outcome.WARNING if mild else Outcome.FAILED
-    return Step("state", text, "Read live.", outcome, REASONS[reasons[0]].who, facts)
+    who = REASONS[reasons[0]].who
+    return Step("state", text, "Read live.", outcome, who, (*mends, *seen))
 
 
 def _looked_up(directory: Directory, names: Iterable[str]) -> tuple[Found, ...]:

@@ -59,6 +59,25 @@ def test_the_reason_of_each_edge_case(first_sync: FirstSync, name: str) -> None:
         assert found[0]["who_can_fix"]
 
 
+@pytest.mark.parametrize(
+    ("name", "about", "words"),
+    [
+        ("locked", "lock", "locked since"),
+        ("expired", "account", "ended on Wed 2019-04-17 18:40 UTC"),
+        ("mustchange", "password", "must be changed at the next login"),
+        ("pwexpired", "password", "expired on"),
+        ("hours", "logon hours", "no hour of the week is allowed"),
+        ("workstation", "workstations", "only RECEPTION"),
+        ("bob", "password", "set on"),
+    ],
+)
+def test_since_when_until_when_and_from_where(
+    first_sync: FirstSync, name: str, about: str, words: str
+) -> None:
+    facts = step(first_sync.site.run("explain", f"{name}@{AD}"), "state")["facts"]
+    assert any(key == about and words in text for key, text in facts), facts
+
+
 def test_every_step_of_somebody_who_can_log_in(first_sync: FirstSync) -> None:
     done = first_sync.site.run("explain", "anna")
     names = [one["name"] for one in done.data["steps"]]
