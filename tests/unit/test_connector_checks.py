@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dirbridge.config.settings import DirectorySettings
 from dirbridge.connectors import active_directory as ad
+from dirbridge.connectors import active_directory_checks as ad_checks
 from dirbridge.connectors import open_directory as od
 from dirbridge.connectors.findings import finding_of
 from dirbridge.connectors.ldap_directory import Mismatch, Naming
@@ -19,6 +20,7 @@ from dirbridge.directory import generalized_time
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.client import RootDse
 from dirbridge.model.finding import Outcome
+from dirbridge.model.names import DomainName
 
 HERE = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -36,13 +38,13 @@ HERE = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 )
 def test_the_clock(seconds: int, outcome: Outcome) -> None:
     there = generalized_time.encode(HERE + timedelta(seconds=seconds))
-    finding = ad.clock_finding("dc1:636", there, HERE)
+    finding = ad_checks.clock_finding("dc1:636", there, HERE)
     assert finding.outcome is outcome
     assert bool(finding.next) is (outcome is not Outcome.OK)
 
 
 def test_a_clock_that_is_not_told() -> None:
-    assert ad.clock_finding("dc1:636", "", HERE).outcome is Outcome.UNKNOWN
+    assert ad_checks.clock_finding("dc1:636", "", HERE).outcome is Outcome.UNKNOWN
 
 
 def root(**attributes: str | tuple[str, ...]) -> RootDse:
@@ -53,6 +55,88 @@ def root(**attributes: str | tuple[str, ...]) -> RootDse:
             for name, value in attributes.items()
         },
     )
+
+
+def partition(**values: str | list[str]) -> dict[str, tuple[bytes, ...]]:
+    return {
+        name.lower(): tuple(
+            each.encode() for each in (value if isinstance(value, list) else [value])
+        )
+        for name, value in values.items()
+    }
+
+
+class TestActiveDirectoryNames:
+    corp = partition(
+        nETBIOSName="CORP",
+        dnsRoot="Corp.Example.com",
+        nCName="DC=corp,DC=example,DC=com",
+    )
+    asia = partition(
+        nETBIOSName="ASIA", dnsRoot="asia.corp.example.com", nCName="DC=asia,DC=corp"
+    )
+    container = partition(uPNSuffixes=["Example.com", "example.net"])
+    zones = partition(dnsRoot="corp.example.com", nCName="DC=DomainDnsZones,DC=corp")
+
+    def test_partitions(self) -> None:
+        read = ad_checks.partitions_of([self.container, self.zones, self.corp])
+        found = read.domain("dc=CORP, dc=example,dc=com")
+        assert found is not None
+        assert (found.nt_domain, found.dns_name) == ("CORP", "corp.example.com")
+        assert read.suffixes == ("example.com", "example.net")
+        assert read.domain("DC=example,DC=com") is None
+        assert read.domain("no dn") is None
+        for suffix in ("CORP.example.com", "example.com", "Example.NET"):
+            assert read.is_suffix(suffix)
+        assert not read.is_suffix("example.org")
+
+    def test_what_people_may_type(self) -> None:
+        mail, own = DomainName("example.com"), "corp.example.com"
+        with_suffix = ad_checks.partitions_of([self.container, self.corp])
+        told = ad_checks.logins_finding("dc", mail, own, "CORP", with_suffix)
+        assert told.text == (
+            "People may log in here as name, name@example.com, "
+            "name@corp.example.com, CORP\\name."
+        )
+        without = ad_checks.partitions_of([self.corp])
+        told = ad_checks.logins_finding("dc", mail, own, "CORP", without)
+        assert told.outcome is Outcome.OK
+        assert "example.com is no UPN suffix of the forest" in told.text
+        same = ad_checks.logins_finding("dc", DomainName(own), own, "", without)
+        assert same.text == "People may log in here as name, name@corp.example.com."
+
+    def test_names_of_mail_domain_and_forest(self) -> None:
+        mail, own = DomainName("example.com"), "corp.example.com"
+        one = ad_checks.partitions_of([self.corp])
+        told = ad_checks.names_finding("dc", mail, own, one)
+        assert "own name is corp.example.com, the mail domain is example.com" in (
+            told.text
+        )
+        told = ad_checks.names_finding("dc", DomainName(own), own, one)
+        assert told.text == (
+            "Active Directory's own name is the mail domain, corp.example.com."
+        )
+        many = ad_checks.partitions_of([self.corp, self.asia])
+        told = ad_checks.names_finding("dc", mail, own, many)
+        assert "asia.corp.example.com (ASIA)" in told.text
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs", "outcome"),
+        [
+            ("CORP", "CORP", Outcome.OK),
+            ("corp", "CORP", Outcome.OK),
+            (None, "CORP", Outcome.OK),
+            ("EXAMPLE", "CORP", Outcome.FAILED),
+            ("CORP", "", Outcome.UNKNOWN),
+        ],
+    )
+    def test_the_nt_domain(
+        self, ours: str | None, theirs: str, outcome: Outcome
+    ) -> None:
+        found = ad_checks._same("dc", "nt-domain", "nt_domain", ours, theirs)
+        assert found.outcome is outcome
+        if outcome is Outcome.FAILED:
+            assert found.next == 'Write nt_domain = "CORP".'
 
 
 class TestActiveDirectoryBase:
