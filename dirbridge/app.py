@@ -31,6 +31,7 @@ from dirbridge.config.settings import (
     DomainSettings,
     LoginSettings,
     Method,
+    Security,
     Settings,
 )
 from dirbridge.connectors.active_directory import active_directory
@@ -213,6 +214,8 @@ class App:
 
     @cached_property
     def _connectors(self) -> dict[DomainName, tuple[LdapDirectory, ...]]:
+        if krb5_conf.needs_tickets(self.settings):
+            _ = self._krb5_conf
         return {
             name: tuple(
                 self._connector(name, domain, settings) for settings in domain.directory
@@ -300,18 +303,27 @@ class App:
         )
 
     @cached_property
+    def _krb5_conf(self) -> Path | None:
+        """The private krb5.conf, written and named in KRB5_CONFIG; None without realms.
+
+        It must be there before libkrb5 is used, for logins or by a service account.
+        It names relays of this process, so each process has a file of its own.
+        """
+        if not self.realms:
+            return None
+        text = krb5_conf.render(_relayed(realm) for realm in self.realms)
+        name = f"krb5-{os.getpid()}.conf"
+        path = krb5_conf.install(text, self.settings.serve.run_dir, name)
+        atexit.register(path.unlink, missing_ok=True)
+        return path
+
+    @cached_property
     def methods(self) -> dict[tuple[DomainName, str], tuple[Authenticator, ...]]:
         """Each directory's authenticators in the order in which they are asked.
 
-        The private krb5.conf is written and named in KRB5_CONFIG first, since
-        libkrb5 reads it when it is first used. It names relays of this process,
-        so each process has a file of its own.
+        KRB5_CONFIG is set first; see `_krb5_conf`.
         """
-        if self.realms:
-            text = krb5_conf.render(_relayed(realm) for realm in self.realms)
-            name = f"krb5-{os.getpid()}.conf"
-            path = krb5_conf.install(text, self.settings.serve.run_dir, name)
-            atexit.register(path.unlink, missing_ok=True)
+        _ = self._krb5_conf
         return {
             (name, connector.source): tuple(
                 self._authenticator(method, name, settings, connector)
@@ -338,7 +350,9 @@ class App:
         realm = self._realm_of(name, directory)
         if realm is not None and realm.keytab is not None:
             return (Method.KERBEROS,)
-        return (Method.LDAP_BIND,)
+        # People's passwords never cross a connection that is sealed after its bind.
+        sealed = directory.security is Security.SEALED
+        return (Method.KERBEROS if sealed else Method.LDAP_BIND,)
 
     def _realm_of(self, name: DomainName, directory: DirectorySettings) -> Realm | None:
         """Return the realm of a domain's first directory; others have none yet."""

@@ -11,15 +11,24 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dirbridge.config import secrets
-from dirbridge.config.krb5_conf import Realm, realms_in_use
+from dirbridge.config.krb5_conf import Realm, realm_of, realms_in_use
 from dirbridge.config.loading import Configuration
 from dirbridge.config.problems import place
 from dirbridge.config.settings import DirectorySettings
 from dirbridge.config.types import SecretReference
+from dirbridge.directory import mit_kerberos
+from dirbridge.directory import realm as realms
+from dirbridge.directory.errors import Undecodable
 from dirbridge.errors import ConfigError, Problem
+from dirbridge.model.names import RealmName
 
 _KEYTAB = b"\x05"
 """First octet of every keytab (MIT krb5, keytab file format)."""
+
+_OWN_FILES = {
+    "cert_file": "Put our certificate there, in PEM form.",
+    "key_file": "Put the certificate's key there, in PEM form.",
+}
 
 
 def inspect(
@@ -55,6 +64,62 @@ def inspect_keytab(
     return secrets.open_to_others(path, where)
 
 
+def inspect_kerberos_file(
+    path: Path, realm: RealmName | None, where: str
+) -> tuple[Problem, ...]:
+    """Return what is wrong with the file that the realm must match.
+
+    Macs have it as /Library/Preferences/edu.mit.Kerberos, others as /etc/krb5.conf.
+
+    Args:
+        path: The file.
+        realm: The realm of this configuration, None where it has none.
+        where: The key that names the file.
+    """
+    mend = "Name a copy of the master's edu.mit.Kerberos, or this machine's krb5.conf."
+    unreadable = _unreadable(path, where, mend)
+    if unreadable:
+        return unreadable
+    try:
+        theirs = mit_kerberos.decode(path.read_bytes()).default_realm
+    except Undecodable as error:
+        text = f"The file {path} {error}."
+        return (Problem("bad-kerberos-file", where, text, mend),)
+    except OSError as error:
+        text = f"The file {path} cannot be read: {error.strerror}."
+        return (Problem("unreadable-file", where, text, mend),)
+    wrong = _realm_mismatch(str(path), realm, theirs)
+    return (Problem("realm-mismatch", where, *wrong),) if wrong else ()
+
+
+def _realm_mismatch(
+    path: str, ours: RealmName | None, theirs: str
+) -> tuple[str, str] | None:
+    """Return what is wrong and the mend, None where both realms are the same."""
+    if not theirs:
+        return (
+            f"{path} has no default_realm.",
+            "Add default_realm to its [libdefaults], or take kerberos_file out.",
+        )
+    if realms.is_local(theirs):
+        return (
+            f"The default_realm of {path} is {theirs}, a Mac's own realm.",
+            "Write the directory's realm there, or name the file of the master.",
+        )
+    if ours == theirs:
+        return None
+    said = f"The settings say {ours or 'no realm'}, {path} says {theirs}"
+    if realms.or_none(theirs) == ours:
+        return (
+            f"{said}; a realm is written in capitals.",
+            f"Write default_realm = {ours} there.",
+        )
+    return (
+        f"{said} (default_realm).",
+        f'Write kerberos_realm = "{theirs}", or mend the file.',
+    )
+
+
 def _problems(
     configuration: Configuration, environment: Mapping[str, str]
 ) -> Iterator[Problem]:
@@ -67,6 +132,10 @@ def _problems(
         for number, directory in enumerate(domain.directory):
             keys = ("domains", name, "directory", *((number,) if many else ()))
             yield from _directory(directory, file, keys, environment)
+        if domain.login.kerberos_file is not None:
+            where = place(file, ("domains", name, "login", "kerberos_file"))
+            realm = realm_of(name, domain) or domain.login.kerberos_realm
+            yield from inspect_kerberos_file(domain.login.kerberos_file, realm, where)
     for realm in realms_in_use(configuration):
         yield from _realm(realm, environment)
 
@@ -80,6 +149,18 @@ def _directory(
     if directory.password is not None:
         where = place(file, (*keys, "password"))
         yield from secrets.inspect(directory.password, where, environment)
+    if directory.keytab is not None:
+        yield from inspect_keytab(
+            directory.keytab, place(file, (*keys, "keytab")), environment
+        )
+    for key, mend in _OWN_FILES.items():
+        path = getattr(directory, key)
+        if path is not None:
+            yield from _unreadable(path, place(file, (*keys, key)), mend)
+    if directory.key_file is not None and directory.key_file.exists():
+        yield from secrets.open_to_others(
+            directory.key_file, place(file, (*keys, "key_file"))
+        )
     if directory.ca_file is not None:
         mend = "Put the CA's certificate there, in PEM form."
         where = place(file, (*keys, "ca_file"))

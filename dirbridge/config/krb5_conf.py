@@ -14,13 +14,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from dirbridge.config.connection_rules import is_principal
 from dirbridge.config.loading import Configuration
 from dirbridge.config.settings import (
+    Bind,
     DirectorySettings,
     DirectoryType,
     DomainSettings,
     Method,
     RealmSettings,
+    Security,
+    Settings,
 )
 from dirbridge.config.types import HostPort, SecretReference, parse_realm
 from dirbridge.directory import dn
@@ -56,7 +60,7 @@ class Realm:
         kdcs: Its KDCs in the order in which they are tried, each with its port.
         domain_realm: DNS names that belong to it, with a dot in front where all
             names below are meant.
-        domains: The mail domains that use it.
+        domains: The mail domains whose people log in by it.
         keytab: The keytab by which its tickets are verified.
         service: The service principal in the keytab, without the realm.
     """
@@ -70,16 +74,39 @@ class Realm:
 
 
 def realms_in_use(configuration: Configuration) -> tuple[Realm, ...]:
-    """Return the realms that domains use; the primary domain's comes first."""
+    """Return the realms that domains use; the primary domain's comes first.
+
+    Those of service accounts alone, in which nobody logs in, come last.
+    """
     settings = configuration.settings
     users: dict[RealmName, list[DomainName]] = {}
     for name in sorted(settings.domains, key=lambda each: each != settings.primary):
         realm = realm_of(name, settings.domains[name])
         if realm is not None:
             users.setdefault(realm, []).append(name)
+    for directory in _all_directories(settings):
+        realm = realm_of_account(directory)
+        if realm is not None:
+            users.setdefault(realm, [])
     return tuple(
         _merged(name, domains, configuration) for name, domains in users.items()
     )
+
+
+def needs_tickets(settings: Settings) -> bool:
+    """Whether any service account gets tickets from a KDC."""
+    return any(map(realm_of_account, _all_directories(settings)))
+
+
+def realm_of_account(directory: DirectorySettings) -> RealmName | None:
+    """Return the realm in which a service account gets its tickets, or None."""
+    sealed = directory.security is Security.SEALED
+    by_password = sealed and directory.bind is Bind.SIMPLE
+    if not (by_password or directory.bind is Bind.KERBEROS):
+        return None
+    if not is_principal(directory.username):
+        return None
+    return parse_realm(directory.username.rpartition("@")[2])
 
 
 def realm_of(name: DomainName, domain: DomainSettings) -> RealmName | None:
@@ -172,10 +199,15 @@ def _merged(
     """Join what the realm's file says with what its domains say."""
     file = configuration.realms.get(name) or RealmSettings(name=name)
     tables = (configuration.settings.domains[each] for each in domains)
+    directories = [directory for table in tables for directory in table.directory]
+    directories += [
+        directory
+        for directory in _all_directories(configuration.settings)
+        if realm_of_account(directory) == name
+    ]
     servers = (
         HostPort(server.host)
-        for table in tables
-        for directory in table.directory
+        for directory in directories
         for server in directory.servers
     )
     kdcs = (HostPort(k.host, k.port or KDC_PORT) for k in file.kdcs or tuple(servers))
@@ -188,6 +220,11 @@ def _merged(
         keytab=file.keytab,
         service=file.service,
     )
+
+
+def _all_directories(settings: Settings) -> Iterator[DirectorySettings]:
+    for domain in settings.domains.values():
+        yield from domain.directory
 
 
 def _realm_of_directory(

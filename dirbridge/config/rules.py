@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, combinations
 
+from dirbridge.config.broken import Broken
+from dirbridge.config.connection_rules import connections
 from dirbridge.config.problems import Location
 from dirbridge.config.settings import (
-    Bind,
     DirectorySettings,
     DomainSettings,
     HookSettings,
@@ -27,26 +28,6 @@ from dirbridge.model.names import DomainName
 
 _STANDARD_PORTS = (389, 636)
 """LDAP and LDAPS: both are the same directory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A rule that does not hold.
-
-    Attributes:
-        code: Stable word for programs.
-        keys: The place.
-        text: What is wrong, one sentence.
-        next: The mend, one sentence.
-        needs: Places that the rule found missing. Where one of them was there but
-            broken, the rule says nothing new.
-    """
-
-    code: str
-    keys: Location
-    text: str
-    next: str
-    needs: tuple[Location, ...] = ()
 
 
 def broken(settings: Settings, raw: Mapping[str, object]) -> Iterator[Broken]:
@@ -178,13 +159,13 @@ def _directories(settings: Settings) -> Iterator[Broken]:
                 "allow_cleartext_passwords = true.",
                 ((*keys, "allow_cleartext_passwords"),),
             )
-        if directory.bind is Bind.SIMPLE and directory.password is None:
+        if directory.server is None and directory.discover is None:
             yield Broken(
                 "missing-key",
-                (*keys, "password"),
-                'The key "password" is missing; bind = "simple" needs it.',
-                'Write password = { file = "/etc/dirbridge/secrets/NAME" }.',
-                ((*keys, "password"),),
+                (*keys, "server"),
+                'The key "server" is missing.',
+                'Write the server\'s name, or discover = "dns" to find it by DNS.',
+                ((*keys, "server"), (*keys, "discover")),
             )
 
 
@@ -274,17 +255,6 @@ class _Later:
 
 _LATER: Mapping[type[Table], tuple[_Later, ...]] = {
     DirectorySettings: (
-        _Later("security", 'Write security = "ldaps".', frozenset({"sealed"})),
-        _Later(
-            "bind",
-            'Write bind = "simple" with username and password.',
-            frozenset({"kerberos", "external"}),
-        ),
-        _Later("cert_file", 'Take it out and write bind = "simple".'),
-        _Later("key_file", 'Take it out and write bind = "simple".'),
-        _Later("discover", "Name the servers in server and backup_server."),
-        _Later("certificate_pin", "Give the server's certificate or CA in ca_file."),
-        _Later("tls_legacy", "Take it out, and renew the server's certificate."),
         _Later("require_group", 'Use filter = "(memberOf=DN)" until then.'),
         _Later("take", 'Write take = "all", and tell the entries apart by filter.'),
     ),
@@ -346,6 +316,7 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _bound_addresses,
     _hooks,
     _directories,
+    connections,
     _directory_names,
     _same_directory_twice,
     _not_yet,

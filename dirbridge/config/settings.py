@@ -68,6 +68,12 @@ class Bind(StrEnum):
     EXTERNAL = "external"
 
 
+class Discover(StrEnum):
+    """Where servers are looked for that are not named."""
+
+    DNS = "dns"
+
+
 class Method(StrEnum):
     """The login methods."""
 
@@ -142,9 +148,9 @@ class DirectorySettings(Table):
 
     type: DirectoryType
     name: DirectoryName = "directory"
-    server: HostPort
+    server: HostPort | None = None
     backup_server: OneOrMany[HostPort] = ()
-    discover: str | None = None
+    discover: Discover | None = None
     security: Security = Security.LDAPS
     allow_cleartext_passwords: StrictBool = False
     ca_file: LocalPath | None = None
@@ -153,8 +159,9 @@ class DirectorySettings(Table):
     bind: Bind = Bind.SIMPLE
     cert_file: LocalPath | None = None
     key_file: LocalPath | None = None
-    username: str
+    username: str = ""
     password: SecretReference | None = None
+    keytab: SecretReference | None = None
     directory_domain: DomainText | None = None
     suffix: DnText | None = None
     base: DnText | None = None
@@ -168,7 +175,7 @@ class DirectorySettings(Table):
     @property
     def servers(self) -> tuple[HostPort, ...]:
         """The servers in the order in which they are tried."""
-        return (self.server, *self.backup_server)
+        return (*([self.server] if self.server else []), *self.backup_server)
 
     @property
     def profile(self) -> str:
@@ -189,6 +196,7 @@ class LoginSettings(Table):
 
     methods: tuple[Method, ...] | None = None
     kerberos_realm: RealmText | None = None
+    kerberos_file: LocalPath | None = None
     verify_kdc: StrictBool = True
     nt_domain: NtDomain | None = None
     offline_logins: Duration | None = None

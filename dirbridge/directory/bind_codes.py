@@ -16,6 +16,9 @@ INVALID_CREDENTIALS = 49
 INSUFFICIENT_ACCESS = 50
 CONSTRAINT_VIOLATION = 19
 
+BAD_BINDINGS = 0x80090346
+"""SEC_E_BAD_BINDINGS: the server wants a channel binding, or another one."""
+
 _DATA = re.compile(r"\bdata ([0-9a-fA-F]{1,8})\b")
 
 _WIN32: dict[int, Reason | Cause] = {
@@ -35,7 +38,7 @@ _WIN32: dict[int, Reason | Cause] = {
     0x6BA: Cause.UNREACHABLE,  # RPC_S_SERVER_UNAVAILABLE
     0x700: Cause.UNREACHABLE,  # ERROR_NETLOGON_NOT_STARTED
     0x774: Cause.UNREACHABLE,  # ERROR_DOMAIN_CONTROLLER_NOT_FOUND
-    0x80090346: Cause.CONFIGURATION,  # SEC_E_BAD_BINDINGS: channel binding
+    BAD_BINDINGS: Cause.CONFIGURATION,
 }
 _WIN32_LIMIT = 0xFFFF
 

@@ -18,6 +18,7 @@ from dirbridge.ldap.certificate import certificate_of
 from dirbridge.ldap.discovery import Discovered, discovered
 from dirbridge.ldap.failover import MOST_ASKED, Failover, ServerState
 from dirbridge.ldap.kept import Kept
+from dirbridge.ldap.proofs import proof_of
 from dirbridge.ldap.refusals import Refusals
 from dirbridge.ldap.service_account import ServiceAccount
 from dirbridge.ldap.session import Query, Session, open_session
@@ -106,7 +107,9 @@ class Client:
             Access.of(domain, settings),
             Failover(domain, servers),
             ServiceAccount(
-                settings.username, password, bind=settings.bind, record=record
+                settings.username or str(settings.cert_file),
+                proof_of(domain, settings, password),
+                record=record,
             ),
         )
 
@@ -138,14 +141,14 @@ class Client:
         Raises:
             Unreachable, BindRefused, Unsupported: See `DirectoryError`.
         """
-        if not self.access.takes_passwords:
+        if self.account.in_clear and not self.access.takes_passwords:
             raise Unsupported(
                 domain=self.access.domain,
                 server=session.server,
                 operation="bind",
                 code="cleartext-password",
             )
-        if self.access.security is Security.NONE:
+        if self.access.security in (Security.NONE, Security.SEALED):
             # As for logins: the kernel also accepts connections to a frozen server,
             # and a password that it took may be given to no other one.
             session.transport.prove_alive(deadline)

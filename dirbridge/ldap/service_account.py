@@ -8,12 +8,10 @@ its expiry, a try counts nowhere and is made again after a few minutes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from dirbridge.config.settings import Bind
 from dirbridge.directory import bind_codes
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.failover import FAIR_TIME, WAITING
+from dirbridge.ldap.proofs import KdcVerdict, Proof
 from dirbridge.ldap.refusals import AccountRecord
 from dirbridge.ldap.session import BUSY, STRONGER_AUTH, UNAVAILABLE, Session
 from dirbridge.ldap.transport import Unanswered
@@ -31,6 +29,12 @@ given it meanwhile, and one try a day locks nobody."""
 
 _WAITS = "another bind with this password is not answered yet"
 _REFUSED = {19, 32, 34, 48, 49, 50, 53}
+_METHOD_UNKNOWN = 7  # authMethodNotSupported
+_VERDICTS = {
+    Reason.REVOKED: "account-revoked",
+    Reason.EXPIRED: "account-expired",
+    Reason.PASSWORD_EXPIRED: "account-password-expired",
+}
 
 
 class ServiceAccount:
@@ -39,23 +43,25 @@ class ServiceAccount:
     def __init__(
         self,
         username: str,
-        password: Callable[[], Secret],
+        proof: Proof,
         *,
-        bind: Bind = Bind.SIMPLE,
         record: AccountRecord | None = None,
     ) -> None:
         """Take the account as it is configured.
 
         Args:
-            username: The name to bind with.
-            password: Gives its password; asked at each bind.
-            bind: How to bind.
-            record: What is known of its passwords; shared by all who use it.
+            username: Its name, for people.
+            proof: How it proves itself; asked for its secret at each bind.
+            record: What is known of its secrets; shared by all who use it.
         """
         self.username = username
-        self._password = password
-        self._bind = bind
+        self._proof = proof
         self._record = record or AccountRecord()
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether a password crosses the connection as it is."""
+        return self._proof.in_clear
 
     def bind(self, session: Session, deadline: Deadline) -> None:
         """Bind a session as the service account.
@@ -66,9 +72,7 @@ class ServiceAccount:
                 this password took all the time.
             Unsupported: The server wants a stronger way to bind.
         """
-        if self._bind is not Bind.SIMPLE:
-            raise self._unsupported(session, f"bind-{self._bind}", "")
-        secret = self._password()
+        secret = self._proof.secret()
         if not secret:
             raise self._refusal(session, "no-password", "the password is empty")
         if self._record.is_proven(secret):
@@ -106,7 +110,10 @@ class ServiceAccount:
 
     def _try(self, session: Session, secret: Secret, deadline: Deadline) -> None:
         session.transport.allow(deadline)
-        result = session.transport.simple_bind(self.username, secret.reveal())
+        try:
+            result = self._proof.give(session.transport, secret, deadline)
+        except KdcVerdict as verdict:
+            raise self._sentenced(session, verdict, secret) from verdict
         if result.code != 0:
             raise self._judged(session, result, secret)
         self._record.accept(secret)
@@ -122,11 +129,36 @@ class ServiceAccount:
         if meaning is Cause.UNREACHABLE:
             return session.transport.error("bind", "unavailable", said)
         if result.code not in _REFUSED or isinstance(meaning, Cause):
-            code = "strong-auth" if result.code == STRONGER_AUTH else "bind"
-            return self._unsupported(session, code, said)
-        error = self._refusal(session, "credentials", said)
+            return self._unsupported(session, self._unsupported_code(result), said)
+        return self._remembered(session, self._proof.refused, said, meaning, secret)
+
+    def _unsupported_code(self, result: Result) -> str:
+        if result.code == STRONGER_AUTH:
+            return self._proof.too_weak
+        if bind_codes.win32_error(result.text) == bind_codes.BAD_BINDINGS:
+            return "channel-binding"
+        return "no-sasl" if result.code == _METHOD_UNKNOWN else "bind"
+
+    def _sentenced(
+        self, session: Session, verdict: KdcVerdict, secret: Secret
+    ) -> BindRefused:
+        """Return what the KDC's no is; it counts there as a bind does."""
+        if verdict.reason is None:
+            return self._refusal(session, "clock", verdict.words)
+        code = _VERDICTS.get(verdict.reason, self._proof.refused)
+        return self._remembered(session, code, verdict.words, verdict.reason, secret)
+
+    def _remembered(
+        self,
+        session: Session,
+        code: str,
+        said: str,
+        reason: Reason | None,
+        secret: Secret,
+    ) -> BindRefused:
+        error = self._refusal(session, code, said)
         # A name that is unknown can lock nobody: Windows' 525 waits the short time.
-        wrong = meaning is Reason.WRONG_PASSWORD
+        wrong = reason is Reason.WRONG_PASSWORD
         hold_off = WRONG_HOLD_OFF if wrong else HOLD_OFF
         self._record.refuse(secret, hold_off, error)
         return error

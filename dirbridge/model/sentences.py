@@ -195,6 +195,99 @@ _CONNECTION = {
         "showed a certificate of a CA that is not trusted here",
         "Name the CA's certificate in `ca_file`.",
     ),
+    "certificate-self-signed": (
+        "showed a certificate that it has signed itself",
+        "Name the certificate in `ca_file`; or compare its fingerprint with the one "
+        "that `openssl x509 -noout -fingerprint -sha256` shows on the server, and "
+        "write it as `certificate_pin`; `dirbridge check` names it.",
+    ),
+    "cert-file": (
+        "cannot be shown our own certificate",
+        "Mend `cert_file` and `key_file`: both in PEM form, the key without a "
+        "password, readable for the user that runs dirbridge.",
+    ),
+    "client-certificate": (
+        "refused our certificate",
+        "Have the server trust the authority of `cert_file` and map its subject to an "
+        "account that may read (slapd: TLSVerifyClient, authz-regexp).",
+    ),
+    "seal-broken": (
+        "sent something that was changed on the way or never sealed",
+        "Look for what stands between this machine and the server and changes what "
+        "passes; then look at the server's log.",
+    ),
+    "not-sealed": (
+        "does not agree to seal the connection",
+        'Write security = "ldaps", or let the server sign and seal.',
+    ),
+    "server-not-proven": (
+        "could not prove that it is the one that is meant",
+        "Look who answers at the name in `server`; nothing was read from it.",
+    ),
+    "no-sasl": (
+        "does not know this way to log in",
+        'Write security = "ldaps" and bind = "simple", or set the server up for it.',
+    ),
+    "sasl-in-tls": (
+        "takes no Kerberos bind inside TLS",
+        'Write security = "sealed"; or set Samba\'s `ldap server require strong auth '
+        "= allow_sasl_over_tls`.",
+    ),
+    "channel-binding": (
+        "wants the bind tied to the TLS connection in a way that we do not offer",
+        'Write security = "sealed", or bind = "kerberos" over TLS; a proxy that ends '
+        "TLS in between must go.",
+    ),
+    "no-channel-binding": (
+        "showed a certificate that a bind cannot be tied to",
+        "Give the server a certificate that is signed with RSA or ECDSA, or write "
+        'security = "sealed".',
+    ),
+    "kdc-unreachable": (
+        "could not be asked, as no KDC of the account's realm answers",
+        "See that port 88 of the realm's KDCs is open (`kdcs` in the realm's file).",
+    ),
+    "realm-unknown": (
+        "could not be asked, as the account's realm is not known",
+        "Write the realm behind the @ of `username` as the directory names it; that "
+        "may differ from the mail domain.",
+    ),
+    "spn-unknown": (
+        "has a name that the KDC does not know",
+        "Write the server's own full DNS name into `server`; its account must have "
+        "the service principal ldap/NAME (`setspn -L`, `samba_spnupdate`).",
+    ),
+    "kerberos": (
+        "could not be asked, as Kerberos failed",
+        "Compare the realm's file in realms/ with the directory, and the kinds of "
+        "keys that the account has (AES).",
+    ),
+    "clock": (
+        "was not asked, as this machine's clock and the KDC's differ too much",
+        "Let both follow the same time server; Kerberos allows 300 seconds.",
+    ),
+    "account-revoked": (
+        "refuses the service account: it is disabled, locked, expired or outside its "
+        "hours",
+        "Have the account enabled or unlocked in the directory.",
+    ),
+    "account-expired": (
+        "refuses the service account: its end date has passed",
+        "Have its end date moved in the directory.",
+    ),
+    "account-password-expired": (
+        "refuses the service account: its password has expired",
+        "Give it a new password that does not expire, in the directory and here.",
+    ),
+    "keytab-refused": (
+        "refused the service account's keytab",
+        "Make the keytab anew, for the principal in `username`: it has no key for it, "
+        "or an old one.",
+    ),
+    "keytab-unreadable": (
+        "was not asked, as the service account's keytab cannot be read",
+        "Mend `keytab`, and let the user that runs dirbridge read the file.",
+    ),
     "tls": (
         "could not agree on TLS",
         "See that the port is for this kind of TLS: 636 for security = "

@@ -454,13 +454,6 @@ def test_one_problem(case: str, tmp_path: Path) -> None:
 
 
 LATER = {
-    'security = "sealed"': "ldaps",
-    'bind = "kerberos"': "simple",
-    'bind = "external"': "simple",
-    'cert_file = "/c"': "simple",
-    'key_file = "/k"': "simple",
-    f'certificate_pin = "sha256:{"ab" * 32}"': "ca_file",
-    "tls_legacy = true": "certificate",
     'require_group = "CN=Mail,DC=x"': "filter",
     'take = "by-address"': 'take = "all"',
 }

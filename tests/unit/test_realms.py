@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dirbridge.config.krb5_conf import install, realms_in_use, render
+from dirbridge.config.krb5_conf import (
+    install,
+    needs_tickets,
+    realms_in_use,
+    render,
+)
 from dirbridge.config.loading import Configuration, load, load_realms
 from dirbridge.errors import ConfigError
 
@@ -205,3 +210,46 @@ def test_install_where_nothing_can_be_written(tmp_path: Path, monkeypatch) -> No
     assert problem.code == "run-dir"
     assert "run_dir" in problem.next
     assert os.environ["KRB5_CONFIG"] == "before"
+
+
+ACCOUNT = (
+    '[domains."company.com".directory]\ntype = "active-directory"\n'
+    'server = "dc1.corp.company.com"\ndirectory_domain = "corp.company.com"\n'
+)
+BY_BIND = '[domains."company.com".login]\nmethods = ["nt-domain"]\n'
+
+
+def test_the_realm_of_a_service_account_alone(tmp_path: Path) -> None:
+    text = (
+        ACCOUNT
+        + 'bind = "kerberos"\nusername = "bridge@other.company.com"\n'
+        + 'keytab = { file = "k" }\nbackup_server = "dc2.corp.company.com:389"\n'
+    )
+    login, account = realms_in_use(configured(tmp_path, text))
+    assert (login.name, login.domains) == ("CORP.COMPANY.COM", ("company.com",))
+    assert (account.name, account.domains) == ("OTHER.COMPANY.COM", ())
+    assert account.kdcs == login.kdcs
+    assert [str(kdc) for kdc in account.kdcs] == [
+        "dc1.corp.company.com:88",
+        "dc2.corp.company.com:88",
+    ]
+    (account,) = realms_in_use(configured(tmp_path, text + BY_BIND))
+    assert account.name == "OTHER.COMPANY.COM"
+    assert needs_tickets(configured(tmp_path, text).settings)
+
+
+@pytest.mark.parametrize(
+    ("lines", "realm"),
+    [
+        ('security = "sealed"\nusername = "b@corp.company.com"', "CORP.COMPANY.COM"),
+        ('security = "sealed"\nusername = "CORP\\\\b"', None),
+        ('username = "b@corp.company.com"', None),
+    ],
+)
+def test_which_service_accounts_get_tickets(
+    lines: str, realm: str | None, tmp_path: Path
+) -> None:
+    text = ACCOUNT + lines + '\npassword = { env = "X" }\n' + BY_BIND
+    configuration = configured(tmp_path, text)
+    assert needs_tickets(configuration.settings) == (realm is not None)
+    assert [r.name for r in realms_in_use(configuration)] == ([realm] if realm else [])
