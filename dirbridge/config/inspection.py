@@ -134,8 +134,8 @@ def _problems(
             yield from _directory(directory, file, keys, environment)
         if domain.login.kerberos_file is not None:
             where = place(file, ("domains", name, "login", "kerberos_file"))
-            realm = realm_of(name, domain) or domain.login.kerberos_realm
-            yield from inspect_kerberos_file(domain.login.kerberos_file, realm, where)
+            ours = realm_of(name, domain) or domain.login.kerberos_realm
+            yield from inspect_kerberos_file(domain.login.kerberos_file, ours, where)
     for realm in realms_in_use(configuration):
         yield from _realm(realm, environment)
 
