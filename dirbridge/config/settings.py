@@ -197,7 +197,6 @@ class LoginSettings(Table):
     methods: tuple[Method, ...] | None = None
     kerberos_realm: RealmText | None = None
     kerberos_file: LocalPath | None = None
-    kerberos_file: LocalPath | None = None
     verify_kdc: StrictBool = True
     nt_domain: NtDomain | None = None
     offline_logins: Duration | None = None
