@@ -54,18 +54,19 @@ class NamespaceError(Exception):
     """A private namespace cannot be had here."""
 
 
-def enter(*, fresh: bool = False) -> None:
+def enter(*, fresh: bool = False, threads: int = 1) -> None:
     """Put this process into a bed's namespace; once inside it does nothing.
 
     Args:
         fresh: Make a new one although this process is in one already.
+        threads: How many it may have; those besides ours stay outside.
 
     Raises:
         NamespaceError: We are not allowed to, or threads exist already.
     """
     if inside() and not fresh:
         return
-    if threading.active_count() > 1:
+    if threading.active_count() > threads:
         raise NamespaceError(
             "A namespace is entered by one thread only and this process has more: "
             "call testbed.namespace.enter() before threads are started."

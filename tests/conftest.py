@@ -87,13 +87,16 @@ def _function(item: pytest.Item) -> Callable[..., object]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Enter the namespace while there is only one thread."""
+    """Enter the namespace while there is only one thread.
+
+    A worker of pytest-xdist has one more, which only talks to its master.
+    """
     if session.config.option.collectonly:
         return
     if not any(_needs(item) for item in session.items):
         return
     try:
-        namespace.enter()
+        namespace.enter(threads=2 if hasattr(session.config, "workerinput") else 1)
     except namespace.NamespaceError as error:
         session.config.stash[_no_namespace] = str(error)
 
