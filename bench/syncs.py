@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.bridge import Bridge, bridge
 from bench.row import BenchError, Pair
 from dirbridge.app import App
-from dirbridge.connectors.ldap_directory import PAGE
+from dirbridge.connectors.reading import PAGE
 from dirbridge.directory import filter as ldap_filter
 from testbed.cast import OD_USERS
 from testbed.process import environment, run

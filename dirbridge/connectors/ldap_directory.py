@@ -3,24 +3,27 @@
 What differs between Active Directory, Open Directory and plain LDAP servers comes
 in as `Traits`: values and functions. There is no `if` on the kind here.
 
-Silence is never absence: a read is complete only when every page ended with
-success and its last cookie was empty. Everything else is told by
-`Finished(complete=False)` (facts: ad-semantics 1, open-directory 8).
+Silence is never absence (facts: ad-semantics 1, open-directory 8): how a read ends
+is told by `reading`, what changed since the last one by `changes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
+from typing import NamedTuple, Protocol
 
 from dirbridge.config.settings import DirectorySettings
 from dirbridge.connectors.base import Known, ReadItem
+from dirbridge.connectors.changes import Changes, Scope, with_cursor, without_known
 from dirbridge.connectors.examination import examine, exclusion_finding
+from dirbridge.connectors.reading import Reading
 from dirbridge.directory import dn, guid
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.errors import BindRefused, DirectoryError, Unreachable, Unsupported
+from dirbridge.ldap.access import Endpoint
 from dirbridge.ldap.client import Client, RootDse
 from dirbridge.ldap.failover import Failover, ServerState
 from dirbridge.ldap.ranges import with_whole_ranges
@@ -36,12 +39,18 @@ from dirbridge.ldap.session import (
     Session,
 )
 from dirbridge.model.deadline import Deadline
-from dirbridge.model.entry import Cursor, Entry, Exclusion, Finished, Found, ReadKind
+from dirbridge.model.entry import (
+    Cursor,
+    Entry,
+    EntryKind,
+    Exclusion,
+    Finished,
+    Found,
+    ReadKind,
+    Unchanged,
+)
 from dirbridge.model.finding import Finding
 from dirbridge.model.names import DirectoryId, DomainName
-
-PAGE = 1000
-"""Entries for each page: Active Directory's own limit (facts: ad-semantics 1)."""
 
 LOOKUP_LIMIT = 20
 """Most entries that a look-up by name shows."""
@@ -109,6 +118,7 @@ class Traits:
             returns further attributes, names in lower case.
         narrow: A filter that settings add, such as that of a required group.
         compare: What `check` compares beyond the base, on a bound session.
+        changes: How what changed is learned, or None: everything is read each time.
     """
 
     naming: Callable[[RootDse], Naming | Mismatch]
@@ -119,6 +129,7 @@ class Traits:
     state: Callable[[Session, Naming, Entry, Deadline], Values] | None = None
     narrow: str | None = None
     compare: Callable[[Session, RootDse, Deadline], list[Finding]]
+    changes: Callable[[Scope], Changes] | None = None
 
 
 class LdapDirectory:
@@ -149,6 +160,8 @@ class LdapDirectory:
         self._attributes = _unique(
             (*selection.attributes, selection.id, traits.id_fallback or selection.id)
         )
+        self._ids = tuple(name.lower() for name in self._id_attributes)
+        self._changes = traits.changes(self._scope()) if traits.changes else None
 
     @property
     def source(self) -> str:
@@ -169,19 +182,32 @@ class LdapDirectory:
         self._client.close()
 
     def read(
-        self,
-        cursor: Cursor | None = None,  # noqa: ARG002
-        known: Known | None = None,  # noqa: ARG002
+        self, cursor: Cursor | None = None, known: Known | None = None
     ) -> Iterator[ReadItem]:
-        """Stream all entries; see `Connector.read`. Cursors are not used yet."""
-        server, session, (naming, first) = self._client.begin(self._first_page)
-        try:
-            yield from _Reading(self, session, naming).items(first)
-        except Unreachable as error:
-            self._client.failover.note_failure(server, error)
-            yield self.unfinished(session, naming, f"{error.code} {error.detail}")
-        finally:
-            session.close()
+        """Stream all entries, or what changed; see `Connector.read`."""
+        delta = self._delta(cursor)
+        if delta is not None:
+            yield from without_known(delta, known)
+            return
+        begun = self._begin(self._attributes, after=cursor, known=known)
+        for item in self._items(begun):
+            yield with_cursor(item, begun.mark) if isinstance(item, Finished) else item
+
+    def sweep(self) -> Iterator[DirectoryId | Finished]:
+        """Stream the ids of all entries in scope; see `Connector.sweep`."""
+        for item in self._items(self._begin(_unique(self._id_attributes))):
+            yield item if isinstance(item, Finished) else item.id
+
+    def _delta(self, cursor: Cursor | None) -> Sequence[ReadItem] | None:
+        """Read what changed, on a kept session; None where all must be read."""
+        changes = self._changes
+        if cursor is None or changes is None:
+            return None
+
+        def work(session: Session, deadline: Deadline) -> Sequence[ReadItem] | None:
+            return changes.since(cursor, session, self._naming(session, deadline))
+
+        return self._client.run(work)
 
     def find(self, directory_id: DirectoryId) -> Entry | None:
         """Read one entry with its state; see `Connector.find`."""
@@ -230,40 +256,81 @@ class LdapDirectory:
 
     def entry(self, raw: RawEntry) -> Entry:
         """Give an entry its id, "" where it has none that can be read."""
-        return Entry(_id_of(raw, self._id_attributes), raw.dn, raw.attributes)
-
-    def unfinished(self, session: Session, naming: Naming, why: str) -> Finished:
-        """Return the end of a read that did not tell everything."""
-        return Finished(
-            ReadKind.FULL,
-            complete=False,
-            server=session.server,
-            base=naming.base,
-            why=why.strip(),
-        )
-
-    def next_page(self, session: Session, naming: Naming, cookie: bytes) -> Answer:
-        """Read one page; the first where the cookie is empty."""
-        query = Query(
-            base=naming.base, filter=self._filter, attributes=self._attributes
-        )
-        limit = Deadline.after(self._client.access.read_seconds)
-        answer = session.search(query, limit, page=PAGE, cookie=cookie)
-        return with_whole_ranges(session, answer, limit)
+        found = _id_of(raw.attributes, self._ids)
+        return Entry(found, raw.dn, raw.attributes, EntryKind.ACCOUNT, raw.digest)
 
     @property
     def _id_attributes(self) -> tuple[str, ...]:
         fallback = self._traits.id_fallback
         return (self._selection.id, *([fallback] if fallback else []))
 
-    def _first_page(
-        self, session: Session, deadline: Deadline
-    ) -> tuple[Naming, Answer]:
-        naming = self._naming(session, deadline)
-        answer = self.next_page(session, naming, b"")
-        if not answer.entries:
-            self._refuse(session, naming.base, answer)
-        return naming, answer
+    def _begin(
+        self,
+        attributes: tuple[str, ...],
+        *,
+        after: Cursor | None = None,
+        known: Known | None = None,
+    ) -> _Begun:
+        """Begin a read of everything; an error is raised here or not at all."""
+
+        def work(
+            session: Session, deadline: Deadline
+        ) -> tuple[Naming, Cursor | None, Reading]:
+            naming = self._naming(session, deadline)
+            mark = None
+            if self._changes is not None and attributes == self._attributes:
+                mark = self._changes.mark(session, naming, deadline, after)
+            query = Query(base=naming.base, filter=self._filter, attributes=attributes)
+            reading = Reading(
+                session,
+                query,
+                entry=self.entry,
+                beside=partial(self._open_beside, session),
+                known=known,
+            )
+            if reading.result is not None:
+                end = Answer((), reading.result.code, reading.result.text)
+                self._refuse(session, naming.base, end)
+            return naming, mark, reading
+
+        server, session, (naming, mark, reading) = self._client.begin(work)
+        return _Begun(server, session, naming, mark, reading)
+
+    def _open_beside(self, session: Session) -> Session:
+        access = self._client.access
+        limit = Deadline.after(access.connect_seconds + access.read_seconds)
+        return self._client.open(session.transport.endpoint, limit)
+
+    def _items(self, begun: _Begun) -> Iterator[Entry | Unchanged | Finished]:
+        try:
+            yield from begun.reading.items()
+            yield begun.reading.finished(begun.naming.base)
+        except DirectoryError as error:
+            if isinstance(error, Unreachable):
+                self._client.failover.note_failure(begun.server, error)
+            yield Finished(
+                ReadKind.FULL,
+                complete=False,
+                server=begun.session.server,
+                base=begun.naming.base,
+                why=f"{error.code} {error.detail}".strip(),
+            )
+        finally:
+            begun.reading.close()
+            begun.session.close()
+
+    def _scope(self) -> Scope:
+        access = self._client.access
+        return Scope(
+            filter=self._filter,
+            attributes=self._attributes,
+            id=self._selection.id,
+            id_fallback=self._traits.id_fallback,
+            account=self._client.account.username,
+            entry=self.entry,
+            soon=access.connect_seconds,
+            patience=access.read_seconds,
+        )
 
     def _naming(self, session: Session, deadline: Deadline) -> Naming:
         # The first question on a kept session also tells whether it still lives: a
@@ -327,6 +394,8 @@ class LdapDirectory:
         more = self._traits.compare(session, root, deadline)
         if not answer.entries:
             more += self._hiding(session, naming, deadline)
+        elif self._changes is not None:
+            more += self._changes.describe(session, naming, deadline)
         return naming.base, bool(answer.entries), more
 
     def _one_page(
@@ -382,67 +451,24 @@ class LdapDirectory:
 _NO_BASE = (NO_SUCH_OBJECT, INVALID_DN, REFERRAL)
 
 
-class _Reading:
-    """One read: pages until the cookie is empty, each id once."""
+class _Begun(NamedTuple):
+    """A read of everything that has begun on some server."""
 
-    def __init__(
-        self, directory: LdapDirectory, session: Session, naming: Naming
-    ) -> None:
-        self._directory = directory
-        self._session = session
-        self._naming = naming
-        self._seen: dict[DirectoryId, str] = {}
-        self._faults: list[str] = []
-
-    def items(self, first: Answer) -> Iterator[ReadItem]:
-        """Yield entries of this and all further pages, then how it ended."""
-        answer = first
-        while True:
-            yield from self._entries(answer)
-            if not answer.good:
-                self._faults.append(answer.why())
-            if not (answer.good and answer.cookie):
-                break
-            answer = self._directory.next_page(
-                self._session, self._naming, answer.cookie
-            )
-        yield self._finished()
-
-    def _entries(self, answer: Answer) -> Iterator[Entry]:
-        for raw in answer.entries:
-            entry = self._directory.entry(raw)
-            if not entry.id:
-                self._faults.append(f"{entry.dn} has no readable id")
-            elif entry.id in self._seen:
-                # Two entries of one identity: nobody can say whose account it is.
-                self._faults.append(
-                    f"{entry.dn} and {self._seen[entry.id]} have the same id {entry.id}"
-                )
-            else:
-                self._seen[entry.id] = entry.dn
-                yield entry
-
-    def _finished(self) -> Finished:
-        if self._faults:
-            more = f" (and {len(self._faults) - 1} more)" if self._faults[1:] else ""
-            return self._directory.unfinished(
-                self._session, self._naming, self._faults[0] + more
-            )
-        return Finished(
-            ReadKind.FULL,
-            complete=True,
-            server=self._session.server,
-            base=self._naming.base,
-        )
+    server: Endpoint
+    session: Session
+    naming: Naming
+    mark: Cursor | None
+    reading: Reading
 
 
-def _id_of(raw: RawEntry, attributes: Sequence[str]) -> DirectoryId:
-    for attribute in attributes:
-        for value in raw.attributes.get(attribute.lower(), ())[:1]:
+def _id_of(attributes: Values, names: Sequence[str]) -> DirectoryId:
+    for name in names:
+        values = attributes.get(name)
+        if values:
             try:
-                return guid.decode_id(attribute, value)
+                return guid.decode_id(name, values[0])
             except Undecodable:
-                break
+                continue
     return DirectoryId("")
 
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+import math
+from collections.abc import (
+    Container,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 
 from dirbridge.errors import LocalProtocolError, RemoteProtocolError, Unsupported
@@ -10,7 +18,14 @@ from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
 from dirbridge.model.deadline import Deadline
 from dirbridge.protocols import ldap_controls, ldap_messages
 from dirbridge.protocols.ldap_controls import Control
-from dirbridge.protocols.ldap_entry import EntryDecoder, Frames, RawEntry
+from dirbridge.protocols.ldap_entry import (
+    EntryDecoder,
+    Frames,
+    RawEntry,
+    digest_of,
+    opened,
+    salt_of,
+)
 from dirbridge.protocols.ldap_messages import (
     INTERMEDIATE,
     SEARCH_DONE,
@@ -27,8 +42,10 @@ NO_SUCH_OBJECT, INVALID_DN = 32, 34
 INSUFFICIENT_ACCESS, BUSY, UNAVAILABLE = 50, 51, 52
 OPERATIONS_ERROR, STRONGER_AUTH, REFERRAL = 1, 8, 10
 
-CHUNK = 128 * 1024
-"""Octets to receive at once."""
+CHUNK = 64 * 1024
+"""Octets to receive at once; TLS gives 16 KiB, and malloc maps what is larger."""
+
+_AT_LEISURE = Deadline(math.inf)
 
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
 
@@ -142,15 +159,16 @@ class Session:
         """
         self.allow(deadline)
         asked = self.begin(query, page=page, cookie=cookie)
+        salt = salt_of(query.attributes)
         entries: list[RawEntry] = []
         infos: list[bytes] = []
-        event = self.next(asked)
+        event = self.next(asked, salt)
         while not isinstance(event, Result):
             if isinstance(event, Info):
                 infos.append(event.value)
             else:
                 entries.append(event)
-            event = self.next(asked)
+            event = self.next(asked, salt)
         return Answer(
             tuple(entries),
             event.code,
@@ -159,6 +177,44 @@ class Session:
             event.controls,
             tuple(infos),
         )
+
+    def stream(
+        self, query: Query, *, page: int, known: Container[bytes] = ()
+    ) -> Generator[RawEntry | bytes | Result, None, None]:
+        """Search in pages, and give each entry as it comes; memory stays flat.
+
+        The next page is asked for as soon as one has come, before its entries are
+        decoded. Nothing else may be asked on this session until the end.
+
+        Args:
+            query: What to search for.
+            page: Entries for each page.
+            known: Digests (`ldap_entry.digest_of`) of entries that need no decoding.
+
+        Yields:
+            Entries, for a known one its digest, and at last the result: success, or
+            what the server said instead of a page.
+
+        Raises:
+            Unreachable: See `next`; `read_seconds` hold for each wait.
+            Unsupported: No request can be made of the filter or base.
+        """
+        salt = salt_of(query.attributes)
+        asked = self._page(query, page, b"")
+        while True:
+            self.allow(_AT_LEISURE)
+            try:
+                messages = self._messages()
+                result = self._popped_result(messages, asked)
+            except (OSError, RemoteProtocolError) as error:
+                raise self._failed(error) from error
+            following = self._following(query, page, result) if result else None
+            yield from self._decoded(messages, asked, salt, known)
+            if result is not None and following is None:
+                self._refuse_away(result)
+                yield result
+                return
+            asked = following or asked
 
     def allow(self, deadline: Deadline) -> None:
         """Let what follows take until `deadline`, and at most `read_seconds`."""
@@ -182,11 +238,12 @@ class Session:
             raise self.transport.error("read", detail=str(error)) from error
         return asked
 
-    def next(self, asked: int) -> Event:
+    def next(self, asked: int, salt: bytes | None = None) -> Event:
         """Wait for the next part of a search's answer, until the time allowed ends.
 
         Args:
             asked: The request's number.
+            salt: What entries' digests are made with, None for none.
 
         Returns:
             An entry, an info, or at last the result. Referrals are left out.
@@ -197,7 +254,7 @@ class Session:
         """
         try:
             while True:
-                event = self._event(self._message(), asked)
+                event = self._event(self._message(), asked, salt)
                 if event is not None:
                     return event
         except (OSError, RemoteProtocolError) as error:
@@ -292,19 +349,68 @@ class Session:
                 detail=str(error),
             ) from error
 
+    def _page(self, query: Query, page: int, cookie: bytes) -> int:
+        self.allow(_AT_LEISURE)
+        return self.begin(query, page=page, cookie=cookie)
+
+    def _following(self, query: Query, page: int, result: Result) -> int | None:
+        """Ask for the page after a result; None where it was the last."""
+        if result.code != SUCCESS:
+            return None
+        cookie = self.cookie_of(result)
+        return self._page(query, page, cookie) if cookie else None
+
+    def _decoded(
+        self, messages: list[bytes], asked: int, salt: bytes, known: Container[bytes]
+    ) -> Iterator[RawEntry | bytes]:
+        decode = self._decoder.decode
+        try:
+            for message in messages:
+                number, tag, at = opened(message)
+                if tag != SEARCH_ENTRY or number != asked:
+                    self._pass_over(message, asked)
+                    continue
+                digest = digest_of(message, at, salt)
+                if digest in known:
+                    yield digest
+                else:
+                    yield decode(message, at, digest)
+        except RemoteProtocolError as error:
+            raise self._failed(error) from error
+
+    def _pass_over(self, message: bytes, asked: int) -> None:
+        """Refuse what has no place among the entries of a bulk read."""
+        if isinstance(self._event(message, asked), Result):
+            raise RemoteProtocolError("octets after a search's end")
+
+    def _popped_result(self, messages: list[bytes], asked: int) -> Result | None:
+        """Take the result off the end of what came, None where it is not there yet."""
+        while len(messages) > 1 and opened(messages[-1]).message_id == 0:
+            # A notice is told when what came before it has been read.
+            self._waiting.append(messages.pop())
+        if opened(messages[-1])[:2] != (asked, SEARCH_DONE):
+            return None
+        return ldap_messages.parse_result(messages.pop())
+
     def _message(self) -> bytes:
-        while not self._waiting:
-            if rest := self.transport.take_rest():
-                self._frames.receive_data(rest)
-            self._waiting = self._frames.messages()
-            if self._waiting:
-                self._waiting.reverse()
-                break
+        if not self._waiting:
+            self._waiting = self._messages()[::-1]
+        return self._waiting.pop()
+
+    def _messages(self) -> list[bytes]:
+        """Wait for what comes next, at least one whole message."""
+        if self._waiting:
+            found, self._waiting = self._waiting[::-1], []
+            return found
+        data = self.transport.take_rest()
+        while True:
+            if data:
+                self._frames.receive_data(data)
+            if found := self._frames.messages():
+                return found
             data = self.transport.recv(CHUNK)
             if not data:
                 raise ConnectionResetError("the server closed the connection")
-            self._frames.receive_data(data)
-        return self._waiting.pop()
 
     def _arrives(self, until: Deadline) -> bool:
         """Whether there is a whole message, at last when the time is over."""
@@ -321,12 +427,15 @@ class Session:
             if not data:
                 raise ConnectionResetError("the server closed the connection")
 
-    def _event(self, message: bytes, asked: int) -> Event | None:
-        number, tag = ldap_messages.kind_of(message)
+    def _event(
+        self, message: bytes, asked: int, salt: bytes | None = None
+    ) -> Event | None:
+        number, tag, at = opened(message)
         if number != asked:
             raise self._uncalled(number, message)
         if tag == SEARCH_ENTRY:
-            return self._decoder.decode(message)
+            digest = b"" if salt is None else digest_of(message, at, salt)
+            return self._decoder.decode(message, at, digest)
         if tag == SEARCH_REFERENCE:
             return None
         if tag == INTERMEDIATE:
@@ -335,9 +444,12 @@ class Session:
         if tag != SEARCH_DONE:
             raise RemoteProtocolError(f"an answer of kind {tag:#04x}")
         result = ldap_messages.parse_result(message)
+        self._refuse_away(result)
+        return result
+
+    def _refuse_away(self, result: Result) -> None:
         if result.code in _AWAY:
             raise self.transport.error("read", _AWAY[result.code], result.text)
-        return result
 
     def _uncalled(self, number: int, message: bytes) -> Exception:
         """Say what a message means that answers no request of ours."""

@@ -8,7 +8,8 @@ must end exactly where it said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -22,7 +23,17 @@ MAX_ENTRY_MESSAGE = 64 * 1024 * 1024
 MAX_DN = 64 * 1024
 """Longest DN of an entry; Active Directory's own limit is far below."""
 
+DIGEST_OCTETS = 16
+
+RANGE = ";range="
+"""What a name has after it where only a part of the values came."""
+
+_SALT_OCTETS = 16
 _MAX_NAMES = 4096
+_MAX_ID_OCTETS = 4
+# Names of this module are looked up faster than those of another one.
+_SEQUENCE, _SET, _OCTETS = ber.SEQUENCE, ber.SET, ber.OCTETS
+_LONG, _COUNT = ber.LONG_FORM, ber.LONG_FORM - 1
 _NONE: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -120,68 +131,176 @@ class Frames:
         return header.end
 
 
+class Opened(NamedTuple):
+    """Where a message's operation begins."""
+
+    message_id: int
+    tag: int
+    at: int
+
+
+def opened(message: bytes) -> Opened:
+    """Look at the beginning of a message that `Frames` gave out.
+
+    Raises:
+        RemoteProtocolError: It has no id or no operation.
+    """
+    try:
+        first = message[1]
+        at = 2 if first < _LONG else 2 + (first & _COUNT)
+        size = message[at + 1]
+        if message[at] != ber.INTEGER or not 1 <= size <= _MAX_ID_OCTETS:
+            raise RemoteProtocolError("a broken message id")
+        start = at + 2
+        at = start + size
+        number = int.from_bytes(message[start:at], "big", signed=True)
+        return Opened(number, message[at], at)
+    except IndexError as error:
+        raise RemoteProtocolError("a message without an operation") from error
+
+
+def salt_of(attributes: Iterable[str]) -> bytes:
+    """Return what binds digests to the list of attributes that was asked for."""
+    names = ",".join(sorted(name.lower() for name in attributes))
+    return blake2b(names.encode(), digest_size=_SALT_OCTETS).digest()
+
+
+def digest_of(message: bytes, at: int, salt: bytes) -> bytes:
+    """Hash an entry's undecoded octets, from its operation on: DN and attributes.
+
+    The octets depend on the server's order of attributes and values, so that equal
+    digests mean equal entries, and different ones nothing (facts: performance 2).
+    """
+    return blake2b(message[at:], digest_size=DIGEST_OCTETS, salt=salt).digest()
+
+
 class EntryDecoder:
-    """Decodes entries; remembers how attribute names are written."""
+    """Decodes entries; remembers how attribute names are written.
+
+    Attributes:
+        sliced: Whether any name so far was one of a part, `member;range=0-1499`.
+    """
 
     def __init__(self) -> None:
+        self.sliced = False
         self._names: dict[bytes, str] = {}
 
-    def decode(self, message: bytes) -> RawEntry:
+    def decode(self, message: bytes, at: int = 0, digest: bytes = b"") -> RawEntry:
         """Read an entry that a search found (RFC 4511 section 4.5.2).
+
+        Args:
+            message: The whole message.
+            at: Where its operation begins, 0 for finding out.
+            digest: Its `digest_of`; the entry gets it where all of its values came.
 
         Raises:
             RemoteProtocolError: It is something else.
         """
         try:
-            return self._decode(message)
+            at, end = _content(message, at or opened(message).at, SEARCH_ENTRY)
+            at, to = _content(message, at, ber.OCTETS)
+            if to - at > MAX_DN:
+                raise RemoteProtocolError(f"a DN of {to - at} octets")
+            dn = message[at:to].decode("utf-8", "replace")
+            at, to = _content(message, to, ber.SEQUENCE)
+            if to != end or end > len(message):
+                raise RemoteProtocolError("an entry with another end")
+            attributes = self._attributes(message, at, end)
         except IndexError as error:
             raise RemoteProtocolError("an entry without its end") from error
+        if self.sliced and any(RANGE in name for name in attributes):
+            digest = b""
+        if end == len(message):
+            return RawEntry(dn, attributes, _NONE, digest)
+        return RawEntry(dn, attributes, ldap_controls.parse(message[end:]), digest)
 
-    def _decode(self, data: bytes) -> RawEntry:
-        at, whole = _content(data, 0, ber.SEQUENCE)
-        if whole != len(data):
-            raise RemoteProtocolError("octets after the message")
-        _, at = _content(data, at, ber.INTEGER)
-        at, end = _content(data, at, SEARCH_ENTRY)
-        at, to = _content(data, at, ber.OCTETS)
-        if to - at > MAX_DN:
-            raise RemoteProtocolError(f"a DN of {to - at} octets")
-        dn = data[at:to].decode("utf-8", "replace")
-        at, to = _content(data, to, ber.SEQUENCE)
-        if to != end or end > whole:
-            raise RemoteProtocolError("an entry with another end")
-        attributes = self._attributes(data, at, end)
-        if end == whole:
-            return RawEntry(dn, attributes)
-        return RawEntry(dn, attributes, ldap_controls.parse(data[end:]))
-
-    def _attributes(
+    def _attributes(  # noqa: PLR0912, PLR0915 - no calls within, it runs for each value
         self, data: bytes, at: int, end: int
     ) -> dict[str, tuple[bytes, ...]]:
         found: dict[str, tuple[bytes, ...]] = {}
         names = self._names
         while at < end:
-            at, stop = _content(data, at, ber.SEQUENCE)
-            at, to = _content(data, at, ber.OCTETS)
-            name = names.get(data[at:to]) or self._named(data[at:to])
-            at, last = _content(data, to, ber.SET)
+            size = data[at + 1]
+            if size < _LONG:
+                # The usual: a known name and one short value, 30 s 04 n .. 31 m 04 k ..
+                stop = at + 2 + size
+                to = at + 4 + data[at + 3]
+                name = names.get(data[at + 2 : to])
+                if (
+                    name is not None
+                    and to + 4 <= stop  # not the empty set of DirSync
+                    and to + 4 + (size := data[to + 3]) == stop
+                    and data[to + 1] == size + 2
+                    and data[at] == _SEQUENCE
+                    and data[to] == _SET
+                    and data[to + 2] == _OCTETS
+                ):
+                    found[name] = (data[to + 4 : stop],)
+                    at = stop
+                    continue
+                size = stop - at - 2
+            if data[at] != _SEQUENCE:
+                raise RemoteProtocolError("no attribute where one belongs")
+            if size < _LONG:
+                at += 2
+            else:
+                start = at + 2 + (size & _COUNT)
+                size = int.from_bytes(data[at + 2 : start], "big")
+                at = start
+            stop = at + size
+            to = at + 2 + data[at + 1]
+            # With its header: what is no short name is not found, and then refused.
+            name = names.get(data[at:to])
+            if name is None:
+                name, to = self._named(data, at)
+            size = data[to + 1]
+            if data[to] != _SET:
+                raise RemoteProtocolError("no values where some belong")
+            if size < _LONG:
+                at = to + 2
+            else:
+                start = to + 2 + (size & _COUNT)
+                size = int.from_bytes(data[to + 2 : start], "big")
+                at = start
+            if at + size != stop:
+                raise RemoteProtocolError("an attribute with another end")
             values: list[bytes] = []
-            while at < last:
-                at, to = _content(data, at, ber.OCTETS)
+            while at < stop:
+                size = data[at + 1]
+                if data[at] != _OCTETS:
+                    raise RemoteProtocolError("no value where one belongs")
+                if size < _LONG:
+                    at += 2
+                else:
+                    start = at + 2 + (size & _COUNT)
+                    size = int.from_bytes(data[at + 2 : start], "big")
+                    at = start
+                to = at + size
+                if to == stop and not values:
+                    found[name] = (data[at:to],)
+                    break
                 values.append(data[at:to])
                 at = to
-            if at != stop or last != stop:
+            else:
+                found[name] = tuple(values)
+                to = at
+            if to != stop:
                 raise RemoteProtocolError("an attribute with another end")
-            found[name] = tuple(values)
+            at = to
         if at != end:
             raise RemoteProtocolError("an entry with another end")
         return found
 
-    def _named(self, octets: bytes) -> str:
-        name = octets.decode("utf-8", "replace").lower()
-        if len(self._names) < _MAX_NAMES:
-            self._names[octets] = name
-        return name
+    def _named(self, data: bytes, at: int) -> tuple[str, int]:
+        """Read a name that is not known yet; return it and where it ends."""
+        start, to = _content(data, at, ber.OCTETS)
+        if to > len(data):
+            raise RemoteProtocolError("an attribute with another end")
+        name = data[start:to].decode("utf-8", "replace").lower()
+        self.sliced = self.sliced or RANGE in name
+        if start == at + 2 and len(self._names) < _MAX_NAMES:
+            self._names[data[at:to]] = name
+        return name, to
 
 
 def _content(data: bytes, at: int, tag: int) -> tuple[int, int]:
