@@ -16,12 +16,11 @@ import ssl
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
-from ipaddress import ip_address
 
 from dirbridge.config.settings import Security
 from dirbridge.errors import RemoteProtocolError, Unreachable, Unsupported
 from dirbridge.ldap.access import LDAP_PORT, LDAPS_PORT, Access, Endpoint
-from dirbridge.ldap.bounded import Bounded, Full, Overdue
+from dirbridge.ldap.addresses import Addresses
 from dirbridge.ldap.sealed import Seal, SealBroken, SealedStream
 from dirbridge.ldap.tls import handshake
 from dirbridge.model.deadline import Deadline
@@ -42,7 +41,8 @@ __all__ = [
 PROOF_SECONDS = 3.0
 """Most seconds for a server to show that it is not frozen."""
 
-_lookups = Bounded("dns", limit=16)
+_addresses = Addresses()
+resolve = _addresses.resolve
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h.
 _CERTIFICATE_CODES = {
@@ -393,27 +393,6 @@ def open_transport(endpoint: Endpoint, access: Access, deadline: Deadline) -> Tr
     return transport
 
 
-def resolve(host: str, seconds: float) -> list[tuple[socket.AddressFamily, str]]:
-    """Look a host name up; an address stands for itself.
-
-    Raises:
-        OSError: `gaierror` where there is no such name, `TimeoutError` where the
-            name server was silent.
-    """
-    with contextlib.suppress(ValueError):
-        address = ip_address(host)
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004
-        return [(family, str(address))]
-    look_up = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
-    try:
-        found = _lookups.call(look_up, seconds)
-    except (Overdue, Full):
-        raise socket.gaierror(socket.EAI_AGAIN, "the name server is silent") from None
-    except UnicodeError as error:
-        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from error
-    return list(dict.fromkeys((family, str(a[0])) for family, _, _, _, a in found))
-
-
 def code_of(error: OSError, otherwise: str = "closed") -> str:
     """Return the stable word for a network error."""
     if isinstance(error, SealBroken):
@@ -453,6 +432,7 @@ def connect(endpoint: Endpoint, deadline: Deadline) -> socket.socket:
             last = error
         else:
             return sock
+    _addresses.doubt(endpoint.host)
     raise last
 
 
