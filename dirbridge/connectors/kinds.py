@@ -1,0 +1,56 @@
+"""What an entry is: an account, a group or a contact.
+
+All three come in one search, so the entry itself must say. Its object class does; an
+entry that does not show it is taken for an account, whose mapping then says what is
+missing: nobody shall vanish because a right was lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dirbridge.model.entry import EntryKind
+
+Values = Mapping[str, tuple[bytes, ...]]
+
+KindOf = Callable[[Values], EntryKind]
+"""Tells the kind from an entry's attributes, names in lower case."""
+
+GROUP_CLASSES = frozenset(
+    (b"posixgroup", b"groupofnames", b"groupofuniquenames", b"apple-group")
+)
+"""Object classes of groups in plain LDAP servers and Open Directory."""
+
+
+def account(_values: Values) -> EntryKind:
+    """Take every entry for an account, where nothing else is read."""
+    return EntryKind.ACCOUNT
+
+
+def active_directory(values: Values) -> EntryKind:
+    """Go by the structural class, of which Active Directory has one for each kind."""
+    classes = _classes(values)
+    if b"group" in classes:
+        return EntryKind.GROUP
+    # A user can be made of a contact's class chain, never the other way round.
+    is_contact = b"contact" in classes and b"user" not in classes
+    return EntryKind.CONTACT if is_contact else EntryKind.ACCOUNT
+
+
+def plain(login_attributes: frozenset[str], values: Values) -> EntryKind:
+    """Go by a group's class, and take who has nothing to log in with for a contact.
+
+    Args:
+        login_attributes: Where login names come from, in lower case; none where no
+            contacts are read.
+        values: The entry's attributes.
+    """
+    if _classes(values) & GROUP_CLASSES:
+        return EntryKind.GROUP
+    if login_attributes and not any(values.get(name) for name in login_attributes):
+        return EntryKind.CONTACT
+    return EntryKind.ACCOUNT
+
+
+def _classes(values: Values) -> set[bytes]:
+    return {name.lower() for name in values.get("objectclass", ())}

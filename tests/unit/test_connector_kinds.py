@@ -1,0 +1,54 @@
+"""What an entry is, by its object class."""
+
+from __future__ import annotations
+
+import pytest
+
+from dirbridge.connectors import kinds
+from dirbridge.model.entry import EntryKind
+
+ACCOUNT, GROUP, CONTACT = EntryKind.ACCOUNT, EntryKind.GROUP, EntryKind.CONTACT
+
+
+def values(*classes: str, **more: str) -> kinds.Values:
+    given = {name: (value.encode(),) for name, value in more.items()}
+    return {"objectclass": tuple(name.encode() for name in classes), **given}
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind"),
+    [
+        (("top", "person", "organizationalPerson", "user"), ACCOUNT),
+        (("top", "group"), GROUP),
+        (("top", "Group"), GROUP),
+        (("top", "person", "organizationalPerson", "contact"), CONTACT),
+        (("top", "person", "organizationalPerson", "user", "contact"), ACCOUNT),
+        ((), ACCOUNT),
+    ],
+)
+def test_active_directory(classes: tuple[str, ...], kind: EntryKind) -> None:
+    assert kinds.active_directory(values(*classes)) is kind
+
+
+def test_an_entry_that_hides_its_class_is_an_account() -> None:
+    """Its mapping says what it lacks; as a contact it would seem to have vanished."""
+    for kind_of in (kinds.active_directory, kinds.account):
+        assert kind_of({"mail": (b"a@x.com",)}) is ACCOUNT
+    assert kinds.plain(frozenset(), {"mail": (b"a@x.com",)}) is ACCOUNT
+
+
+@pytest.mark.parametrize(
+    ("given", "contacts", "kind"),
+    [
+        (values("inetOrgPerson", uid="a"), True, ACCOUNT),
+        (values("inetOrgPerson", mail="a@x.com"), True, CONTACT),
+        (values("inetOrgPerson", mail="a@x.com"), False, ACCOUNT),
+        (values("groupOfNames"), True, GROUP),
+        (values("posixGroup", "apple-group"), False, GROUP),
+        (values("groupOfUniqueNames", uid="a"), True, GROUP),
+        (values("inetOrgPerson", cn="a"), True, ACCOUNT),
+    ],
+)
+def test_plain_servers(given: kinds.Values, contacts: bool, kind: EntryKind) -> None:
+    login = frozenset({"uid", "cn"}) if contacts else frozenset()
+    assert kinds.plain(login, given) is kind
