@@ -98,7 +98,7 @@ class SealedStream:
                     raise self._broken("the server closed in the middle of a message")
                 if not data:
                     return None
-                self._frames.feed(data)
+                self._frames.receive_data(data)
         except RemoteProtocolError as error:
             raise self._broken(str(error), "protocol") from error
         return self._frames.take()
@@ -117,5 +117,6 @@ class SealedStream:
     def _close(self) -> None:
         """Let nobody read on behind a broken seal."""
         self._clear = b""
+        self._frames = Frames()
         with contextlib.suppress(OSError):
             self._socket.close()

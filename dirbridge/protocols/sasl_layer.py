@@ -34,7 +34,7 @@ class Frames:
         self._limit = limit
         self._data = bytearray()
 
-    def feed(self, data: bytes) -> None:
+    def receive_data(self, data: bytes) -> None:
         """Take octets as they come."""
         self._data += data
 
