@@ -298,8 +298,9 @@ class App:
     def schedule(self, store: Store) -> tuple[Scheduled, ...]:
         """Return all jobs with their intervals, for `serve`."""
         return tuple(
-            Scheduled(job, self.settings.domains[job.policy.domain].sync.interval)
+            Scheduled(job, sync.interval, push=sync.push)
             for job in self.jobs(store)
+            for sync in (self.settings.domains[job.policy.domain].sync,)
         )
 
     @cached_property

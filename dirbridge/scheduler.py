@@ -3,9 +3,9 @@
 A directory that is watched (`push = true`) asks for a run by each change. What asks
 is gathered: a run begins a moment after the first word of a burst, and everything
 that was said before it began is answered by it. Reading costs the directory
-something, and Active Directory also tells of what no sync looks at, such as the time
-of each logon: so runs that were asked for take half of the time at most, and less the
-longer they find nothing. The interval goes on beside it, for what nobody told.
+something, and directories also tell of changes that no sync looks at: so runs that
+were asked for take half of the time at most, and less the longer they find nothing.
+The interval goes on beside it, for what nobody told.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from dirbridge.config.settings import (
     RetentionSettings,
     Security,
     Settings,
-    SyncSettings,
     Table,
     Take,
 )
@@ -271,7 +270,6 @@ _LATER: Mapping[type[Table], tuple[_Later, ...]] = {
     LoginSettings: (
         _Later("offline_logins", "Take it out, and name a backup_server."),
     ),
-    SyncSettings: (_Later("push", 'Take it out; interval = "1m" comes near.'),),
     DomainSettings: (
         _Later("deliver_disabled", "Take it out; disabled accounts get their mail."),
     ),

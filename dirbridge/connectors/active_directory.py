@@ -16,6 +16,7 @@ from dirbridge.connectors.ldap_directory import (
     one_value,
     same_dn,
 )
+from dirbridge.connectors.watching import change_notification
 from dirbridge.directory import dn, generalized_time
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
@@ -74,6 +75,7 @@ def active_directory(  # noqa: PLR0913 - called once, by name
         naming=partial(_naming, dns_name, settings.base),
         find=_find,
         names=partial(_names, domain, dns_name),
+        watch=change_notification,
         state_attributes=STATE_ATTRIBUTES,
         narrow=_member_of(group) if group else None,
         compare=partial(_compare, login or LoginSettings()),

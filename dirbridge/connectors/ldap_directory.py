@@ -9,6 +9,7 @@ is told by `reading`, what changed since the last one by `changes`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,6 +39,7 @@ from dirbridge.ldap.session import (
     RawEntry,
     Session,
 )
+from dirbridge.ldap.watching import Pace, Watch
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import (
     Cursor,
@@ -113,6 +115,7 @@ class Traits:
         id_fallback: Identity attribute of entries that lack the profile's.
         find: The search for one entry by its id.
         names: The filter for a name that somebody typed.
+        watch: The search that tells of changes below a suffix, as long as it is open.
         state_attributes: The account's state, asked for one entry only.
         state: Reads what of the state needs searches of its own, for `find` only;
             returns further attributes, names in lower case.
@@ -124,6 +127,7 @@ class Traits:
     naming: Callable[[RootDse], Naming | Mismatch]
     find: Callable[[DirectoryId, Naming], Query]
     names: Callable[[str], str]
+    watch: Callable[[Session, str, Deadline], Query]
     id_fallback: str | None = None
     state_attributes: Sequence[str] = ()
     state: Callable[[Session, Naming, Entry, Deadline], Values] | None = None
@@ -253,6 +257,19 @@ class LdapDirectory:
             for server in self._client.failover.servers
             for finding in examine(server, self._client, self._examine_base)
         ]
+
+    def watch(self, changed: Callable[[], None], stop: threading.Event) -> None:
+        """Say when something changed, until stopped; see `Connector.watch`."""
+        self.watching().run(changed, stop)
+
+    def watching(self, pace: Pace | None = None) -> Watch:
+        """Return what watches; at other times than usual if told so."""
+
+        def question(session: Session, deadline: Deadline) -> Query:
+            naming = self._naming(session, deadline)
+            return self._traits.watch(session, naming.suffix, deadline)
+
+        return Watch(self._client, question, pace)
 
     def entry(self, raw: RawEntry) -> Entry:
         """Give an entry its id, "" where it has none that can be read."""

@@ -25,6 +25,7 @@ from dirbridge.connectors.ldap_directory import (
     same_dn,
 )
 from dirbridge.connectors.open_directory_records import contexts, read_records
+from dirbridge.connectors.watching import content_sync
 from dirbridge.directory import dn, guid, open_directory_state, plain_ldap_state
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
@@ -89,6 +90,7 @@ def open_directory(  # noqa: PLR0913 - called once, by name
         naming=naming,
         find=partial(_find, ids),
         names=_names,
+        watch=content_sync,
         id_fallback=ids[1],
         state_attributes=STATE_ATTRIBUTES if apple else plain_ldap_state.ATTRIBUTES,
         state=_computed if apple else None,

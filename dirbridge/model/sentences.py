@@ -347,6 +347,16 @@ _CONNECTION = {
         "has two entries with one id",
         "Give one of the two entries another id in the directory.",
     ),
+    "no-push": (
+        "does not tell of changes by itself",
+        "Take `push` out, or let it: OpenLDAP needs the overlay syncprov, and the "
+        "service account the right to read contextCSN. The sync goes on at its "
+        "interval.",
+    ),
+    "watch-ended": (
+        "no longer tells of changes",
+        "It is asked again by itself; if that goes on, look at the server's log.",
+    ),
     "busy": ("is busy", "Try again soon; look at the server's load."),
     "unavailable": ("says that it is unavailable", "Look at the server."),
     "closed": ("closed the connection", "Look at the server's log."),

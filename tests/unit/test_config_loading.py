@@ -484,7 +484,6 @@ def test_directory_keys_of_a_later_release(line: str, tmp_path: Path) -> None:
     ("table", "line"),
     [
         (".login", 'offline_logins = "7d"'),
-        (".sync", "push = true"),
         (".mailbox", 'home = "/var/vmail/{domain}/{mailbox}"'),
         (".mailbox", "uid = 5000"),
         (".mailbox", "gid = 5000"),
