@@ -51,6 +51,18 @@ class Connector(Protocol):
         """
         ...
 
+    def sweep(self) -> Iterator[DirectoryId | Finished]:
+        """Stream the ids of all entries in scope and nothing else of them.
+
+        After a delta that does not tell who vanished (`Vanished`), this does, at a
+        small part of a full read's cost. It ends and fails as a full read does; its
+        `Finished` carries no cursor.
+
+        Yields:
+            Each id once, then one `Finished`.
+        """
+        ...
+
     def find(self, directory_id: DirectoryId) -> Entry | None:
         """Read one account's entry, live, with its account-state attributes.
 
