@@ -1,16 +1,29 @@
 """A connector over a list in memory: for tests of everything that reads one.
 
-It passes the same contract as the real ones, and can be told to fail as they do.
+It passes the same contract as the real ones, and can be told to fail as they do. Its
+deltas lose what those of the real ones lose, see `Deltas`.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
 
+from dirbridge.connectors import cursors
 from dirbridge.connectors.base import Known, ReadItem
 from dirbridge.errors import Unreachable
-from dirbridge.model.entry import Cursor, Entry, Exclusion, Finished, Found, ReadKind
+from dirbridge.model.entry import (
+    Cursor,
+    Entry,
+    Exclusion,
+    Finished,
+    Found,
+    Gone,
+    ReadKind,
+    Unchanged,
+    Vanished,
+)
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.names import DirectoryId, DomainName, fold, split_address
 
@@ -19,14 +32,48 @@ _LOOK_SECONDS = 0.05
 _NAMES = ("samaccountname", "userprincipalname", "uid", "mail")
 
 
+class Deltas(StrEnum):
+    """What a server can tell of changes, and what it cannot.
+
+    Attributes:
+        NONE: Nothing: every read is a full one.
+        DIRSYNC: Everything, deletions too; a cursor holds on each server.
+        DIRSYNC_OWN: No deletions; a cursor holds on each server.
+        USN: No deletions; a cursor holds on one server only.
+        SYNCREPL: That somebody was deleted, but not who.
+    """
+
+    NONE = "none"
+    DIRSYNC = "dirsync"
+    DIRSYNC_OWN = "dirsync-own"
+    USN = "usn"
+    SYNCREPL = "syncrepl"
+
+
+_VANISHED = {
+    Deltas.DIRSYNC: Vanished.TOLD,
+    Deltas.DIRSYNC_OWN: Vanished.UNTOLD,
+    Deltas.USN: Vanished.UNTOLD,
+    Deltas.SYNCREPL: Vanished.SUSPECTED,
+}
+"""What is told of the deleted, where there are some."""
+
+
 class MemoryConnector:
     """Entries in memory, with the failures of real servers on demand.
+
+    What `put`, `remove` and `move_out` do is told by deltas; a change of `entries`
+    itself only by a full read.
 
     Attributes:
         entries: What the directory holds, in its order.
         unreachable: No server answers.
         incomplete_after: The read breaks off after that many entries.
         exclusions: Entries that are left out, by id.
+        deltas: What it can tell of changes.
+        server_id: Which server answers, and which life of it.
+        scope: What is read, and by whom; a cursor holds for one scope.
+        refuse_cursors: The server takes none of the cursors it has given out.
     """
 
     def __init__(
@@ -37,11 +84,18 @@ class MemoryConnector:
         source: str = "directory",
         server: str = "memory:0",
         base: str = "dc=example,dc=com",
+        deltas: Deltas = Deltas.NONE,
     ) -> None:
         self.entries = list(entries)
         self.unreachable = False
         self.incomplete_after: int | None = None
         self.exclusions: dict[DirectoryId, Exclusion] = {}
+        self.deltas = deltas
+        self.server_id = "1"
+        self.scope = "all"
+        self.refuse_cursors = False
+        self._log: list[DirectoryId] = []
+        self._outside: set[DirectoryId] = set()
         self._domain = DomainName(domain)
         self._source = source
         self._server = server
@@ -52,24 +106,95 @@ class MemoryConnector:
         """Name of the directory within its domain."""
         return self._source
 
+    def put(self, entry: Entry) -> None:
+        """Add an entry, or change the one with its id; it is in scope afterwards."""
+        ids = [each.id for each in self.entries]
+        if entry.id in ids:
+            self.entries[ids.index(entry.id)] = entry
+        else:
+            self.entries.append(entry)
+        self._outside.discard(entry.id)
+        self._log.append(entry.id)
+
+    def remove(self, directory_id: DirectoryId) -> None:
+        """Delete an entry."""
+        self.entries = [each for each in self.entries if each.id != directory_id]
+        self._log.append(directory_id)
+
+    def move_out(self, directory_id: DirectoryId) -> None:
+        """Let an entry leave what is read; it is still there."""
+        self._outside.add(directory_id)
+        self._log.append(directory_id)
+
     def read(
-        self,
-        cursor: Cursor | None = None,  # noqa: ARG002
-        known: Known | None = None,  # noqa: ARG002
+        self, cursor: Cursor | None = None, known: Known | None = None
     ) -> Iterator[ReadItem]:
-        """Stream all entries; see `Connector.read`."""
+        """Stream all entries, or what changed; see `Connector.read`."""
         self._reach("read")
-        wanted = [entry for entry in self.entries if entry.id not in self.exclusions]
+        since = self._opened(cursor)
+        items, vanished = (
+            (list(self._in_scope()), Vanished.TOLD)
+            if since is None
+            else self._changed(since)
+        )
         end = self.incomplete_after
-        whole = end is None or end > len(wanted)
-        yield from wanted if whole else wanted[:end]
+        whole = end is None or end > len(items)
+        for item in items if whole else items[:end]:
+            is_known = isinstance(item, Entry) and known and item.digest in known
+            yield Unchanged(item.id) if is_known else item
         yield Finished(
-            ReadKind.FULL,
+            ReadKind.FULL if since is None else ReadKind.DELTA,
             complete=whole,
             server=self._server,
             base=self._base,
+            cursor=self._mark() if whole else None,
             why="" if whole else "told to break off",
+            vanished=vanished,
         )
+
+    def sweep(self) -> Iterator[DirectoryId | Finished]:
+        """Stream the ids of all entries in scope; see `Connector.sweep`."""
+        for item in self.read():
+            match item:
+                case Entry():
+                    yield item.id
+                case Finished():
+                    yield item
+
+    def _in_scope(self) -> Iterator[Entry]:
+        left_out = self.exclusions.keys() | self._outside
+        return (entry for entry in self.entries if entry.id not in left_out)
+
+    def _changed(self, since: int) -> tuple[list[Entry | Gone], Vanished]:
+        """Return what a server of this kind tells of the changes after `since`."""
+        changed = dict.fromkeys(self._log[since:])
+        there = {entry.id: entry for entry in self._in_scope()}
+        alive = {entry.id for entry in self.entries}
+        deleted = [one for one in changed if one not in alive]
+        items: list[Entry | Gone] = [there[one] for one in changed if one in there]
+        items += [Gone(one) for one in changed if one in alive and one not in there]
+        if self.deltas is Deltas.DIRSYNC:
+            items += map(Gone, deleted)
+        untold = _VANISHED[self.deltas]
+        if self.deltas is Deltas.SYNCREPL and not deleted:
+            untold = Vanished.TOLD
+        return items, untold
+
+    def _mark(self) -> Cursor | None:
+        if self.deltas is Deltas.NONE:
+            return None
+        state = {"at": str(len(self._log)), "server": self.server_id}
+        return cursors.seal(self.deltas, self.scope, state)
+
+    def _opened(self, cursor: Cursor | None) -> int | None:
+        """Return up to where the log is known; None where all must be read."""
+        state = cursors.unseal(cursor, self.deltas, self.scope)
+        if state is None or self.refuse_cursors or self.deltas is Deltas.NONE:
+            return None
+        elsewhere = state.get("server") != self.server_id
+        if self.deltas is Deltas.USN and elsewhere:
+            return None
+        return int(state["at"])
 
     def find(self, directory_id: DirectoryId) -> Entry | None:
         """Read one entry; see `Connector.find`."""
