@@ -54,7 +54,10 @@ def _json(name: str, domain: DomainSettings) -> Json:
 
 
 def note(domain: DomainSettings) -> str:
-    """Return what every view of the domain must say, such as clear text."""
+    """Return what every view of the domain must say: clear text, old TLS."""
+    notes = []
     if any(one.security is Security.NONE for one in domain.directory):
-        return "passwords cross the network in clear text"
-    return ""
+        notes.append("passwords cross the network in clear text")
+    if any(one.tls_legacy for one in domain.directory):
+        notes.append("old TLS is admitted (tls_legacy)")
+    return "; ".join(notes)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dirbridge.config.settings import Security
 from dirbridge.connectors.findings import finding_of
 from dirbridge.errors import DirectoryError, Unreachable
-from dirbridge.ldap.certificate import Certificate, certificate_of
+from dirbridge.ldap.certificate import Certificate, certificate_of, shown_pin
 from dirbridge.ldap.client import ANY, Client
 from dirbridge.ldap.operations import WHO_AM_I, who_am_i
 from dirbridge.ldap.session import Query, Session, open_session
@@ -47,11 +47,28 @@ def examine(
         findings += _bound(server, client, session)
         findings += _based(server, client, session, examine_base)
     except DirectoryError as error:
-        findings.append(finding_of(error, str(server)))
+        findings.append(finding_of(_with_pin(error, server, client), str(server)))
     finally:
         if session is not None:
             session.close()
     return findings
+
+
+def _with_pin(
+    error: DirectoryError, server: Endpoint, client: Client
+) -> DirectoryError:
+    """Add what to pin, where a server has signed its certificate itself."""
+    if error.code != "certificate-self-signed":
+        return error
+    pin = shown_pin(server, client.access)
+    said = f"its fingerprint is {pin}" if pin else error.detail
+    return Unreachable(
+        domain=error.domain,
+        server=error.server,
+        operation=error.operation,
+        code=error.code,
+        detail=said,
+    )
 
 
 def _name(server: Endpoint, client: Client) -> Finding:
@@ -83,6 +100,8 @@ def _connected(server: Endpoint, client: Client, session: Session) -> list[Findi
             )
         ]
     connect = _ok(server, "connect", f"The connection stands ({security}).")
+    if security is Security.SEALED:
+        return [connect]  # there is no certificate
     if client.access.legacy:
         connect = Finding(
             str(server),

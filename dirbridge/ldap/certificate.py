@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cryptography import x509
 
-from dirbridge.ldap.transport import Transport
+from dirbridge.errors import Unreachable, Unsupported
+from dirbridge.ldap.tls import WrongPin, pin_of
+from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
+from dirbridge.model.deadline import Deadline
 
 _DAY = 86400
+_NOBODYS_PIN = f"sha256:{'0' * 64}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,21 @@ def certificate_of(
     """
     der = transport.peer_certificate()
     return read_certificate(der, now or datetime.now(UTC)) if der else None
+
+
+def shown_pin(server: Endpoint, access: Access) -> str | None:
+    """Return the pin of the certificate that a server shows; it is not trusted.
+
+    The connection ends when the certificate was seen, with nothing sent.
+    """
+    seen = replace(access, pin=_NOBODYS_PIN, ca_file=None)
+    deadline = Deadline.after(access.connect_seconds)
+    try:
+        open_transport(server, seen, deadline).close()
+    except (Unreachable, Unsupported) as error:
+        cause = error.__cause__
+        return pin_of(cause.der) if isinstance(cause, WrongPin) else None
+    return None
 
 
 def read_certificate(der: bytes, now: datetime) -> Certificate | None:

@@ -21,7 +21,10 @@ class WrongPin(ssl.SSLCertVerificationError):
 
     Attributes:
         der: The one that it showed.
+        code: The code of the `Unreachable` that it becomes.
     """
+
+    code = "certificate-pin"
 
     def __init__(self, der: bytes) -> None:
         self.der = der

@@ -22,7 +22,7 @@ from dirbridge.errors import RemoteProtocolError, Unreachable, Unsupported
 from dirbridge.ldap.access import LDAP_PORT, LDAPS_PORT, Access, Endpoint
 from dirbridge.ldap.addresses import Addresses
 from dirbridge.ldap.sealed import Seal, SealBroken, SealedStream
-from dirbridge.ldap.tls import handshake
+from dirbridge.ldap.tls import WrongPin, handshake
 from dirbridge.model.deadline import Deadline
 from dirbridge.protocols import ldap_messages as messages
 
@@ -395,12 +395,10 @@ def open_transport(endpoint: Endpoint, access: Access, deadline: Deadline) -> Tr
 
 def code_of(error: OSError, otherwise: str = "closed") -> str:
     """Return the stable word for a network error."""
-    if isinstance(error, SealBroken):
+    if isinstance(error, SealBroken | WrongPin):
         return error.code
     if isinstance(error, ssl.SSLCertVerificationError):
-        # Our own, about a pin, has no code.
-        code = getattr(error, "verify_code", 0)
-        return _CERTIFICATE_CODES.get(code, "certificate-untrusted")
+        return _CERTIFICATE_CODES.get(error.verify_code, "certificate-untrusted")
     if isinstance(error, TimeoutError):
         return "timeout"
     if isinstance(error, socket.gaierror):

@@ -201,6 +201,11 @@ _CONNECTION = {
         "that `openssl x509 -noout -fingerprint -sha256` shows on the server, and "
         "write it as `certificate_pin`; `dirbridge check` names it.",
     ),
+    "certificate-pin": (
+        "showed another certificate than the pinned one",
+        "If it was given a new one, compare the fingerprint there and write it as "
+        "`certificate_pin`; if not, look who answers at this name.",
+    ),
     "cert-file": (
         "cannot be shown our own certificate",
         "Mend `cert_file` and `key_file`: both in PEM form, the key without a "

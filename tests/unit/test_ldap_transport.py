@@ -112,7 +112,7 @@ def test_a_pin_stands_for_authority_and_name(authority: Path) -> None:
     pin = x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
     with Responder(tls=tls(authority, ca.WRONG_NAME), address=ADDRESS) as server:
         open_at(server.port, access(pin=f"sha256:{pin}")).close()
-        with refused_with("certificate-untrusted"):
+        with refused_with("certificate-pin"):
             open_at(server.port, access(pin=f"sha256:{'0' * 64}"))
 
 
