@@ -123,6 +123,8 @@ def _rules(shape: _Shape, _changed_at: tuple[int, ...]) -> ssl.SSLContext:
     context = ssl.create_default_context(
         cafile=str(shape.ca_file) if shape.ca_file else None
     )
+    # The system's OpenSSL may have been told to be content with less.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if shape.pinned:
         # The pin names the one certificate: authority and name say nothing more.
         context.check_hostname = False

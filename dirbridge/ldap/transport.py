@@ -51,6 +51,9 @@ _CERTIFICATE_CODES = {
     18: "certificate-self-signed",
     62: "certificate-name",
     64: "certificate-name",
+    66: "certificate-weak",
+    67: "certificate-weak",
+    68: "certificate-weak",
 }
 
 _OS_CODES = {

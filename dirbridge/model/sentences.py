@@ -201,6 +201,10 @@ _CONNECTION = {
         "that `openssl x509 -noout -fingerprint -sha256` shows on the server, and "
         "write it as `certificate_pin`; `dirbridge check` names it.",
     ),
+    "certificate-weak": (
+        "showed a certificate with a key or signature that is too weak",
+        "Renew the server's certificate; until then, tls_legacy = true admits it.",
+    ),
     "certificate-pin": (
         "showed another certificate than the pinned one",
         "If it was given a new one, compare the fingerprint there and write it as "
@@ -296,7 +300,8 @@ _CONNECTION = {
     "tls": (
         "could not agree on TLS",
         "See that the port is for this kind of TLS: 636 for security = "
-        '"ldaps", 389 for "starttls".',
+        '"ldaps", 389 for "starttls". A server that knows no TLS 1.2 needs '
+        "tls_legacy = true.",
     ),
     "no-starttls": (
         "does not offer StartTLS",

@@ -1,0 +1,200 @@
+"""Self-signed and old servers: what is pinned, what is admitted, what is said."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+
+from dirbridge.cli.domains import note
+from dirbridge.config.settings import DirectorySettings, DomainSettings, LoginSettings
+from dirbridge.connectors.open_directory import open_directory
+from dirbridge.errors import Unreachable, Unsupported
+from dirbridge.ldap.access import Access, Endpoint
+from dirbridge.ldap.certificate import shown_pin
+from dirbridge.ldap.transport import Transport, open_transport
+from dirbridge.mapping.profile import load_profile
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.finding import Finding, Outcome
+from dirbridge.model.names import DomainName
+from dirbridge.model.secret import Secret
+from tests.certificates import Pair, make
+from tests.ldap_responder import Responder
+
+ADDRESS = "127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A certificate that its server has signed itself, with the right address."""
+    return make(tmp_path_factory.mktemp("own"), "own", addresses=[ADDRESS])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """A key of 1024 bits, as servers of 2007 had them."""
+    return make(tmp_path_factory.mktemp("small"), "s", addresses=[ADDRESS], bits=1024)
+
+
+def tls(pair: Pair, *, old: bool = False, seclevel: int = 1) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers(f"DEFAULT:@SECLEVEL={seclevel}")
+    if old:
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        # Setting a version that is out of use is a warning for programmers.
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.load_cert_chain(pair.cert_file, pair.key_file)
+    return context
+
+
+def settings(port: int, **changes: Any) -> DirectorySettings:
+    values = {
+        "type": "ldap",
+        "server": f"{ADDRESS}:{port}",
+        "suffix": "dc=x",
+        "username": "cn=bridge",
+    }
+    return DirectorySettings.model_validate(values | changes)
+
+
+def opened(port: int, **changes: Any) -> Transport:
+    access = Access.of("example.com", settings(port, **changes))
+    return open_transport(Endpoint(ADDRESS, port), access, Deadline.after(5))
+
+
+def checked(port: int, **changes: Any) -> list[Finding]:
+    connector = open_directory(
+        DomainName("example.com"),
+        settings(port, **changes),
+        load_profile("openldap"),
+        lambda: Secret("x"),
+        login=LoginSettings(),
+    )
+    return connector.check()
+
+
+@pytest.mark.parametrize("security", ["ldaps", "starttls"])
+def test_check_names_what_to_pin(security: str, own: Pair) -> None:
+    start_tls = security == "starttls"
+    with Responder(tls=tls(own), start_tls=start_tls) as server:
+        failed = [
+            each
+            for each in checked(server.port, security=security)
+            if each.outcome is Outcome.FAILED
+        ]
+        (finding,) = failed
+        assert (finding.what, finding.code) == (
+            "certificate",
+            "certificate-self-signed",
+        )
+        assert own.pin in finding.text
+        assert "certificate_pin" in finding.next
+        # What it names is what lets it in.
+        transport = opened(server.port, security=security, certificate_pin=own.pin)
+        transport.close()
+
+
+def test_a_pin_in_the_way_that_openssl_writes_it(own: Pair) -> None:
+    text = own.pin.removeprefix("sha256:").upper()
+    colons = ":".join(text[at : at + 2] for at in range(0, len(text), 2))
+    with Responder(tls=tls(own)) as server:
+        opened(server.port, certificate_pin=f"sha256:{colons}").close()
+
+
+def test_what_cannot_be_seen_is_not_named(own: Pair) -> None:
+    access = Access.of("example.com", settings(9))
+    assert shown_pin(Endpoint(ADDRESS, 9), access) is None
+
+
+@contextmanager
+def old_server(pair: Pair) -> Iterator[int]:
+    """A server that knows nothing newer than TLS 1.1, and says hello."""
+    context = tls(pair, old=True, seclevel=0)
+    with socket.create_server((ADDRESS, 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    stream, _ = listener.accept()
+                except OSError:
+                    return
+                try:
+                    with context.wrap_socket(stream, server_side=True) as secured:
+                        secured.recv(1)
+                except OSError:
+                    stream.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(2)
+
+
+def test_old_tls_and_small_keys_need_a_word(small: Pair) -> None:
+    with old_server(small) as port:
+        for changes in ({"ca_file": small.cert_file}, {"certificate_pin": small.pin}):
+            with pytest.raises(Unreachable) as caught:
+                opened(port, **changes)
+            assert caught.value.code == "tls"  # its version is too old
+            transport = opened(port, tls_legacy=True, **changes)
+            assert transport._socket.version() in {"TLSv1", "TLSv1.1"}
+            transport.close()
+
+
+def test_a_small_key_is_named(small: Pair) -> None:
+    context = tls(small, seclevel=0)
+    with Responder(tls=context) as server:
+        with pytest.raises(Unreachable) as caught:
+            opened(server.port, ca_file=small.cert_file)
+        assert caught.value.code == "certificate-weak"
+        opened(server.port, ca_file=small.cert_file, tls_legacy=True).close()
+
+
+def test_old_tls_still_verifies(small: Pair, own: Pair) -> None:
+    with old_server(small) as port, pytest.raises(Unreachable) as caught:
+        opened(port, tls_legacy=True, ca_file=own.cert_file)
+    assert caught.value.code == "certificate-self-signed"
+
+
+def test_old_tls_is_shown(own: Pair) -> None:
+    with Responder(tls=tls(own)) as server:
+        changes = {"tls_legacy": True, "ca_file": own.cert_file}
+        found = {each.code: each for each in checked(server.port, **changes)}
+        assert found["tls-legacy"].outcome is Outcome.WARNING
+    domain = DomainSettings(directory=(settings(636, tls_legacy=True),))
+    assert "tls_legacy" in note(domain)
+    clear = settings(636, security="none", allow_cleartext_passwords=True)
+    both = note(DomainSettings(directory=(clear, settings(636, tls_legacy=True))))
+    assert "clear text" in both
+    assert "tls_legacy" in both
+    assert note(DomainSettings(directory=(settings(636),))) == ""
+
+
+def test_a_client_key_with_a_password_asks_nobody(own: Pair, tmp_path: Path) -> None:
+    path = tmp_path / "locked.key"
+    path.write_bytes(
+        own.key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+        )
+    )
+    changes = {
+        "ca_file": own.cert_file,
+        "cert_file": own.cert_file,
+        "key_file": path,
+    }
+    with Responder(tls=tls(own)) as server, pytest.raises(Unsupported) as caught:
+        opened(server.port, **changes)
+    assert caught.value.code == "cert-file"
