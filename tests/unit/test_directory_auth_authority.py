@@ -265,7 +265,6 @@ def test_every_form_comes_back(raw: bytes) -> None:
     assert (found.kerberos, found.password_server) == (kerberos, server)
 
 
-@pytest.mark.fuzz
 @given(_FORMS)
 def test_only_a_known_tag_lets_anybody_in(raw: bytes) -> None:
     tag, data = _TAGS[raw[0] % len(_TAGS)] + "X" * (raw[1] % 2), form(raw)[raw[2] % 3]
@@ -297,7 +296,6 @@ _DECODERS = (
 )
 
 
-@pytest.mark.fuzz
 @given(mutated(*(text.encode() for text, _ in VALUES)))
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
     auth_authority.ways([raw])

@@ -66,13 +66,11 @@ def test_a_local_account_has_nothing_to_search() -> None:
         guid.encode_id("objectGUID", DirectoryId("local:" + TEXT))
 
 
-@pytest.mark.fuzz
 @given(st.binary(min_size=16, max_size=16))
 def test_object_guid_round_trip(raw: bytes) -> None:
     assert guid.encode_object_guid(guid.decode_object_guid(raw)) == raw
 
 
-@pytest.mark.fuzz
 @given(st.sampled_from(guid.ID_ATTRIBUTES), st.binary(max_size=60))
 def test_garbage_gives_only_undecodable(attribute: str, raw: bytes) -> None:
     with contextlib.suppress(Undecodable):

@@ -55,7 +55,6 @@ def test_whatever_is_not_what_it_should_be_is_passed_over(inner: object) -> None
     assert not any(client.kdcs.values())
 
 
-@pytest.mark.fuzz
 @given(mutated(plistlib.dumps(WHOLE)))
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
     with contextlib.suppress(Undecodable):
@@ -84,7 +83,6 @@ def test_the_first_that_is_named_counts() -> None:
     assert realm.first_of(None) == ""
 
 
-@pytest.mark.fuzz
 @given(
     st.binary(max_size=12) | pieces(("LKDC:", "lkdc:", "A", "b", ".", "-", " ", "_"))
 )

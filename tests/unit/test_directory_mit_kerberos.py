@@ -114,7 +114,6 @@ _PIECES = (
 )
 
 
-@pytest.mark.fuzz
 @given(pieces(_PIECES) | mutated(MAC.encode()))
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
     with contextlib.suppress(Undecodable):

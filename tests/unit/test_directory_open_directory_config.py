@@ -61,7 +61,6 @@ def test_mechanisms() -> None:
 _POLICY = plistlib.dumps({"Configured Security Level": {"Packet Signing": True}})
 
 
-@pytest.mark.fuzz
 @given(mutated(_POLICY, b"ldap://[::1]:389/dc=x", b"CRAM-MD5"))
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
     with contextlib.suppress(Undecodable):

@@ -95,7 +95,6 @@ def test_a_shell_that_lets_nobody_in_is_not_disabled() -> None:
     assert state.reasons(entry(loginShell=b"/usr/bin/false")) == ()
 
 
-@pytest.mark.fuzz
 @given(mutated(policy(isDisabled=1, effectiveDisableReason=4), b"5301"))
 def test_garbage_says_nothing_and_raises_nothing(raw: bytes) -> None:
     values = entry(

@@ -145,7 +145,6 @@ SHORT = {key: LIST[key] for key in ("ID", "Parent")} | {
 }
 
 
-@pytest.mark.fuzz
 @given(mutated(plistlib.dumps(SHORT)))
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
     for location in (None, raw[-8:]):
@@ -153,7 +152,6 @@ def test_garbage_gives_only_undecodable(raw: bytes) -> None:
             record.decode(raw if location is None else None, location, str(raw))
 
 
-@pytest.mark.fuzz
 @given(
     pieces(("0", "1", "255", ".", ":", "[", "]", "/", "ipv6/", "dns/", "a", " ", "Ä"))
 )

@@ -55,7 +55,6 @@ def test_lock(text: str, locked: bool) -> None:
     assert state.is_locked(text) is locked
 
 
-@pytest.mark.fuzz
 @given(mutated(b"20261122115900Z", b"000001010000Z", b"TRUE"))
 def test_garbage_says_nothing_and_raises_nothing(raw: bytes) -> None:
     whole = {name.lower(): (raw,) for name in state.ATTRIBUTES}

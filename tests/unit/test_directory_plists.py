@@ -124,7 +124,6 @@ _TAGS = (
 )
 
 
-@pytest.mark.fuzz
 @given(pieces(_TAGS) | mutated(mail("Forward", "a@b.c", "7"), mail(quota="x")))
 def test_garbage_gives_only_undecodable(raw: bytes) -> None:
     with contextlib.suppress(Undecodable):
