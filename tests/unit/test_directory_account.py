@@ -69,7 +69,6 @@ class TestLogonHours:
         with pytest.raises(Undecodable):
             logon_hours.decode(raw)
 
-    @pytest.mark.fuzz
     @given(st.integers(0, 2**168 - 1), TIMES)
     def test_next_is_the_first_that_is_allowed(self, bits: int, at: datetime) -> None:
         week = LogonHours(bits)
@@ -83,7 +82,6 @@ class TestLogonHours:
             assert end == at or week.allow(end - HOUR)
         assert week.allow(at) is (start == at)
 
-    @pytest.mark.fuzz
     @given(st.binary(max_size=24))
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):
@@ -107,7 +105,6 @@ class TestWorkstations:
         with pytest.raises(Undecodable):
             workstations.decode(raw)
 
-    @pytest.mark.fuzz
     @given(st.binary(max_size=40))
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):
@@ -136,7 +133,6 @@ class TestPasswordAge:
             with pytest.raises(Undecodable):
                 read(raw)
 
-    @pytest.mark.fuzz
     @given(
         st.binary(max_size=20) | st.integers(-1, 2**64).map(lambda n: str(n).encode())
     )
@@ -160,7 +156,6 @@ class TestExchange:
         assert exchange.decode_flag(b"TRUE")
         assert not exchange.decode_flag(b"FALSE")
 
-    @pytest.mark.fuzz
     @given(
         st.binary(max_size=24) | st.integers(0, 2**64).map(lambda n: str(n).encode())
     )
@@ -255,7 +250,6 @@ class TestState:
             ("Exchange", "hidden from address lists"),
         )
 
-    @pytest.mark.fuzz
     @given(
         st.sampled_from(
             ("lockoutTime", "accountExpires", "pwdLastSet", "logonHours", COMPUTED,

@@ -69,7 +69,6 @@ class TestProxyAddresses:
         with pytest.raises(Undecodable):
             proxy_addresses.decode_target(raw)
 
-    @pytest.mark.fuzz
     @given(
         st.lists(
             st.binary(max_size=12)
@@ -111,7 +110,6 @@ class TestGroupType:
         with pytest.raises(Undecodable):
             group_type.decode(raw)
 
-    @pytest.mark.fuzz
     @given(
         st.binary(max_size=14)
         | st.integers(-(2**33), 2**33).map(lambda n: str(n).encode())
@@ -149,7 +147,6 @@ class TestExtendedDn:
         with pytest.raises(Undecodable):
             extended_dn.decode(text)
 
-    @pytest.mark.fuzz
     @given(
         st.integers(0, 90),
         st.text("<>=;GUIDS-105aF,", max_size=6),
@@ -161,7 +158,6 @@ class TestExtendedDn:
             read = extended_dn.decode(text[:where] + new + text[where + gone :])
             assert not read.dn.startswith("<")
 
-    @pytest.mark.fuzz
     @given(st.binary(max_size=60))
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):
@@ -182,7 +178,6 @@ class TestPrimaryGroup:
         with pytest.raises(Undecodable):
             sid.primary_group(own, raw)
 
-    @pytest.mark.fuzz
     @given(st.binary(max_size=12))
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):

@@ -41,19 +41,16 @@ class TestSid:
         with pytest.raises(Undecodable):
             sid.rid("S-1-5")
 
-    @pytest.mark.fuzz
     @given(st.integers(0, 2**48 - 1), st.lists(st.integers(0, 2**32 - 1), max_size=15))
     def test_round_trip(self, authority: int, parts: list[int]) -> None:
         text = "-".join(str(part) for part in ("S", 1, authority, *parts))
         assert sid.decode(sid.encode(text)) == text
 
-    @pytest.mark.fuzz
     @given(st.binary(max_size=80))
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):
             assert sid.encode(sid.decode(raw)) == raw
 
-    @pytest.mark.fuzz
     @given(st.text(max_size=30) | st.text("S1-0²", max_size=30))
     def test_garbage_text(self, text: str) -> None:
         with contextlib.suppress(Undecodable):
@@ -80,12 +77,10 @@ class TestFiletime:
         with pytest.raises(Undecodable):
             filetime.decode(raw)
 
-    @pytest.mark.fuzz
     @given(st.datetimes(datetime(1601, 1, 2), timezones=st.just(UTC)))  # noqa: DTZ001
     def test_round_trip(self, time: datetime) -> None:
         assert filetime.decode(filetime.encode(time)) == time
 
-    @pytest.mark.fuzz
     @given(st.binary(max_size=30) | st.integers().map(lambda n: str(n).encode()))
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):
@@ -115,7 +110,6 @@ class TestAccountControl:
         with pytest.raises(Undecodable):
             account_control.decode(raw)
 
-    @pytest.mark.fuzz
     @given(st.binary(max_size=20) | st.integers().map(lambda n: str(n).encode()))
     def test_garbage(self, raw: bytes) -> None:
         with contextlib.suppress(Undecodable):
@@ -147,7 +141,6 @@ class TestAddress:
         with pytest.raises(Undecodable):
             address.decode(text)
 
-    @pytest.mark.fuzz
     @given(st.text(max_size=60) | st.text("ab@.ü-ß\u2024", max_size=20))
     def test_garbage(self, text: str) -> None:
         with contextlib.suppress(Undecodable):
