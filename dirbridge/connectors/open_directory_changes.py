@@ -50,7 +50,6 @@ from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.names import DirectoryId
 from dirbridge.protocols.ldap_controls import (
     SYNC_DONE_OID,
-    SYNC_REQUEST_OID,
     SYNC_STATE_OID,
     SyncChange,
     SyncMode,
@@ -79,6 +78,7 @@ BACK = timedelta(days=1)
 """How far back the newest entry is looked for, where nothing else tells the time."""
 
 _ANY = "(objectClass=*)"
+_NOBODY = "(!(objectClass=*))"
 _CSN = re.compile(
     r"(?P<when>\d{14}\.\d{6}Z#[0-9a-f]{6})#(?P<sid>[0-9a-f]{3})#[0-9a-f]{6}\Z",
     re.ASCII,
@@ -136,7 +136,7 @@ class OpenDirectoryChanges:
             state = cursors.unseal(after, mode, None)
             if state is not None:
                 _see_progress(session, csns, _parsed(state.get("csns", "").split(";")))
-        provider = bool(csns) and _provides(session, deadline)
+        provider = bool(csns) and _provides(session, naming, csns, deadline)
         ways = {Mode.SYNCREPL: provider, Mode.CSN: provider, Mode.TIMES: True}
         for mode in self._modes:
             if ways[mode] and mode is not Mode.TIMES:
@@ -177,6 +177,8 @@ class OpenDirectoryChanges:
     ) -> list[ReadItem] | None:
         _see_progress(session, now, before)
         if now == before:
+            if not _provides(session, naming, now, self._scope.limit()):
+                return None
             new = self._seal(mode, naming, {"csns": _written(before)})
             return [told(session, naming, new, Vanished.TOLD)]
         if mode is Mode.CSN or session.server in self._without_log:
@@ -188,13 +190,12 @@ class OpenDirectoryChanges:
     def _syncrepl(
         self, before: Csns, now: Csns, session: Session, naming: Place
     ) -> list[ReadItem] | None:
-        cookie = f"rid=000,csn={_written(before)}".encode()
         limit = self._scope.limit()
         query = Query(
             base=naming.base,
             filter=self._scope.filter,
             attributes=self._scope.attributes,
-            controls=(sync_request(SyncMode.REFRESH_ONLY, cookie),),
+            controls=(sync_request(SyncMode.REFRESH_ONLY, _cookie(before)),),
         )
         answer = session.search(query, limit)
         if not answer.good or len(answer.entries) > MOST_CHANGED:
@@ -378,15 +379,26 @@ def _context(session: Session, naming: Place, deadline: Deadline) -> Csns:
     return _parsed(value.decode("utf-8", "replace") for value in values)
 
 
-def _provides(session: Session, deadline: Deadline) -> bool:
-    """Whether contextCSN is kept up to date, and RFC 4533 answered, by syncprov.
+def _provides(session: Session, naming: Place, csns: Csns, deadline: Deadline) -> bool:
+    """Whether syncprov keeps contextCSN up to date, proven by a question to it.
 
-    The value may also be one that a load has left there and nobody moves any more.
+    Without the overlay the value may be one that a load or an earlier set-up left
+    there, which nobody moves any more; and supportedControl names RFC 4533 as soon as
+    the module is loaded, for whichever database.
     """
-    query = Query(base="", filter=_ANY, scope="BASE", attributes=("supportedControl",))
-    found = session.search(query, deadline).entries
-    known = found[0].attributes.get("supportedcontrol", ()) if found else ()
-    return SYNC_REQUEST_OID.encode() in known
+    query = Query(
+        base=naming.suffix,
+        filter=_NOBODY,
+        attributes=("1.1",),
+        controls=(sync_request(SyncMode.REFRESH_ONLY, _cookie(csns)),),
+    )
+    answer = session.search(query, deadline)
+    return answer.good and SYNC_DONE_OID in answer.controls
+
+
+def _cookie(csns: Csns) -> bytes:
+    """Write OpenLDAP's cookie; as a consumer we are number 0 of none."""
+    return f"rid=000,csn={_written(csns)}".encode()
 
 
 def _see_progress(session: Session, now: Csns, before: Csns) -> None:
@@ -425,7 +437,8 @@ def _answered(answer: Answer) -> _Answered:
         elif state.state is SyncChange.PRESENT:
             named = False
         else:
-            entries.append(raw)
+            # The octets had the state in them, which those of a full read have not.
+            entries.append(raw._replace(digest=b""))
     uuids = tuple(dict.fromkeys(str(UUID(bytes=one)) for one in deleted))
     return _Answered(tuple(entries), uuids, named, _csns_of(done.cookie))
 

@@ -1,0 +1,620 @@
+"""Deltas replayed over a full read give what a new full read gives, on real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from dirbridge.connectors import active_directory_changes as ad_changes
+from dirbridge.connectors import open_directory_changes as od_changes
+from dirbridge.connectors.active_directory import active_directory
+from dirbridge.connectors.base import Connector
+from dirbridge.connectors.ldap_directory import LdapDirectory
+from dirbridge.connectors.memory import Deltas, MemoryConnector
+from dirbridge.connectors.open_directory import open_directory
+from dirbridge.errors import Unreachable
+from dirbridge.mapping.profile import load_profile
+from dirbridge.model.entry import (
+    Cursor,
+    Entry,
+    Finished,
+    Gone,
+    ReadKind,
+    Unchanged,
+    Vanished,
+)
+from dirbridge.model.finding import Outcome
+from dirbridge.model.names import DirectoryId
+from dirbridge.model.secret import Secret
+from testbed import cast, ldif, scale, slapd
+from testbed.bed import Bed
+from testbed.ldap_proxy import LdapProxy, Limits
+from testbed.process import run
+from testbed.samba import Dc1
+from testbed.scale import Scale
+from testbed.slapd import Od1, Od2
+from tests.directories import (
+    AD_LOGIN,
+    AD_MAIL,
+    OD_MAIL,
+    ad_settings,
+    od_connector,
+    od_settings,
+)
+
+Held = dict[DirectoryId, tuple[str, dict[str, tuple[bytes, ...]]]]
+Item = Entry | Gone | Unchanged
+
+
+@dataclass
+class Copy:
+    """What somebody has who read everything once and only changes ever since."""
+
+    connector: Connector
+    held: Held = field(default_factory=dict)
+    cursor: Cursor | None = None
+
+    def follow(self) -> tuple[Finished, list[Item]]:
+        """Read on and take it in; who may have gone untold is found by a sweep."""
+        *items, end = self.connector.read(self.cursor)
+        assert isinstance(end, Finished)
+        assert end.complete
+        assert end.cursor is not None
+        told = [item for item in items if not isinstance(item, Finished)]
+        assert len({item.id for item in told}) == len(told)
+        if end.kind is ReadKind.FULL:
+            self.held.clear()
+        for item in told:
+            if isinstance(item, Entry):
+                self.held[item.id] = item.dn, dict(item.attributes)
+            else:
+                self.held.pop(item.id, None)
+        if end.vanished is not Vanished.TOLD:
+            self.sweep()
+        self.cursor = end.cursor
+        return end, told
+
+    def sweep(self) -> None:
+        *ids, end = self.connector.sweep()
+        assert isinstance(end, Finished)
+        assert end.complete
+        for gone in self.held.keys() - set(ids):
+            del self.held[gone]
+
+    def is_true(self) -> bool:
+        """Whether it is what a full read gives now."""
+        truth = Copy(self.connector)
+        assert truth.follow()[0].kind is ReadKind.FULL
+        return self.held == truth.held
+
+    def delta(self) -> tuple[Vanished, list[Item]]:
+        """Read on, which must be no full read."""
+        end, items = self.follow()
+        assert end.kind is ReadKind.DELTA
+        return end.vanished, items
+
+
+def copy_of(connector: Connector) -> Copy:
+    copy = Copy(connector)
+    end, _ = copy.follow()
+    assert end.kind is ReadKind.FULL
+    return copy
+
+
+# --- in memory -----------------------------------------------------------------
+
+
+def entry(name: str, **values: str) -> Entry:
+    attributes = {key: (value.encode(),) for key, value in values.items()}
+    return Entry(DirectoryId(name), f"uid={name},dc=example,dc=com", attributes)
+
+
+class TestMemory:
+    @pytest.mark.parametrize("deltas", [one for one in Deltas if one != "none"])
+    def test_deltas_give_what_a_full_read_gives(self, deltas: Deltas) -> None:
+        connector = MemoryConnector([entry("a"), entry("b")], deltas=deltas)
+        copy = copy_of(connector)
+        assert copy.delta()[1] == []
+        connector.put(entry("c", mail="c"))
+        connector.put(entry("b", mail="b"))
+        assert {item.id for item in copy.delta()[1]} == {"b", "c"}
+        connector.move_out(DirectoryId("b"))
+        assert copy.delta()[1] == [Gone(DirectoryId("b"))]
+        assert copy.is_true()
+        connector.remove(DirectoryId("a"))
+        vanished, items = copy.delta()
+        assert copy.is_true()
+        expected = {
+            Deltas.DIRSYNC: (Vanished.TOLD, [Gone(DirectoryId("a"))]),
+            Deltas.SYNCREPL: (Vanished.SUSPECTED, []),
+        }
+        assert (vanished, items) == expected.get(deltas, (Vanished.UNTOLD, []))
+
+    def test_a_cursor_holds_only_where_it_may(self) -> None:
+        connector = MemoryConnector([entry("a")], deltas=Deltas.USN)
+        copy = copy_of(connector)
+        connector.server_id = "2"
+        assert copy.follow()[0].kind is ReadKind.FULL
+        connector.scope = "others"
+        assert copy.follow()[0].kind is ReadKind.FULL
+        connector.refuse_cursors = True
+        assert copy.follow()[0].kind is ReadKind.FULL
+
+    def test_an_incomplete_delta_leads_nowhere(self) -> None:
+        connector = MemoryConnector([entry("a")], deltas=Deltas.DIRSYNC)
+        copy = copy_of(connector)
+        connector.put(entry("b"))
+        connector.incomplete_after = 0
+        (end,) = connector.read(copy.cursor)
+        assert isinstance(end, Finished)
+        assert (end.complete, end.cursor) == (False, None)
+
+    def test_without_deltas_there_is_no_cursor(self) -> None:
+        (end,) = MemoryConnector().read()
+        assert isinstance(end, Finished)
+        assert end.cursor is None
+
+
+# --- Active Directory ------------------------------------------------------------
+
+STAFF, SALES, EDGE = cast.AD_STAFF, cast.AD_SALES, cast.AD_EDGE
+DELETED = f"CN=Deleted Objects,{cast.AD_BASE}"
+
+
+def ad(
+    bed: Bed,
+    account: str = "svc-dirbridge",
+    modes: tuple[ad_changes.Mode, ...] = ad_changes.ALL_MODES,
+    **changes: Any,
+) -> LdapDirectory:
+    secret = Secret(bed.password(account, "ad"))
+    values = {
+        "username": f"{account}@{cast.AD_DOMAIN}",
+        "backup_server": (),
+        "base": STAFF,
+    }
+    return active_directory(
+        AD_MAIL,
+        ad_settings(bed, **(values | changes)),
+        load_profile("active-directory"),
+        lambda: secret,
+        login=AD_LOGIN,
+        modes=modes,
+    )
+
+
+def new_person(name: str, ou: str = STAFF) -> tuple[str, str]:
+    dn = f"CN={name},{ou}"
+    pairs = [("objectClass", "user"), ("sAMAccountName", name)]
+    return dn, ldif.add(dn, [*pairs, ("mail", f"{name}@example.com")])
+
+
+def show_deletions(dc1: Dc1, person: str) -> None:
+    """Let an account read CN=Deleted Objects, and have a tombstone there."""
+    text = dc1.search(f"(sAMAccountName={person})", "objectSid")
+    environment = dc1.environment()
+    found = run(
+        ["ldbsearch", "-H", dc1.sam, f"(sAMAccountName={person})", "objectSid"],
+        env=environment,
+    )
+    sid = next(x.split()[1] for x in found.splitlines() if x.startswith("objectSid:"))
+    assert "objectSid" in text
+    rights = "(A;;RPWPCCDCLCRCWOWDSDSW;;;SY)(A;;RPLC;;;BA)"
+    records = ldif.modify(
+        DELETED, [("nTSecurityDescriptor", f"O:SYG:SYD:PAI{rights}(A;;RPLC;;;{sid})")]
+    )
+    tool = ["ldbmodify", "-H", dc1.sam, "--controls=show_deleted:1"]
+    run(tool, stdin=records, env=environment)
+    dn, record = new_person("shortlived")
+    dc1.modify(record)
+    dc1.delete(dn)
+
+
+class TestActiveDirectory:
+    def test_deltas_give_what_a_full_read_gives(
+        self, bed: Bed, changeable_ad: Dc1
+    ) -> None:
+        dc1 = changeable_ad
+        show_deletions(dc1, "svc-repl")
+        told = copy_of(ad(bed, "svc-repl"))
+        own = copy_of(ad(bed))
+        usn = copy_of(ad(bed, modes=(ad_changes.Mode.USN,)))
+        numbers = copy_of(ad(bed, "svc-repl", modes=(ad_changes.Mode.USN,)))
+        kinds = [copy.cursor and copy.cursor.kind for copy in (told, own, usn)]
+        assert kinds == ["dirsync", "dirsync-own", "usn"]
+        copies = (told, own, usn, numbers)
+        shown = [Vanished.TOLD, Vanished.UNTOLD, Vanished.UNTOLD, Vanished.TOLD]
+
+        def all_tell(expected: list[type]) -> None:
+            for copy, vanished in zip(copies, shown, strict=True):
+                said, items = copy.delta()
+                assert [type(item) for item in items] == expected
+                assert said is vanished
+                assert copy.held == told.held
+
+        all_tell([])
+        dn, record = new_person("neo")
+        dc1.modify(record)
+        all_tell([Entry])
+        dc1.modify(ldif.modify(dn, [("mail", "one@example.com")]))
+        dc1.modify(ldif.move(dn, "CN=Trinity", SALES))
+        dn = f"CN=Trinity,{SALES}"
+        all_tell([Entry])
+        assert told.is_true()
+        # An attribute that is cleared is no attribute that did not change.
+        dc1.modify(f"dn: {dn}\nchangetype: modify\ndelete: mail\n\n")
+        dc1.modify(ldif.modify(dn, [("userAccountControl", "514")]))
+        all_tell([Entry])
+        dc1.modify(ldif.modify(dn, [("description", "x")]))
+        for copy, count in zip(copies, (0, 0, 1, 1), strict=True):
+            # A number does not say what has changed.
+            assert len(copy.delta()[1]) == count
+        dc1.modify(ldif.modify(dn, [("userAccountControl", "4098")]))  # a computer's
+        all_tell([Gone])
+        dc1.modify(ldif.modify(dn, [("userAccountControl", "514")]))
+        all_tell([Entry])
+        dc1.modify(ldif.move(dn, "CN=Trinity", EDGE))
+        all_tell([Gone])
+        dc1.modify(ldif.move(f"CN=Trinity,{EDGE}", "CN=Trinity", SALES))
+        all_tell([Entry])
+        dc1.delete(dn)
+        for copy, names in zip(copies, (1, 0, 0, 1), strict=True):
+            assert len(copy.delta()[1]) == names
+            assert copy.held == told.held
+        assert told.is_true()
+        assert "Trinity" not in str(told.held)
+        all_tell([])
+
+    def test_what_reaches_many_is_read_in_full(
+        self, bed: Bed, changeable_ad: Dc1
+    ) -> None:
+        dc1 = changeable_ad
+        own, usn = copy_of(ad(bed)), copy_of(ad(bed, modes=(ad_changes.Mode.USN,)))
+        group = f"CN=Sales,{cast.AD_GROUPS}"
+        bob = cast.ad("bob").dn
+        dc1.modify(ldif.modify(group, [("member", bob)], how="add"))
+        items = own.delta()[1]
+        assert any(isinstance(one, Entry) and one.dn == bob for one in items)
+        assert len(items) <= 2
+        # A number does not say who came into the group.
+        assert usn.follow()[0].kind is ReadKind.FULL
+        assert own.held == usn.held
+        assert b"Sales" in str(own.held).encode()
+        # A new container holds nobody whose place has changed.
+        dc1.modify(ldif.add(f"OU=New,{STAFF}", [("objectClass", "organizationalUnit")]))
+        own.delta()
+        usn.delta()
+        dc1.modify(ldif.move(SALES, "OU=Selling", STAFF))
+        assert own.follow()[0].kind is ReadKind.FULL
+        assert usn.follow()[0].kind is ReadKind.FULL
+        assert own.held == usn.held
+        assert "OU=Selling" in str(own.held)
+
+    def test_members_of_a_required_group_follow_it(
+        self, bed: Bed, changeable_ad: Dc1
+    ) -> None:
+        group = f"CN=Sales,{cast.AD_GROUPS}"
+        copy = copy_of(ad(bed, require_group=group))
+        bob = cast.ad("bob").dn
+        add = ldif.modify(group, [("member", bob)], how="add")
+        changeable_ad.modify(add)
+        items = copy.delta()[1]
+        assert any(isinstance(one, Entry) and one.dn == bob for one in items)
+        changeable_ad.modify(add.replace("add: member", "delete: member"))
+        assert any(isinstance(one, Gone) for one in copy.delta()[1])
+        nested = f"CN=Loop A,{cast.AD_GROUPS}"
+        changeable_ad.modify(ldif.modify(group, [("member", nested)], how="add"))
+        assert copy.follow()[0].kind is ReadKind.FULL
+        assert bob in str(copy.held)
+
+    def test_a_dirsync_cookie_goes_to_the_other_dc_a_number_does_not(
+        self, bed: Bed, changeable_ad: Dc1, dc2: Dc1
+    ) -> None:
+        usn = (ad_changes.Mode.USN,)
+        own, numbers = copy_of(ad(bed)), copy_of(ad(bed, modes=usn))
+        dn, record = new_person("neo")
+        changeable_ad.modify(record)
+        own.delta()
+        numbers.delta()
+        bed.wait_replicated()
+        own.connector = ad(bed, server=dc2.host)
+        numbers.connector = ad(bed, modes=usn, server=dc2.host)
+        own.delta()
+        assert numbers.follow()[0].kind is ReadKind.FULL
+        assert own.held == numbers.held
+        assert dn in str(own.held)
+
+    def test_a_dc_that_lacks_the_new_is_behind(
+        self, bed: Bed, changeable_ad: Dc1, dc2: Dc1
+    ) -> None:
+        usn = (ad_changes.Mode.USN,)
+        copy = copy_of(ad(bed, modes=usn))
+        dc2.freeze()
+        for name in ("one", "two", "three"):
+            changeable_ad.modify(new_person(name)[1])
+        copy.delta()
+        changeable_ad.freeze()  # else it would hand them over at once
+        dc2.thaw()
+        copy.connector = ad(bed, modes=usn, server=dc2.host)
+        with pytest.raises(Unreachable) as caught:
+            copy.follow()
+        assert caught.value.code == "behind"
+        changeable_ad.thaw()
+
+    @pytest.mark.parametrize("mode", ad_changes.ALL_MODES)
+    def test_a_cursor_that_does_not_hold_is_a_full_read(
+        self, bed: Bed, dc1: Dc1, mode: ad_changes.Mode
+    ) -> None:
+        copy = copy_of(ad(bed, "svc-repl", modes=(mode,)))
+        good = copy.cursor
+        assert good is not None
+        broken = good.value.replace(b'"cookie": "', b'"cookie": "AAAA')
+        broken = broken.replace(b'"invocation": "', b'"invocation": "00')
+        for cursor in (
+            Cursor(good.kind, broken),
+            Cursor(good.kind, b"garbage"),
+            Cursor("another", good.value),
+        ):
+            copy.cursor = cursor
+            end, _ = copy.follow()
+            assert (end.kind, end.complete) == (ReadKind.FULL, True)
+        for other in (
+            ad(bed, "svc-repl", modes=(mode,), filter="(department=Sales)"),
+            ad(bed, "svc-repl", modes=(mode,), base=SALES),
+            ad(bed, "svc-dirbridge", modes=(mode,)),
+        ):
+            assert next(
+                r.kind for r in other.read(good) if isinstance(r, Finished)
+            ) is (ReadKind.FULL)
+
+    def test_ten_changes_in_thousands_are_few_entries_on_the_wire(
+        self, bed: Bed, changeable_ad: Dc1
+    ) -> None:
+        with LdapProxy.before(changeable_ad, limits=Limits(0, 0)) as proxy:
+            copies = [
+                copy_of(ad(bed, modes=modes, base=cast.AD_BASE, server=str(proxy)))
+                for modes in (ad_changes.ALL_MODES, (ad_changes.Mode.USN,))
+            ]
+            size = proxy.counts.sent / len(copies[0].held) / len(copies)
+            for number in range(1, 11):
+                dn = cast.ad(f"crowd{number:04}").dn
+                changeable_ad.modify(ldif.modify(dn, [("displayName", "changed")]))
+            for copy in copies:
+                proxy.reset()
+                *items, end = copy.connector.read(copy.cursor)
+                assert len(items) == 10
+                assert isinstance(end, Finished)
+                assert end.kind is ReadKind.DELTA
+                # Ten keys, ten entries, rootDSE, and the DC's own settings.
+                assert proxy.counts.entries <= 24
+                assert proxy.counts.sent <= 3 * 10 * size
+
+    def test_check_says_the_way_and_the_right_that_helps(
+        self, bed: Bed, changeable_ad: Dc1
+    ) -> None:
+        (ordinary,) = [f for f in ad(bed).check() if f.what == "changes"]
+        assert (ordinary.outcome, ordinary.next) == (Outcome.OK, "")
+        assert "Replicating Directory Changes" in ordinary.text
+        assert DELETED in ordinary.text
+        # The line that it prints is the line that helps.
+        line = ordinary.text.split("samba-tool dsacl set ")[1].split(")")[0]
+        options = [part.strip('"') for part in line.replace('="', "=").split('" ')]
+        options = [*options[0].split(" ", 2), *options[1:]]
+        changeable_ad.tool("dsacl", "set", *options, "-H", changeable_ad.sam)
+        (with_right,) = [f for f in ad(bed).check() if f.what == "changes"]
+        assert "with the replication right" in with_right.text
+        assert "Replicating Directory Changes" not in with_right.text
+        show_deletions(changeable_ad, "svc-dirbridge")
+        (best,) = [f for f in ad(bed).check() if f.what == "changes"]
+        assert "deletions are told" in best.text
+        assert "faster" not in best.text
+
+
+# --- OpenLDAP ----------------------------------------------------------------------
+
+
+STAYING = "(!(title=left))"
+
+
+class Logged(Scale):
+    """With syncprov and its session log, as the bed's master."""
+
+    replication = f"dbnosync\n{Scale.replication}"
+
+
+class Unlogged(Scale):
+    """With syncprov alone."""
+
+    replication = "dbnosync\noverlay syncprov\n"
+
+
+class Bare(Scale):
+    """Without syncprov: RFC 4533 is an unknown control."""
+
+    replication = "dbnosync\n"
+
+
+@pytest.fixture
+def large(tmp_path_factory: pytest.TempPathFactory, od1: Od1) -> Iterator[Any]:
+    """Starts a slapd of its own kind, with so many accounts."""
+    started: list[Scale] = []
+
+    def start(kind: type[Scale], count: int) -> Scale:
+        folder = tmp_path_factory.mktemp("bed")
+        Bed(folder)
+        server = kind(folder)
+        server.maxsize = 256 * 1024 * 1024
+        server.load(scale._records(server, count))
+        server.start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def od(
+    slapd: Scale,
+    profile: str = "open-directory",
+    modes: tuple[od_changes.Mode, ...] = od_changes.ALL_MODES,
+    **changes: Any,
+) -> LdapDirectory:
+    secret = Secret(slapd.password(scale.PASSWORD_KEY))
+    values = {"server": slapd.host, "ca_file": slapd.ca_file, "suffix": cast.OD_BASE}
+    return open_directory(
+        OD_MAIL,
+        od_settings(Bed(slapd.directory), **(values | changes)),
+        load_profile(profile),
+        lambda: secret,
+        modes=modes,
+    )
+
+
+def plain(slapd: Scale) -> LdapDirectory:
+    """The same server as a plain one: entries go by entryUUID."""
+    return od(slapd, "openldap", type="ldap", base=cast.OD_USERS, filter=STAYING)
+
+
+class TestOpenLdap:
+    @pytest.mark.parametrize(
+        ("kind", "mode"),
+        [(Logged, "syncrepl"), (Unlogged, "syncrepl"), (Bare, "times")],
+    )
+    def test_deltas_give_what_a_full_read_gives(
+        self, large: Any, kind: type[Scale], mode: str
+    ) -> None:
+        server = large(kind, 20)
+        apple, uuid = copy_of(od(server, filter=STAYING)), copy_of(plain(server))
+        by_number = (od_changes.Mode.CSN, od_changes.Mode.TIMES)
+        numbers = copy_of(od(server, modes=by_number, filter=STAYING))
+        copies = (apple, uuid, numbers)
+        assert apple.cursor is not None
+        assert apple.cursor.kind == mode
+
+        def all_tell(expected: list[type]) -> None:
+            for copy in copies:
+                items = copy.delta()[1]
+                assert [type(item) for item in items] == expected
+                assert copy.is_true()
+
+        all_tell([])
+        person = scale.person(21)
+        server.create(person, "secret")
+        all_tell([Entry])
+        server.modify(ldif.modify(person.dn, [("mail", "new@example.org")]))
+        person = server.rename(person, "renamed")
+        all_tell([Entry])
+        disabled = [("authAuthority", ";DisabledUser;")]
+        server.modify(ldif.modify(person.dn, disabled))
+        all_tell([Entry])
+        server.modify(ldif.modify(person.dn, [("title", "left")]))
+        all_tell([Gone])
+        server.modify(ldif.modify(person.dn, [("title", "back")]))
+        all_tell([Entry])
+        server.delete(person.dn)
+        server.delete(scale.person(3).dn)
+        for copy in copies:
+            vanished, _ = copy.delta()
+            named = copy is uuid and kind is Logged
+            assert (vanished is Vanished.TOLD) is named
+            assert copy.is_true()
+        all_tell([])
+
+    def test_ten_changes_in_5000_are_few_entries_on_the_wire(self, large: Any) -> None:
+        server = large(Logged, 5000)
+        with LdapProxy.before(server, limits=Limits(0, 0)) as proxy:
+            copy = copy_of(od(server, server=str(proxy)))
+            size = proxy.counts.sent / 5000
+            for number in range(1, 11):
+                change = [("title", "changed")]
+                server.modify(ldif.modify(scale.person(number).dn, change))
+            proxy.reset()
+            assert len(copy.delta()[1]) == 10
+            assert proxy.counts.entries <= 13
+            assert proxy.counts.sent <= 3 * 10 * size
+            proxy.reset()
+            copy.delta()
+            assert proxy.counts.searches <= 2
+
+    def test_more_changes_than_the_server_gives_are_a_full_read(
+        self, large: Any
+    ) -> None:
+        """The session log is shorter and the size limit lower than what changed."""
+        server = large(Logged, 600)
+        copy = copy_of(od(server))
+        server.modify(
+            "".join(
+                ldif.modify(scale.person(number).dn, [("title", "changed")])
+                for number in range(1, 601)
+            )
+        )
+        assert copy.follow()[0].kind is ReadKind.FULL
+        assert copy.is_true()
+
+    def test_a_list_of_all_ids_is_asked_for_only_once(self, large: Any) -> None:
+        server = large(Unlogged, 1000)
+        with LdapProxy.before(server, limits=Limits(0, 0)) as proxy:
+            copy = copy_of(od(server, server=str(proxy)))
+            sent = []
+            for number in (1, 2):
+                change = [("title", "changed")]
+                server.modify(ldif.modify(scale.person(number).dn, change))
+                proxy.reset()
+                *items, end = copy.connector.read(copy.cursor)
+                assert isinstance(end, Finished)
+                assert len(items) == 1
+                copy.cursor = end.cursor
+                sent.append(proxy.counts.sent)
+            assert sent[0] > 1000 * 16
+            assert sent[1] < 10_000
+
+    def test_a_replica_that_is_behind_is_not_asked(
+        self, bed: Bed, changeable_od: Od1, od2: Od2
+    ) -> None:
+        server, suffix = od2.host, cast.OD_BASE
+        slapd.wait_replicated(changeable_od, od2)
+        copy = copy_of(od_connector(bed))
+        copy.connector = od_connector(bed, server=server, suffix=suffix)
+        assert copy.delta()[1] == []
+        od2.stop()
+        copy.connector = od_connector(bed)
+        changeable_od.create(scale.person(1), "secret")
+        copy.delta()
+        changeable_od.stop()
+        od2.start()
+        copy.connector = od_connector(bed, server=server, suffix=suffix)
+        for cursor in (copy.cursor, wrong_scope(copy.cursor)):
+            with pytest.raises(Unreachable) as caught:
+                list(copy.connector.read(cursor))
+            assert caught.value.code == "behind"
+
+    def test_a_cursor_that_does_not_hold_is_a_full_read(
+        self, bed: Bed, od1: Od1
+    ) -> None:
+        copy = copy_of(od_connector(bed))
+        good = copy.cursor
+        assert good is not None
+        for cursor in (
+            wrong_scope(good),
+            Cursor(good.kind, b"garbage"),
+            Cursor(good.kind, good.value.replace(b"#", b"!")),
+            Cursor("another", good.value),
+        ):
+            copy.cursor = cursor
+            assert copy.follow()[0].kind is ReadKind.FULL
+        other = od_connector(bed, filter="(uid=anna)")
+        assert list(other.read(good))[-1].kind is ReadKind.FULL
+
+    def test_check_says_the_way(self, bed: Bed, od1: Od1) -> None:
+        (found,) = [f for f in od_connector(bed).check() if f.what == "changes"]
+        assert (found.outcome, found.next) == (Outcome.OK, "")
+        assert "RFC 4533" in found.text
+
+
+def wrong_scope(cursor: Cursor | None) -> Cursor:
+    assert cursor is not None
+    return Cursor(cursor.kind, cursor.value.replace(b'"scope": "', b'"scope": "x'))
