@@ -14,11 +14,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 from dirbridge.config.settings import DirectorySettings
+from dirbridge.connectors import kinds
 from dirbridge.connectors.base import Known, ReadItem
 from dirbridge.connectors.changes import Changes, Scope, with_cursor, without_known
 from dirbridge.connectors.examination import examine, exclusion_finding
+from dirbridge.connectors.kinds import KindOf
 from dirbridge.connectors.reading import Reading
 from dirbridge.directory import dn, guid
 from dirbridge.directory import filter as ldap_filter
@@ -44,7 +47,6 @@ from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import (
     Cursor,
     Entry,
-    EntryKind,
     Exclusion,
     Finished,
     Found,
@@ -73,7 +75,22 @@ class Selection(Protocol):
 
     @property
     def exclude(self) -> Sequence[Exclusion]:
-        """What is left out, with the reason."""
+        """What is left out of the accounts, with the reason."""
+        ...
+
+    @property
+    def group_filter(self) -> str | None:
+        """What all groups have in common; None where none are read."""
+        ...
+
+    @property
+    def contact_filter(self) -> str | None:
+        """What all contacts have in common; None where none are read."""
+        ...
+
+    @property
+    def login_attributes(self) -> frozenset[str]:
+        """Where login names come from, in lower case."""
         ...
 
     @property
@@ -111,6 +128,7 @@ class Traits:
     """What sets one kind of directory apart from the others.
 
     Attributes:
+        kind_of: Tells accounts, groups and contacts apart.
         naming: Finds suffix and base from what the server says.
         id_fallback: Identity attribute of entries that lack the profile's.
         find: The search for one entry by its id.
@@ -124,6 +142,7 @@ class Traits:
         changes: How what changed is learned, or None: everything is read each time.
     """
 
+    kind_of: KindOf
     naming: Callable[[RootDse], Naming | Mismatch]
     find: Callable[[DirectoryId, Naming], Query]
     names: Callable[[str], str]
@@ -157,15 +176,19 @@ class LdapDirectory:
         self._scope_filter = ldap_filter.all_of(
             selection.base_filter, settings.filter, traits.narrow
         )
-        self._filter = ldap_filter.all_of(
+        self._account_filter = ldap_filter.all_of(
             self._scope_filter,
             *(ldap_filter.negate(each.filter) for each in selection.exclude),
         )
+        recipients = (selection.group_filter, selection.contact_filter)
+        self._filter = ldap_filter.any_of(self._account_filter, *recipients)
+        self._kind_of = traits.kind_of if any(recipients) else kinds.account
         self._attributes = _unique(
             (*selection.attributes, selection.id, traits.id_fallback or selection.id)
         )
         self._ids = tuple(name.lower() for name in self._id_attributes)
         self._changes = traits.changes(self._scope()) if traits.changes else None
+        self._places: WeakKeyDictionary[Session, Naming] = WeakKeyDictionary()
 
     @property
     def source(self) -> str:
@@ -209,7 +232,11 @@ class LdapDirectory:
             return None
 
         def work(session: Session, deadline: Deadline) -> Sequence[ReadItem] | None:
-            return changes.since(cursor, session, self._naming(session, deadline))
+            naming = self._places.get(session)
+            if naming is None:
+                naming = self._naming(session, deadline)
+                self._places[session] = naming
+            return changes.since(cursor, session, naming)
 
         return self._client.run(work)
 
@@ -272,9 +299,10 @@ class LdapDirectory:
         return Watch(self._client, question, pace)
 
     def entry(self, raw: RawEntry) -> Entry:
-        """Give an entry its id, "" where it has none that can be read."""
+        """Give an entry its kind and its id, "" where it has none that can be read."""
         found = _id_of(raw.attributes, self._ids)
-        return Entry(found, raw.dn, raw.attributes, EntryKind.ACCOUNT, raw.digest)
+        kind = self._kind_of(raw.attributes)
+        return Entry(found, raw.dn, raw.attributes, kind, raw.digest)
 
     @property
     def _id_attributes(self) -> tuple[str, ...]:
@@ -404,7 +432,7 @@ class LdapDirectory:
         """Return base, whether it has accounts, and what else was compared."""
         root = self._client.read_root(session, deadline)
         naming = self._naming(session, deadline)
-        answer = self._one_page(session, naming, self._filter, deadline)
+        answer = self._one_page(session, naming, self._account_filter, deadline)
         if not answer.good:
             self._refuse(session, naming.base, answer)
             raise self._unsupported(session, "search-failed", answer.why())

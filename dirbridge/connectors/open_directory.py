@@ -15,7 +15,7 @@ from dirbridge.config.settings import (
     DomainSettings,
     LoginSettings,
 )
-from dirbridge.connectors import open_directory_checks
+from dirbridge.connectors import kinds, open_directory_checks
 from dirbridge.connectors.ldap_directory import (
     LdapDirectory,
     Mismatch,
@@ -23,6 +23,11 @@ from dirbridge.connectors.ldap_directory import (
     Selection,
     Traits,
     same_dn,
+)
+from dirbridge.connectors.open_directory_changes import (
+    ALL_MODES,
+    Mode,
+    OpenDirectoryChanges,
 )
 from dirbridge.connectors.open_directory_records import contexts, read_records
 from dirbridge.connectors.watching import content_sync
@@ -60,6 +65,7 @@ def open_directory(  # noqa: PLR0913 - called once, by name
     source: str = "directory",
     login: LoginSettings | None = None,
     refusals: Refusals | None = None,
+    modes: Sequence[Mode] = ALL_MODES,
 ) -> LdapDirectory:
     """Build the connector for both kinds of Open Directory and for plain LDAP.
 
@@ -71,6 +77,7 @@ def open_directory(  # noqa: PLR0913 - called once, by name
         source: Name of the directory within its domain.
         login: The domain's login table; `check` compares the realm.
         refusals: What the process knows of its service accounts.
+        modes: The ways in which changes may be learned.
 
     Raises:
         Unsupported: A group is required; taking everybody would be wrong.
@@ -84,9 +91,14 @@ def open_directory(  # noqa: PLR0913 - called once, by name
         )
     apple = settings.type is not DirectoryType.LDAP
     ids = _identities(selection.id)
-    naming = partial(_naming, _expected(settings, apple=apple), settings.base, apple)
+    # Groups stand beside cn=users; their filter says where.
+    users_only = apple and not (selection.group_filter or selection.contact_filter)
+    expected = _expected(settings, apple=apple)
+    naming = partial(_naming, expected, settings.base, users_only)
     checks = _Checks(settings, selection, ids, naming, _realm(domain, settings, login))
+    contacts = selection.login_attributes if selection.contact_filter else frozenset()
     traits = Traits(
+        kind_of=partial(kinds.plain, contacts),
         naming=naming,
         find=partial(_find, ids),
         names=_names,
@@ -95,6 +107,7 @@ def open_directory(  # noqa: PLR0913 - called once, by name
         state_attributes=STATE_ATTRIBUTES if apple else plain_ldap_state.ATTRIBUTES,
         state=_computed if apple else None,
         compare=checks.compare,
+        changes=partial(OpenDirectoryChanges, modes=modes),
     )
     client = Client.of(domain, settings, password, refusals)
     return LdapDirectory(domain, settings, selection, client, traits, source=source)
@@ -136,7 +149,7 @@ def _expected(settings: DirectorySettings, *, apple: bool) -> str | None:
 
 
 def _naming(
-    expected: str | None, base: str | None, apple: bool, root: RootDse
+    expected: str | None, base: str | None, users_only: bool, root: RootDse
 ) -> Naming | Mismatch:
     known = contexts(root)
     if expected is None:
@@ -147,7 +160,7 @@ def _naming(
         return Mismatch(expected or "any suffix", ", ".join(known) or "none")
     if base and not _within(base, suffix):
         return Mismatch(base, suffix)
-    users = dn.child("cn", "users", suffix) if apple else suffix
+    users = dn.child("cn", "users", suffix) if users_only else suffix
     return Naming(suffix, base or users)
 
 

@@ -1,0 +1,229 @@
+"""Groups and contacts of real servers, and who belongs to whom."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from dirbridge.connectors.base import Connector
+from dirbridge.directory import sid
+from dirbridge.directory.membership import Leaf, Membership, resolve
+from dirbridge.mapping.profile import Profile, load_profile
+from dirbridge.mapping.rules import Context, map_contact, map_entry, map_group
+from dirbridge.model.entry import Entry, EntryKind
+from dirbridge.model.mapping import Mapped, MappedContact, MappedGroup
+from dirbridge.model.names import DirectoryId, DomainName
+from dirbridge.model.recipient import Contact, Group
+from testbed import cast, ldif
+from testbed.bed import Bed
+from testbed.samba import Dc1
+from testbed.slapd import Od1
+from tests.directories import ad_connector, od_connector
+
+SERVED = frozenset({DomainName("example.com"), DomainName("example.org")})
+CONTEXT = Context(domain=DomainName("example.com"), served=SERVED)
+
+
+@dataclass(frozen=True)
+class Everything:
+    """What one read gave, mapped."""
+
+    accounts: dict[str, Mapped]
+    groups: dict[str, Group]
+    contacts: dict[str, Contact]
+    entries: tuple[Entry, ...]
+
+    def membership(self) -> Membership:
+        leaves = (
+            Leaf(a.values.directory_id, a.values.dn, a.values.login_names,
+                 a.primary_group)
+            for a in self.accounts.values()
+        )  # fmt: skip
+        contacts = (Leaf(c.directory_id, c.dn) for c in self.contacts.values())
+        return resolve(self.groups.values(), (*leaves, *contacts))
+
+    def names(self, ids: Iterable[DirectoryId]) -> set[str]:
+        known = {a.values.directory_id: name for name, a in self.accounts.items()}
+        known |= {g.directory_id: name for name, g in self.groups.items()}
+        known |= {c.directory_id: name for name, c in self.contacts.items()}
+        return {known[one] for one in ids}
+
+
+def read(connector: Connector, profile: Profile) -> Everything:
+    found = Everything({}, {}, {}, tuple(_entries(connector)))
+    for entry in found.entries:
+        match entry.kind:
+            case EntryKind.ACCOUNT:
+                account = map_entry(profile, entry, CONTEXT)
+                assert isinstance(account, Mapped), account
+                found.accounts[account.values.login_names[0]] = account
+            case EntryKind.GROUP:
+                group = map_group(profile, entry, CONTEXT)
+                assert isinstance(group, MappedGroup), group
+                found.groups[str(group.values.name)] = group.values
+            case EntryKind.CONTACT:
+                contact = map_contact(profile, entry, CONTEXT)
+                assert isinstance(contact, MappedContact), contact
+                found.contacts[str(contact.values.display_name)] = contact.values
+    return found
+
+
+def _entries(connector: Connector) -> Iterator[Entry]:
+    for item in connector.read():
+        if isinstance(item, Entry):
+            yield item
+
+
+@pytest.fixture(scope="module")
+def ad(bed: Bed, dc1: Dc1) -> Everything:
+    return read(ad_connector(bed), load_profile("active-directory"))
+
+
+@pytest.fixture(scope="module")
+def od(bed: Bed, od1: Od1) -> Everything:
+    return read(od_connector(bed), load_profile("open-directory"))
+
+
+class TestActiveDirectory:
+    def test_groups_are_recipients(self, ad: Everything) -> None:
+        assert {group.name for group in cast.AD_GROUP_LIST} <= set(ad.groups)
+        sales = ad.groups["Sales"]
+        assert sales.primary_address == "sales@example.com"
+        assert sales.kind == "security, global"
+        assert ad.groups["Domain Users"].number == "513"
+        assert ad.groups["Users"].kind == "security, domain local, built in"
+
+    def test_contacts_are_recipients_and_no_accounts(self, ad: Everything) -> None:
+        karl = ad.contacts[cast.AD_CONTACT]
+        assert karl.target == "karl@partner.example.net"
+        assert cast.AD_CONTACT not in ad.accounts
+
+    def test_nobody_else_became_an_account(self, ad: Everything) -> None:
+        everybody = {person.sam for person in (*cast.AD_PEOPLE, *cast.CROWD)}
+        # The account with the keytab is an ordinary one.
+        assert set(ad.accounts) - {"svc-mail"} == everybody
+
+    def test_members_nested_in_loops_and_in_crowds(self, ad: Everything) -> None:
+        whole = ad.membership()
+        members = {
+            name: ad.names(whole.members(group.directory_id))
+            for name, group in ad.groups.items()
+        }
+        assert members["Sales"] == {"anna", "o'brien", "rename.me"}
+        assert members["Everyone Mail"] == members["Sales"] | {"bob", "jürgen"}
+        assert members["Loop A"] == members["Loop B"] == {"bob", "emoji"}
+        assert members["Crowd"] == {person.sam for person in cast.CROWD}
+        assert members["Empty"] == set()
+        # In no member attribute, for all of them.
+        assert members["Domain Users"] >= set(ad.accounts)
+
+    @pytest.mark.parametrize("name", ["anna", "bob", "emoji", "jürgen", "locked"])
+    def test_the_groups_are_those_of_the_servers_own_tokens(
+        self, ad: Everything, dc1: Dc1, name: str
+    ) -> None:
+        account = ad.accounts[name].values
+        numbers = _token_rids(dc1, account.dn)
+        groups = ad.membership().groups(account.directory_id)
+        mine = {
+            group.number for group in ad.groups.values() if group.directory_id in groups
+        }
+        # Among the tokens is one that is no group, the person's own.
+        assert mine == numbers & {group.number for group in ad.groups.values()}
+        assert "513" in mine
+
+    def test_the_filter_of_the_settings_is_for_accounts(
+        self, bed: Bed, dc1: Dc1
+    ) -> None:
+        connector = ad_connector(bed, filter="(department=Sales)")
+        found = read(connector, load_profile("active-directory"))
+        assert set(found.accounts) == {"anna"}
+        assert "Sales" in found.groups
+
+    def test_a_base_narrows_everything(self, bed: Bed, dc1: Dc1) -> None:
+        found = read(
+            ad_connector(bed, base=cast.AD_GROUPS), load_profile("active-directory")
+        )
+        assert found.accounts == {}
+        assert set(found.groups) == {group.name for group in cast.AD_GROUP_LIST}
+
+    def test_service_accounts_of_windows_are_left_out_and_it_says_why(
+        self, bed: Bed, changeable_ad: Dc1
+    ) -> None:
+        kinds = {
+            "gmsa1$": ("msDS-GroupManagedServiceAccount", "managed-service-account"),
+            "smsa1$": ("msDS-ManagedServiceAccount", "managed-service-account"),
+            "laptop$": ("computer", "machine-account"),
+            "HealthMailbox17": ("user", "exchange-system-mailbox"),
+        }
+        for name, (kind, _) in kinds.items():
+            pairs = [("changetype", "add"), ("objectClass", kind)]
+            pairs.append(("sAMAccountName", name))
+            if kind == "msDS-GroupManagedServiceAccount":
+                pairs.append(("msDS-ManagedPasswordInterval", "30"))
+            plain = name.rstrip("$")
+            changeable_ad.modify(ldif.add(f"CN={plain},{cast.AD_SERVICES}", pairs))
+        connector = ad_connector(bed, backup_server=(), base=cast.AD_SERVICES)
+        names = {n for e in _entries(connector) for n in e.values("sAMAccountName")}
+        assert not names & {name.encode() for name in kinds}
+        for name, (_, exclusion) in kinds.items():
+            (found,) = connector.lookup(name)
+            excluded = {one.name: one.why for one in found.excluded_by}
+            assert (
+                excluded[exclusion].endswith("person")
+                or "computer" in (excluded[exclusion])
+            )
+
+
+class TestOpenDirectory:
+    def test_the_groups_of_the_cast(self, od: Everything) -> None:
+        assert set(od.groups) == {group.name for group in cast.OD_GROUP_LIST}
+        for group in cast.OD_GROUP_LIST:
+            assert od.groups[group.name].display_name == group.realname
+            assert od.groups[group.name].number == str(group.gid_number)
+            assert od.groups[group.name].primary_address == group.mail
+
+    def test_accounts_are_those_of_cn_users(self, od: Everything) -> None:
+        assert {a.values.dn for a in od.accounts.values()} <= {
+            person.dn for person in cast.OD_PEOPLE
+        }
+        assert od.contacts == {}
+
+    def test_guids_and_short_names_are_united(self, od: Everything) -> None:
+        whole = od.membership()
+        by_name = {group.name: group for group in cast.OD_GROUP_LIST}
+
+        def expected(name: str, seen: frozenset[str]) -> set[str]:
+            group = by_name[name]
+            inner = set(group.nested) - seen
+            names = {*group.uids, *group.guid_members}
+            for other in inner:
+                names |= expected(other, seen | inner | {name})
+            primary = {
+                p.uid for p in cast.OD_PEOPLE if p.gid_number == group.gid_number
+            }
+            return (names | primary) & set(od.accounts)
+
+        for name, group in od.groups.items():
+            members = od.names(whole.members(group.directory_id))
+            assert members == expected(name, frozenset({name})), name
+
+
+def _token_rids(dc: Dc1, dn: str) -> set[str]:
+    """What the server itself says somebody is in, as RIDs; base scope only."""
+    text = dc._ldap(
+        "ldapsearch",
+        "-LLL",
+        "-o",
+        "ldif-wrap=no",
+        "-b",
+        dn,
+        "-s",
+        "base",
+        "tokenGroups",
+    )
+    pairs = (line.partition(":: ") for line in text.splitlines())
+    values = (value for name, _, value in pairs if name == "tokenGroups")
+    return {str(sid.rid(sid.decode(base64.b64decode(value)))) for value in values}
