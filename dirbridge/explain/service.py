@@ -276,7 +276,7 @@ def _mapping_steps(
 
 
 def _shown(mapped: Mapped, field: str) -> str:
-    value = getattr(mapped.values, field, None)
+    value = getattr(mapped.values, field, getattr(mapped, field, None))
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -87,6 +87,7 @@ def test_every_step_of_somebody_who_can_log_in(first_sync: FirstSync) -> None:
     facts = dict(step(done, "mapping")["facts"])
     assert facts["primary_address"].startswith("anna@example.com  <- proxyAddresses")
     assert "smtp-primary" in facts["primary_address"]
+    assert facts["primary_group"] == "513  <- primaryGroupID"
     assert cast.ad("anna").dn in step(done, "entry")["found"]
 
 
