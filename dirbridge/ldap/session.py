@@ -408,7 +408,7 @@ class Session:
                 self._frames.receive_data(data)
             if found := self._frames.messages():
                 return found
-            data = self.transport.recv(CHUNK)
+            data = self.transport.recv_ready(CHUNK)
             if not data:
                 raise ConnectionResetError("the server closed the connection")
 

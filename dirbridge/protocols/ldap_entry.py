@@ -99,36 +99,38 @@ class Frames:
     def _cut(self, data: bytes) -> tuple[list[bytes], int]:
         found: list[bytes] = []
         at, size = 0, len(data)
-        try:
-            while True:
-                end = self._end(data, at)
+        limit = self._limit
+        while at + 1 < size:
+            end = at + 2
+            length = data[at + 1]
+            if length >= _LONG:
+                end += length & _COUNT
+                if not 1 <= end - at - 2 <= ber.MAX_LENGTH_OCTETS:
+                    return found, self._broken(found, at, "a broken length")
                 if end > size:
-                    self._needed = end - at
-                    return found, at
-                found.append(data[at:end])
-                at = end
-        except RemoteProtocolError:
-            if not found:
-                raise
-            self._needed = 0
-            return found, at
+                    break
+                length = int.from_bytes(data[at + 2 : end], "big")
+            end += length
+            if data[at] != _SEQUENCE:
+                return found, self._broken(found, at, "the peer does not speak LDAP")
+            if end - at > limit:
+                return found, self._broken(found, at, f"a message of {end - at} octets")
+            if end > size:
+                self._needed = end - at
+                return found, at
+            found.append(data[at:end])
+            at = end
+        if at < size and data[at] != _SEQUENCE:
+            return found, self._broken(found, at, "the peer does not speak LDAP")
+        self._needed = size - at + 1
+        return found, at
 
-    def _end(self, data: bytes, at: int) -> int:
-        """Say where the message ends that begins at `at`, as far as can be known."""
-        size = len(data)
-        if at < size and data[at] != ber.SEQUENCE:
-            raise RemoteProtocolError("the peer does not speak LDAP")
-        if size < at + 2:
-            return at + 2
-        first = data[at + 1]
-        if first < ber.LONG_FORM:
-            return at + 2 + first
-        header = ber.header(data, at)
-        if header is None:
-            return at + 2 + first - ber.LONG_FORM
-        if header.end - at > self._limit:
-            raise RemoteProtocolError(f"a message of {header.end - at} octets")
-        return header.end
+    def _broken(self, found: list[bytes], at: int, why: str) -> int:
+        """Refuse what stands at `at`, at the next call where messages came before."""
+        if not found:
+            raise RemoteProtocolError(why)
+        self._needed = 0
+        return at
 
 
 class Opened(NamedTuple):
@@ -308,9 +310,9 @@ def _content(data: bytes, at: int, tag: int) -> tuple[int, int]:
     if data[at] != tag:
         raise RemoteProtocolError(f"no value {tag:#04x} where one belongs")
     size = data[at + 1]
-    if size < ber.LONG_FORM:
+    if size < _LONG:
         return at + 2, at + 2 + size
-    header = ber.header(data, at)
-    if header is None:
-        raise RemoteProtocolError("a value without its length")
-    return header.start, header.end
+    start = at + 2 + (size & _COUNT)
+    if not 1 <= start - at - 2 <= ber.MAX_LENGTH_OCTETS:
+        raise RemoteProtocolError("a broken length")
+    return start, start + int.from_bytes(data[at + 2 : start], "big")
