@@ -128,10 +128,16 @@ def framed(data: bytes) -> None:
             pass
 
 
+def decoded(data: bytes) -> None:
+    decoder = ldap_entry.EntryDecoder()
+    decoder.decode(ENTRY)  # names that it knows take another way
+    decoder.decode(data)
+
+
 def unsealed(data: bytes) -> None:
     frames = sasl_layer.Frames(limit=100)
     for piece in in_pieces(data):
-        frames.feed(piece)
+        frames.receive_data(piece)
         while frames.take():
             pass
 
@@ -211,11 +217,8 @@ CODECS = [
         ),
     ),
     remote("ldap_messages.parse_entry", ldap_messages.parse_entry, ENTRY),
-    remote(
-        "ldap_entry.EntryDecoder",
-        lambda data: ldap_entry.EntryDecoder().decode(data),
-        ENTRY,
-    ),
+    remote("ldap_entry.opened", ldap_entry.opened, ENTRY, RESULT),
+    remote("ldap_entry.EntryDecoder", decoded, ENTRY),
     remote("ldap_entry.Frames", framed, ENTRY + RESULT, ENTRY + b"HTTP/1.1 400 Bad"),
     remote(
         "netlogon_ping.parse_pong", lambda data: netlogon_ping.parse_pong(data, 7), PING
