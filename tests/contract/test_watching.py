@@ -172,6 +172,22 @@ class TestActiveDirectory(WatchContract):
             privileged.wait_for(told[1] + 1)
             assert len(ordinary.times) == told[0]
 
+    def test_it_is_told_on_a_sealed_connection_as_well(
+        self, bed: Bed, dc1: Dc1
+    ) -> None:
+        connector = ad_connector(
+            bed,
+            security="sealed",
+            backup_server=(),
+            username=f"{cast.AD_NT_DOMAIN}\\svc-dirbridge",
+        )
+        with watching(connector.watching(Pace(proof=0.5)).run) as heard:
+            heard.wait_for(1)
+            time.sleep(2)
+            changes(dc1, cast.ad("bob").dn)()
+            heard.wait_for(2, seconds=2)
+            assert len(heard.times) == 2
+
 
 class TestOpenDirectory(WatchContract):
     @pytest.fixture

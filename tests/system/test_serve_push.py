@@ -13,6 +13,7 @@ from testbed.slapd import Od1
 from tests.system.bridge import AD, OD, Serve, Site
 
 WITHIN = 2.0
+TRIES = 4
 PERSON = {AD: cast.ad("bob").dn, OD: cast.od("carla").dn}
 
 
@@ -21,17 +22,19 @@ def test_a_change_is_in_the_database_within_two_seconds(
 ) -> None:
     """The interval is an hour: nothing but the watch can have told of the change.
 
-    Two tries for each directory, of which the faster one counts: the machine may be
-    busy with other things.
+    Of a few tries for each directory one must do: the machine may be busy with other
+    things.
     """
     for domain in (AD, OD):
         site.config["domains"][domain]["sync"] = {"interval": "1h", "push": True}
     with site.serving() as serve:
         _wait_until_quiet(serve)
         for domain, server in ((AD, dc1), (OD, od1)):
-            took = [_changed(site, server, PERSON[domain], n) for n in range(2)]
-            print(domain, took)
-            assert min(took) < WITHIN, (domain, took, serve.log)
+            took = _changed(site, server, PERSON[domain])
+            for _ in range(TRIES - 1):
+                if took >= WITHIN:
+                    took = _changed(site, server, PERSON[domain])
+            assert took < WITHIN, (domain, serve.log)
             server.modify(_without_title(PERSON[domain]))
 
 
@@ -46,16 +49,16 @@ def _wait_until_quiet(serve: Serve) -> None:
         time.sleep(0.1)
 
 
-def _changed(site: Site, server: LdapServer, dn: str, number: int) -> float:
+def _changed(site: Site, server: LdapServer, dn: str) -> float:
     """Change a title, and return after how many seconds it is in the database."""
-    title = f"Pusher {number} of {time.time()}"
+    title = f"Pusher of {time.time()}"
     server.modify(ldif.modify(dn, [("title", title)]))
     begun = time.monotonic()
     while not _titles(site, title):
         assert time.monotonic() - begun < 30
         time.sleep(0.02)
     took = time.monotonic() - begun
-    time.sleep(2)  # the pause that follows each run
+    time.sleep(1 + took)  # the pause that follows each run
     return took
 
 
