@@ -12,6 +12,7 @@ from dirbridge.authenticators.own_entry import (
     Identify,
     identify_active_directory,
     identify_by_dn,
+    identify_open_directory,
 )
 from dirbridge.authenticators.proven import Proven
 from dirbridge.config.settings import (
@@ -227,20 +228,20 @@ def ldap_bind(
     """
     access = Access.of(domain, settings)
     endpoints = [Endpoint.of(server, settings.security) for server in settings.servers]
-    active_directory = settings.type is DirectoryType.ACTIVE_DIRECTORY
-    dns_name = settings.directory_domain or domain
-    way = (
-        _Way(
+    way = _way_of(settings.type, settings.directory_domain or domain)
+    return LdapBind(access, failover or Failover(domain, endpoints), way)
+
+
+def _way_of(kind: DirectoryType, dns_name: str) -> _Way:
+    if kind is DirectoryType.ACTIVE_DIRECTORY:
+        return _Way(
             partial(_login_at, dns_name),
             _judge_active_directory,
             identify_active_directory,
         )
-        if active_directory
-        else _Way(
-            _dn, _judge_open_directory, identify_by_dn, frozenset({_APPLE_MARKER})
-        )
-    )
-    return LdapBind(access, failover or Failover(domain, endpoints), way)
+    plain = kind is DirectoryType.LDAP
+    identify = identify_by_dn if plain else identify_open_directory
+    return _Way(_dn, _judge_open_directory, identify, frozenset({_APPLE_MARKER}))
 
 
 def _login_at(dns_name: str, account: Account) -> str:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dirbridge.directory import auth_authority, guid
+from dirbridge.directory import auth_authority, guid, open_directory_state
 from dirbridge.directory.errors import Undecodable
 from dirbridge.ldap.session import BUSY, NO_SUCH_OBJECT, SUCCESS, UNAVAILABLE
 from dirbridge.ldap.transport import Transport
+from dirbridge.model import entry as model
 from dirbridge.model.account import Account
 from dirbridge.model.login import Cause, Reason
 from dirbridge.protocols.ldap_messages import Entry, Reading
@@ -34,6 +35,7 @@ Raises `Unreachable` where no answer came.
 """
 
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
+_POLICY = (open_directory_state.POLICY, open_directory_state.ALLOWED)
 _ANOTHER = Doubt(Reason.UNKNOWN, "the name belongs to another entry by now")
 
 
@@ -73,6 +75,25 @@ def identify_by_dn(transport: Transport, account: Account) -> Doubt | None:
     if auth_authority.is_disabled(entry.get("authauthority", ())):
         return Doubt(Reason.DISABLED, "authAuthority has DisabledUser")
     return None
+
+
+def identify_open_directory(transport: Transport, account: Account) -> Doubt | None:
+    """Compare the id as `identify_by_dn`, then ask what the server's policy says.
+
+    Who is disabled by the policy has no DisabledUser, and not every release's slapd
+    looks at the policy at a bind. The server makes these values up for one entry,
+    each as the only one that is asked for; who may not read them, or an older
+    server, says nothing (facts: open-directory 2.2 and 3).
+    """
+    doubt = identify_by_dn(transport, account)
+    for name in _POLICY if doubt is None else ():
+        values = _read(transport, account.values.dn, (name,))
+        if isinstance(values, Doubt):
+            continue
+        entry = model.Entry(account.values.directory_id, account.values.dn, values)
+        for sign, reason in open_directory_state.signs(entry):
+            return Doubt(reason, f"{sign} of the own entry says so")
+    return doubt
 
 
 def _read(

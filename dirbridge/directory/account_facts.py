@@ -15,6 +15,7 @@ from dirbridge.directory import (
     exchange,
     filetime,
     logon_hours,
+    open_directory_state,
     password_age,
     workstations,
 )
@@ -106,6 +107,11 @@ def _hidden(entry: Entry, _now: datetime) -> Iterator[Fact]:
             yield "Exchange", "hidden from address lists"
 
 
+def _open_directory(entry: Entry, _now: datetime) -> Iterator[Fact]:
+    for sign, reason in open_directory_state.signs(entry):
+        yield sign, f"says: {reason}"
+
+
 def _shown(time: datetime) -> str:
     return f"{time.astimezone(UTC):%a %Y-%m-%d %H:%M} UTC"
 
@@ -119,4 +125,5 @@ _TELLERS: tuple[Callable[[Entry, datetime], Iterator[Fact]], ...] = (
     _computers,
     _exchange,
     _hidden,
+    _open_directory,
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dirbridge.authenticators.ldap_bind import ldap_bind
 from dirbridge.config.settings import LoginSettings
 from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory import open_directory
@@ -24,7 +25,7 @@ from dirbridge.mapping.rules import Context, map_group
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Entry, EntryKind, Finished
 from dirbridge.model.finding import Finding, Outcome
-from dirbridge.model.login import Reason
+from dirbridge.model.login import Accepted, Reason, Rejected, Verdict
 from dirbridge.model.mapping import MappedGroup
 from dirbridge.model.names import DirectoryId, DomainName, RealmName
 from dirbridge.model.secret import Secret
@@ -32,7 +33,7 @@ from testbed import apple, cast, ldif
 from testbed.bed import Bed
 from testbed.process import Daemon, wait_for_port
 from testbed.slapd import Od1, public_key
-from tests.directories import OD_MAIL, od_connector, od_settings
+from tests.directories import OD_MAIL, account, od_connector, od_settings
 
 CONFIG = f"cn=config,{cast.OD_BASE}"
 POLICY = "apple-user-passwordpolicy-effective"
@@ -211,6 +212,43 @@ class TestStates:
             assert attribute not in read
             assert asked.count(attribute) == 1
             assert not any(attribute in each.split()[1:] for each in asked)
+
+
+class TestLogin:
+    """After a bind that was accepted, the policy has a word too."""
+
+    def login(self, bed: Bed) -> Verdict:
+        bind = ldap_bind(OD_MAIL, od_settings(bed))
+        password = Secret(bed.password("carla", "od"))
+        verdict = bind.authenticate(
+            account(cast.od("carla")), password, Deadline.after(30)
+        )
+        bind.close()
+        return verdict
+
+    def test_without_a_policy_the_bind_decides(self, bed: Bed, od1: Od1) -> None:
+        assert isinstance(self.login(bed), Accepted)
+
+    @pytest.mark.parametrize(
+        ("attribute", "value", "reason"),
+        [
+            (POLICY, plistlib.dumps({"isDisabled": True}), Reason.DISABLED),
+            (POLICY, plistlib.dumps({"isDisabled": False}), None),
+            ("apple-authenticationAllowed", b"5304", Reason.LOCKED),
+            ("apple-authenticationAllowed", b"1", None),
+        ],
+    )
+    def test_the_policy_may_refuse(
+        self,
+        bed: Bed,
+        changeable_od: Od1,
+        attribute: str,
+        value: bytes,
+        reason: Reason | None,
+    ) -> None:
+        changeable_od.modify(ldif.modify(cast.od("carla").dn, [(attribute, value)]))
+        verdict = self.login(bed)
+        assert (verdict.reason if isinstance(verdict, Rejected) else None) is reason
 
 
 class TestGroups:
