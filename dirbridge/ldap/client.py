@@ -48,6 +48,7 @@ _ROOT_ATTRIBUTES = (
     "currentTime",
     "dnsHostName",
     "vendorName",
+    "vendorVersion",
     "supportedControl",
 )
 

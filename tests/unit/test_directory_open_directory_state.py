@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import plistlib
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 
+from dirbridge.directory import account_facts
 from dirbridge.directory import open_directory_state as state
 from dirbridge.directory.errors import Undecodable
 from dirbridge.model.entry import Entry
@@ -85,6 +87,12 @@ def test_a_number_that_says_nothing_leaves_the_word_to_the_policy() -> None:
 def test_the_group_of_the_disabled() -> None:
     member = Entry(DirectoryId("1"), "uid=a", {state.DISABLED_GROUP: (b"cn=x",)})
     assert state.signs(member) == ((state.DISABLED_GROUP, Reason.DISABLED),)
+
+
+def test_people_are_told_which_sign_it_is() -> None:
+    alone = entry(apple_authenticationAllowed=b"5302")
+    told = account_facts.facts(alone, datetime(2026, 11, 22, tzinfo=UTC))
+    assert told == ((state.ALLOWED, f"says: {Reason.EXPIRED}"),)
 
 
 def test_disabled_user() -> None:
