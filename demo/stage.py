@@ -138,9 +138,25 @@ class Stage:
         self._realm("corp", cast.AD_REALM)
         self._realm("od", cast.OD_REALM, "kdc.od.example.com:8888")
 
-    def dirbridge(self, *arguments: str, stdin: str = "") -> Answer:
-        """Run one command with the demo's configuration."""
-        return command.run(*arguments, env=self.environment, stdin=stdin)
+    def write_other_configuration(self, name: str, **directory: str) -> Path:
+        """Write a configuration beside ours that reaches DC 1 in another way.
+
+        Args:
+            name: The file's name.
+            directory: Other keys of Active Directory's table, `server` among them.
+        """
+        ours = f'server = "{self.bed.dc1.host}"'
+        keys = "\n".join(f'{key} = "{value}"' for key, value in directory.items())
+        path = self.folder / name
+        path.write_text(self.config.read_text().replace(f"\n{ours}\n", f"\n{keys}\n"))
+        return path
+
+    def dirbridge(
+        self, *arguments: str, stdin: str = "", config: Path | None = None
+    ) -> Answer:
+        """Run one command with the demo's configuration, or with another one."""
+        env = {**self.environment, "DIRBRIDGE_CONFIG": str(config or self.config)}
+        return command.run(*arguments, env=env, stdin=stdin)
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demo import logins, serving, syncing
+from demo import freezing, logins, serving, syncing
 from demo.step import Step
 
 STEPS = (
@@ -29,6 +29,12 @@ STEPS = (
         syncing.changes,
     ),
     Step("Once more", "nothing to do", syncing.third_sync),
+    Step(
+        "DC 1 freezes in the middle of a read",
+        "half an answer takes nobody away: nothing is written, and the next sync gets "
+        "everything from DC 2",
+        freezing.frozen_read,
+    ),
     Step(
         "Logins that succeed",
         "addresses, DOMAIN\\user, an umlaut, a short name, and the new name",
