@@ -269,3 +269,21 @@ def test_a_broken_seal_is_told_by_its_code() -> None:
             transport.read_entry("", ("1.1",))
         assert caught.value.code == "seal-broken"
         assert not transport.idle()
+
+
+def test_a_wait_that_ends_in_the_middle_of_a_token_loses_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        transport = connected(server.getsockname()[1])
+        peer, _ = server.accept()
+        with peer:
+            transport.seal(Mask())
+            token = sealed(b"an answer")
+            assert transport.poll(100, 0.05) is None
+            peer.sendall(token[:6])
+            assert transport.poll(100, 0.2) is None
+            assert not transport.idle()
+            peer.sendall(token[6:])
+            assert transport.poll(100, 2) == b"an answer"
+            assert transport.idle()
+            assert transport.failure == ""
+        transport.close()
