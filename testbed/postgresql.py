@@ -58,6 +58,8 @@ class Postgresql(Server):
                 *(program("postgres"), "-D", self.folder / "data"),
                 *("-h", self.address, "-p", str(self.port)),
                 *("-c", "unix_socket_directories="),
+                # What a test has stored need not outlive a power cut.
+                *("-c", "fsync=off"),
             ],
             user=user(),
         )
