@@ -80,7 +80,9 @@ class Context(gssapi.SecurityContext):
     (facts: ad-semantics 0.5).
     """
 
-    __DEFER_STEP_ERRORS__ = False
+
+# Not within the class: python-gssapi's metaclass overwrites it there.
+Context.__DEFER_STEP_ERRORS__ = False  # type: ignore[attr-defined]
 
 
 def acquire(principal: str, password: Secret) -> gssapi.Credentials:
