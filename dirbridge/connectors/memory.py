@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from enum import StrEnum
 
 from dirbridge.connectors import cursors
@@ -159,7 +160,7 @@ class MemoryConnector:
                 case Entry():
                     yield item.id
                 case Finished():
-                    yield item
+                    yield replace(item, cursor=None)
 
     def _in_scope(self) -> Iterator[Entry]:
         left_out = self.exclusions.keys() | self._outside

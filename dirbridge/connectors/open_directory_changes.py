@@ -121,6 +121,9 @@ class OpenDirectoryChanges:
         self._ids = tuple(
             {scope.id: None, **({scope.id_fallback: None} if scope.id_fallback else {})}
         )
+        # A 389 Directory Server has no entryUUID, but an id of its own.
+        other = scope.id.lower() == "nsuniqueid"
+        self._key = scope.id if other else "entryUUID"
         self._without_log: set[str] = set()
 
     def mark(
@@ -159,10 +162,11 @@ class OpenDirectoryChanges:
         if mode is Mode.TIMES:
             return self._times(state, session, naming)
         before = _parsed(state.get("csns", "").split(";"))
-        now = _context(session, naming, Deadline.after(self._scope.soon))
-        if not before or not now:
+        if not before:
             return None
-        return self._moved(mode, before, now, session, naming)
+        if mode is Mode.CSN or session.server in self._without_log:
+            return self._numbers(mode, before, session, naming)
+        return self._syncrepl(before, session, naming)
 
     def describe(
         self, session: Session, naming: Place, deadline: Deadline
@@ -172,24 +176,12 @@ class OpenDirectoryChanges:
         text = _WAYS[Mode(cursor.kind)] if cursor else _NO_WAY
         return [Finding(session.server, "changes", Outcome.OK, text)]
 
-    def _moved(
-        self, mode: Mode, before: Csns, now: Csns, session: Session, naming: Place
-    ) -> list[ReadItem] | None:
-        _see_progress(session, now, before)
-        if now == before:
-            if not _provides(session, naming, now, self._scope.limit()):
-                return None
-            new = self._seal(mode, naming, {"csns": _written(before)})
-            return [told(session, naming, new, Vanished.TOLD)]
-        if mode is Mode.CSN or session.server in self._without_log:
-            return self._numbers(mode, before, now, session, naming)
-        return self._syncrepl(before, now, session, naming)
-
     # --- RFC 4533 --------------------------------------------------------------
 
     def _syncrepl(
-        self, before: Csns, now: Csns, session: Session, naming: Place
+        self, before: Csns, session: Session, naming: Place
     ) -> list[ReadItem] | None:
+        """Ask once: where nothing changed, that is the whole of it."""
         limit = self._scope.limit()
         query = Query(
             base=naming.base,
@@ -199,6 +191,9 @@ class OpenDirectoryChanges:
         )
         answer = session.search(query, limit)
         if not answer.good or len(answer.entries) > MOST_CHANGED:
+            # A server that is behind refuses a cookie from its future (53).
+            if now := _context(session, naming, limit):
+                _see_progress(session, now, before)
             return None
         try:
             answered = _answered(with_whole_ranges(session, answer, limit))
@@ -206,11 +201,14 @@ class OpenDirectoryChanges:
             return None
         if not answered.named:
             self._without_log.add(session.server)
-        return self._synchronised(answered, now, session, naming)
+        return self._synchronised(answered, before, session, naming)
 
     def _synchronised(
-        self, answered: _Answered, now: Csns, session: Session, naming: Place
+        self, answered: _Answered, before: Csns, session: Session, naming: Place
     ) -> list[ReadItem] | None:
+        # Where nothing changed there is no new cookie.
+        now = answered.csns or before
+        _see_progress(session, now, before)
         entries = [self._scope.entry(raw) for raw in answered.entries]
         ids = {entry.id for entry in entries}
         left = self._left(answered.deleted, session, naming)
@@ -221,9 +219,7 @@ class OpenDirectoryChanges:
         items += [Gone(one) for one in dict.fromkeys(gone) if one not in ids]
         all_named = answered.named and not unknown
         vanished = Vanished.TOLD if all_named else Vanished.SUSPECTED
-        new = self._seal(
-            Mode.SYNCREPL, naming, {"csns": _written(answered.csns or now)}
-        )
+        new = self._seal(Mode.SYNCREPL, naming, {"csns": _written(now)})
         return [*items, told(session, naming, new, vanished)]
 
     def _left(
@@ -258,9 +254,18 @@ class OpenDirectoryChanges:
     # --- change numbers ----------------------------------------------------------
 
     def _numbers(
-        self, mode: Mode, before: Csns, now: Csns, session: Session, naming: Place
+        self, mode: Mode, before: Csns, session: Session, naming: Place
     ) -> list[ReadItem] | None:
         """Ask the entries for numbers above the cursor's, each by its own server's."""
+        now = _context(session, naming, Deadline.after(self._scope.soon))
+        if not now:
+            return None
+        _see_progress(session, now, before)
+        if now == before:
+            if not _provides(session, naming, now, self._scope.limit()):
+                return None
+            new = self._seal(mode, naming, {"csns": _written(before)})
+            return [told(session, naming, new, Vanished.TOLD)]
         moved = [sid for sid, csn in now.items() if before.get(sid) != csn]
         bound = min((before.get(sid, "") for sid in moved), default="")
         if not bound:
@@ -288,10 +293,10 @@ class OpenDirectoryChanges:
         query = Query(
             base=naming.suffix,
             filter=ldap_filter.at_least(attribute, bound),
-            attributes=_each_once(*self._ids, "entryUUID", attribute),
+            attributes=_each_once(*self._ids, self._key, attribute),
         )
         keys = read_keys(session, query, self._scope.patience)
-        if keys is None or any(not _text(raw, "entryuuid") for raw in keys):
+        if keys is None or any(not _text(raw, self._key.lower()) for raw in keys):
             return None
         return keys
 
@@ -306,7 +311,7 @@ class OpenDirectoryChanges:
         wanted = [
             Key(
                 self._scope.entry(raw).id,
-                ldap_filter.equals("entryUUID", _text(raw, "entryuuid")),
+                ldap_filter.equals(self._key, _text(raw, self._key.lower())),
             )
             for raw in keys
         ]
@@ -337,7 +342,7 @@ class OpenDirectoryChanges:
         keys = self._changed(attribute, start, session, naming)
         if keys is None:
             return None
-        return _times_state(attribute, start, keys, session)
+        return _times_state(self._key, attribute, start, keys, session)
 
     def _times(
         self, state: Mapping[str, str], session: Session, naming: Place
@@ -358,10 +363,10 @@ class OpenDirectoryChanges:
         fresh = [
             raw
             for raw in keys
-            if _mark_of(raw, attribute) not in seen
+            if _mark_of(raw, self._key, attribute) not in seen
             or (sure and _text(raw, attribute.lower()) >= sure)
         ]
-        after = _times_state(attribute, newest, keys, session)
+        after = _times_state(self._key, attribute, newest, keys, session)
         new = self._seal(Mode.TIMES, naming, after)
         return self._again(fresh, session, naming, new, Vanished.UNTOLD)
 
@@ -482,14 +487,18 @@ def _earlier(newest: str) -> str:
 
 
 def _times_state(
-    attribute: str, newest: str, keys: Iterable[RawEntry], session: Session
+    key: str,
+    attribute: str,
+    newest: str,
+    keys: Iterable[RawEntry],
+    session: Session,
 ) -> dict[str, str]:
     """Return the cursor's state: the newest change, and who is within the overlap."""
     name = attribute.lower()
     there = list(keys)
     newest = max([newest, *(_text(raw, name) for raw in there)])
     begin = _earlier(newest)
-    seen = {_mark_of(raw, attribute) for raw in there if _text(raw, name) >= begin}
+    seen = {_mark_of(raw, key, attribute) for raw in there if _text(raw, name) >= begin}
     return {
         "server": session.server,
         "attribute": attribute,
@@ -498,8 +507,8 @@ def _times_state(
     }
 
 
-def _mark_of(raw: RawEntry, attribute: str) -> str:
-    text = f"{_text(raw, 'entryuuid')} {_text(raw, attribute.lower())}"
+def _mark_of(raw: RawEntry, key: str, attribute: str) -> str:
+    text = f"{_text(raw, key.lower())} {_text(raw, attribute.lower())}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
