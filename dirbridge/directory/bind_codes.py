@@ -15,6 +15,7 @@ from dirbridge.model.login import Cause, Reason
 INVALID_CREDENTIALS = 49
 INSUFFICIENT_ACCESS = 50
 CONSTRAINT_VIOLATION = 19
+UNWILLING = 53
 
 BAD_BINDINGS = 0x80090346
 """SEC_E_BAD_BINDINGS: the server wants a channel binding, or another one."""
@@ -46,7 +47,7 @@ _POLICY: tuple[tuple[str, Reason], ...] = (
     (r"\s*1\b|.*\bdisabled", Reason.DISABLED),
     (r"\s*2\b|.*\bexpired", Reason.EXPIRED),
     (r"\s*3\b|.*\binactive", Reason.DISABLED),
-    (r"\s*4\b|.*\btoo many", Reason.LOCKED),
+    (r"\s*4\b|.*\b(too many|retry limit)", Reason.LOCKED),
     (r"\s*5\b|.*\bnew password", Reason.MUST_CHANGE),
 )
 
@@ -82,7 +83,8 @@ def decode_open_directory(code: int, message: str) -> Reason | None:
     """Say what a refused simple bind to an Open Directory means.
 
     Open Directory 10.8 and later answers 50 for a wrong password. Result 19 is
-    the password policy, told by its leading digit or its words.
+    the password policy, told by its leading digit or its words. A 389 Directory
+    Server answers a disabled account with 53 and `Account inactivated`.
 
     Args:
         code: The LDAP result code.
@@ -93,6 +95,8 @@ def decode_open_directory(code: int, message: str) -> Reason | None:
     """
     if code in {INVALID_CREDENTIALS, INSUFFICIENT_ACCESS}:
         return Reason.WRONG_PASSWORD
+    if code == UNWILLING and "account inactivated" in message.lower():
+        return Reason.DISABLED
     if code != CONSTRAINT_VIOLATION:
         return None
     found = (

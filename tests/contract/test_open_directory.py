@@ -18,6 +18,7 @@ from dirbridge.connectors.open_directory_records import ConfigRecords, read_reco
 from dirbridge.directory import open_directory_state as state
 from dirbridge.directory.account_state import barriers
 from dirbridge.directory.membership import Leaf, resolve
+from dirbridge.explain.service import _state_step
 from dirbridge.ldap.client import read_root
 from dirbridge.ldap.session import Query, RawEntry, Session
 from dirbridge.mapping.profile import load_profile
@@ -172,6 +173,9 @@ class TestStates:
         values = {"isDisabled": 1, "effectiveDisableReason": 4}
         self.write(od, (POLICY, plistlib.dumps(values)))
         assert self.reasons(connector) == (Reason.LOCKED,)
+        step = _state_step(self.find(connector))
+        assert step.outcome is Outcome.FAILED
+        assert (POLICY, f"says: {Reason.LOCKED}") in step.facts
         self.write(od, (POLICY, plistlib.dumps({"newPasswordRequired": True})))
         assert self.reasons(connector) == (Reason.MUST_CHANGE,)
 

@@ -58,6 +58,9 @@ def test_without_data_it_is_the_password() -> None:
         (19, "5 New password required", Reason.MUST_CHANGE),
         (19, "99 Account Policy Violation", Reason.REVOKED),
         (19, "Policy violation", Reason.REVOKED),
+        (19, "Exceed password retry limit. Please try later.", Reason.LOCKED),
+        (53, "Account inactivated. Contact system administrator.", Reason.DISABLED),
+        (53, "", None),
         (51, "busy", None),
     ],
 )
