@@ -9,19 +9,21 @@ from dataclasses import dataclass
 import pytest
 
 from dirbridge.connectors.base import Connector
+from dirbridge.connectors.open_directory import open_directory
 from dirbridge.directory import sid
 from dirbridge.directory.membership import Leaf, Membership, resolve
 from dirbridge.mapping.profile import Profile, load_profile
 from dirbridge.mapping.rules import Context, map_contact, map_entry, map_group
-from dirbridge.model.entry import Entry, EntryKind
+from dirbridge.model.entry import Entry, EntryKind, Finished, ReadKind
 from dirbridge.model.mapping import Mapped, MappedContact, MappedGroup
 from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.model.recipient import Contact, Group
+from dirbridge.model.secret import Secret
 from testbed import cast, ldif
 from testbed.bed import Bed
 from testbed.samba import Dc1
 from testbed.slapd import Od1
-from tests.directories import ad_connector, od_connector
+from tests.directories import OD_MAIL, ad_connector, od_connector, od_settings
 
 SERVED = frozenset({DomainName("example.com"), DomainName("example.org")})
 CONTEXT = Context(domain=DomainName("example.com"), served=SERVED)
@@ -149,6 +151,29 @@ class TestActiveDirectory:
         assert found.accounts == {}
         assert set(found.groups) == {group.name for group in cast.AD_GROUP_LIST}
 
+    def test_a_group_that_changes_comes_as_a_group(
+        self, bed: Bed, changeable_ad: Dc1
+    ) -> None:
+        connector = ad_connector(bed, backup_server=())
+        *_, end = connector.read()
+        assert isinstance(end, Finished)
+        empty, staff = f"CN=Empty,{cast.AD_GROUPS}", cast.AD_STAFF
+        changeable_ad.modify(ldif.modify(empty, [("member", cast.ad("bob").dn)]))
+        target = ("mail", "new@partner.example.net")
+        pairs = [("changetype", "add"), ("objectClass", "contact"), target]
+        changeable_ad.modify(ldif.add(f"CN=New Contact,{staff}", pairs))
+
+        *items, last = connector.read(end.cursor)
+
+        assert isinstance(last, Finished)
+        kinds = {item.dn: item.kind for item in items if isinstance(item, Entry)}
+        assert kinds[empty] is EntryKind.GROUP
+        assert kinds[f"CN=New Contact,{staff}"] is EntryKind.CONTACT
+        if last.kind is ReadKind.DELTA:
+            assert len(kinds) < 10
+        found = next(e for e in items if isinstance(e, Entry) and e.dn == empty)
+        assert found.values("member") == (cast.ad("bob").dn.encode(),)
+
     def test_service_accounts_of_windows_are_left_out_and_it_says_why(
         self, bed: Bed, changeable_ad: Dc1
     ) -> None:
@@ -209,6 +234,25 @@ class TestOpenDirectory:
         for name, group in od.groups.items():
             members = od.names(whole.members(group.directory_id))
             assert members == expected(name, frozenset({name})), name
+
+
+class TestPlainLdap:
+    def test_groups_contacts_and_accounts(self, bed: Bed, od1: Od1) -> None:
+        """The same server, read as what many "Open Directories" are today."""
+        profile = load_profile("openldap")
+        secret = Secret(bed.password("diradmin", "od"))
+        settings = od_settings(bed, type="ldap", suffix=cast.OD_BASE)
+        plain = read(
+            open_directory(OD_MAIL, settings, profile, lambda: secret), profile
+        )
+        karl = plain.contacts["Karl Contact"]
+        assert (karl.dn, karl.target) == (
+            f"cn=Karl Contact,cn=people,{cast.OD_BASE}", "karl@partner.example.net"
+        )  # fmt: skip
+        assert set(plain.accounts) == {person.uid for person in cast.OD_PEOPLE}
+        loop_b = plain.groups["loop-b"]
+        members = plain.membership().members(loop_b.directory_id)
+        assert plain.names(members) == {"fiona"}
 
 
 def _token_rids(dc: Dc1, dn: str) -> set[str]:
