@@ -21,6 +21,9 @@ GROUP_CLASSES = frozenset(
 )
 """Object classes of groups in plain LDAP servers and Open Directory."""
 
+PERSON_CLASSES = frozenset((b"person", b"inetorgperson", b"posixaccount", b"account"))
+"""Who has one of these is no group: a user and its own group may be one entry."""
+
 
 def account(_values: Values) -> EntryKind:
     """Take every entry for an account, where nothing else is read."""
@@ -45,7 +48,8 @@ def plain(login_attributes: frozenset[str], values: Values) -> EntryKind:
             contacts are read.
         values: The entry's attributes.
     """
-    if _classes(values) & GROUP_CLASSES:
+    classes = _classes(values)
+    if classes & GROUP_CLASSES and not classes & PERSON_CLASSES:
         return EntryKind.GROUP
     if login_attributes and not any(values.get(name) for name in login_attributes):
         return EntryKind.CONTACT

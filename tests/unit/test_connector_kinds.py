@@ -47,6 +47,7 @@ def test_an_entry_that_hides_its_class_is_an_account() -> None:
         (values("posixGroup", "apple-group"), False, GROUP),
         (values("groupOfUniqueNames", uid="a"), True, GROUP),
         (values("inetOrgPerson", cn="a"), True, ACCOUNT),
+        (values("posixAccount", "posixGroup", uid="a"), True, ACCOUNT),
     ],
 )
 def test_plain_servers(given: kinds.Values, contacts: bool, kind: EntryKind) -> None:
