@@ -39,6 +39,7 @@ from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.errors import ConfigError, Problem
 from dirbridge.explain.service import Directory, Explainer
+from dirbridge.ldap.failover import ServerState
 from dirbridge.ldap.refusals import Refusals
 from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.service import LoginService
@@ -61,6 +62,15 @@ from dirbridge.store.opening import (
 from dirbridge.sync.job import SyncJob
 from dirbridge.sync.limits import Limits
 from dirbridge.sync.planner import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReport:
+    """What is known of one server of one directory of a domain."""
+
+    domain: DomainName
+    directory: str
+    state: ServerState
 
 
 @dataclass(frozen=True)
@@ -403,6 +413,15 @@ class App:
     def explainer(self, store: StoreReader) -> Explainer:
         """Return what explains logins."""
         return Explainer(self.resolver(store), self.directories, self.methods_of)
+
+    def servers(self) -> tuple[ServerReport, ...]:
+        """Return what this process knows of each directory server by now."""
+        return tuple(
+            ServerReport(name, connector.source, state)
+            for name, connectors in self._connectors.items()
+            for connector in connectors
+            for state in connector.states()
+        )
 
     def findings(self) -> list[Finding]:
         """Try everything: files, each directory's servers, each login method.

@@ -12,6 +12,7 @@ import click
 from dirbridge.app import App
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE
+from dirbridge.cli.servers import ServersFile
 from dirbridge.errors import ConfigError, Problem
 from dirbridge.hooks.server import serve as serve_hooks
 from dirbridge.login.attempts import AttemptsLog
@@ -28,7 +29,11 @@ def serve(call: Call, *, no_sync: bool) -> int:
     _log_to_stderr()
     if not app.settings.hooks:
         raise ConfigError((_no_hooks(app),))
-    with app.open_store(as_owner=False) as store, AttemptsLog(store.record) as attempts:
+    with (
+        app.open_store(as_owner=False) as store,
+        AttemptsLog(store.record) as attempts,
+        ServersFile(app.settings.serve.run_dir, app.servers),
+    ):
         scheduler = Scheduler([] if no_sync else app.schedule(store))
         service = app.login_service(store, attempts.add)
         scheduler.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -12,8 +12,10 @@ import click
 from dirbridge.app import App
 from dirbridge.cli.domains import note
 from dirbridge.cli.options import Call, shared
-from dirbridge.cli.output import DONE, PROBLEMS, Json
+from dirbridge.cli.output import DONE, PROBLEMS, Json, Output
+from dirbridge.cli.servers import Known, read_servers
 from dirbridge.config.settings import HookSettings
+from dirbridge.connectors.examination import WARN_DAYS
 from dirbridge.errors import Problem
 from dirbridge.model.names import DomainName
 from dirbridge.store.base import Store
@@ -22,7 +24,7 @@ from dirbridge.store.base import Store
 @click.command()
 @shared
 def status(call: Call) -> int:
-    """Show accounts, last runs and hooks."""
+    """Show accounts, last runs, hooks and directory servers."""
     app = call.app()
     with app.open_store() as store:
         domains = [_domain(app, store, name) for name in app.settings.domains]
@@ -51,9 +53,18 @@ def status(call: Call) -> int:
             for one in hooks
         ],
     )
+    servers = read_servers(app.settings.serve.run_dir)
+    _show_servers(call.out, servers)
     call.out.problem(*_stale(app, domains))
+    if servers.fresh:
+        call.out.problem(*_troubled(servers.servers))
     call.out.problem(*(_silent(one) for one in hooks if not one["answers"]))
-    call.out.finish({"domains": domains, "hooks": hooks})
+    told = {
+        "at": servers.at and servers.at.isoformat(timespec="seconds"),
+        "fresh": servers.fresh,
+        "list": servers.servers,
+    }
+    call.out.finish({"domains": domains, "hooks": hooks, "servers": told})
     return PROBLEMS if call.out.problems else DONE
 
 
@@ -100,6 +111,55 @@ def _stale(app: App, domains: list[Json]) -> Iterator[Problem]:
                 else "No sync has ended well yet.",
                 "Run `dirbridge sync` and mend what it names.",
             )
+
+
+def _show_servers(out: Output, known: Known) -> None:
+    if known.at is None:
+        out.say("`dirbridge serve` does not run here, so no server's state is known.")
+        return
+    if not known.fresh:
+        out.say(f"`dirbridge serve` told this of the servers at {known.at}, not since.")
+    columns = ("domain", "server", "state", "since", "certificate", "clock", "answers")
+    out.table(
+        "Servers",
+        (*columns, "error"),
+        [
+            (
+                one["domain"],
+                one["server"],
+                _STATES[one["up"]],
+                one["since"],
+                _told(one["certificate_days"], "{} days"),
+                _told(one["clock_offset"], "{:+.0f} s"),
+                _told(one["round_trip"], "in {:.3f} s"),
+                one["error"],
+            )
+            for one in known.servers
+        ],
+    )
+
+
+_STATES = {True: "up", False: "DOWN", None: "not asked yet"}
+
+
+def _told(value: float | None, text: str) -> str:
+    return "" if value is None else text.format(value)
+
+
+def _troubled(servers: Sequence[Json]) -> Iterator[Problem]:
+    """Yield the servers that are down or whose certificate ends soon."""
+    for one in servers:
+        where, days = f"{one['domain']}: {one['server']}", one["certificate_days"]
+        if one["up"] is False:
+            text = (
+                f"The directory server is down since {one['since']} ({one['error']})."
+            )
+            mend = "Run `dirbridge check`: it says what is wrong with it."
+            yield Problem("server-down", where, text, mend)
+        if days is not None and days < WARN_DAYS:
+            text = f"The server's certificate ends in {days} days."
+            mend = "Renew the server's certificate now."
+            yield Problem("certificate-ends-soon", where, text, mend)
 
 
 def _counts(counts: Json) -> str:

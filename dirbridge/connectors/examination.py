@@ -46,6 +46,7 @@ def examine(
         findings += _connected(server, client, session)
         findings += _bound(server, client, session)
         findings += _based(server, client, session, examine_base)
+        findings += _seen(server, client)
     except DirectoryError as error:
         findings.append(finding_of(_with_pin(error, server, client), str(server)))
     finally:
@@ -174,6 +175,19 @@ def _based(
         "base-empty",
     )
     return [empty, *more]
+
+
+def _seen(server: Endpoint, client: Client) -> list[Finding]:
+    """Say how fast it answers, and what its clock shows where it tells."""
+    states = {state.server: state for state in client.states()}
+    state = states.get(str(server))
+    if state is None or state.round_trip is None:
+        return []
+    text = f"It answers a small question in {state.round_trip * 1000:.0f} ms"
+    if state.clock_offset is not None:
+        text += f"; its clock is {abs(state.clock_offset):.0f} s "
+        text += "ahead" if state.clock_offset >= 0 else "behind"
+    return [_ok(server, "speed", f"{text}.")]
 
 
 def exclusion_finding(server: str, exclusion: Exclusion) -> Finding:
