@@ -129,6 +129,23 @@ def identity(public_key: str) -> str:
     return hashlib.md5(octets, usedforsecurity=False).hexdigest().upper()
 
 
+def choose(
+    records: Iterable[PasswordServerRecord], public_key: str
+) -> PasswordServerRecord | None:
+    """Return the record of the servers that have a user's key, None where none has.
+
+    A record that tells no id is the last resort: the key itself, which each server
+    has to show, decides (facts: open-directory 4.8).
+
+    Args:
+        records: What the directory has, see `decode`.
+        public_key: The key of the user's authAuthority.
+    """
+    known = tuple(records)
+    own = (each for each in known if each.belongs_to(public_key))
+    return next(own, next((each for each in known if not each.id), None))
+
+
 def id_of_record(name: str) -> str:
     """Return the id in a record's name `passwordserver_<32 HEX>`, or ""."""
     head, _, tail = name.partition("_")

@@ -84,6 +84,14 @@ def test_the_record_alone() -> None:
     assert not record.decode(None).belongs_to(KEY)
 
 
+def test_a_users_record_is_chosen_by_the_key() -> None:
+    own, other = record.decode(plistlib.dumps(LIST)), record.decode(None, name="x")
+    foreign = record.decode(None, b"10.9.9.9", "passwordserver_" + "0" * 32)
+    assert record.choose([foreign, other, own], KEY) is own
+    assert record.choose([foreign, other], KEY) is other
+    assert record.choose([foreign], KEY) is None
+
+
 @pytest.mark.parametrize("key", ["Decommission", "DecommissionedReplicas"])
 def test_decommissioned_by_text(key: str) -> None:
     plist = {"Replicas": {"IP": "10.0.0.6", "DNS": "b"}, key: "B"}
