@@ -39,7 +39,6 @@ VARIABLE = "KRB5_CONFIG"
 # attacker may answer; TCP from the first byte, as large tickets need it anyway;
 # and no replay cache, which would write into the system's temporary folder.
 _LIBDEFAULTS = (
-    ("dns_lookup_kdc", "false"),
     ("dns_lookup_realm", "false"),
     ("rdns", "false"),
     ("dns_canonicalize_hostname", "false"),
@@ -179,6 +178,9 @@ def _lines(realms: tuple[Realm, ...]) -> Iterator[str]:
     yield "[libdefaults]"
     for realm in realms[:1]:
         yield f"    default_realm = {realm.name}"
+    # Servers that are found by DNS stand in no file, and so do their KDCs.
+    unnamed = any(not realm.kdcs for realm in realms)
+    yield f"    dns_lookup_kdc = {str(unnamed).lower()}"
     for key, value in _LIBDEFAULTS:
         yield f"    {key} = {value}"
     yield from ("", "[realms]")

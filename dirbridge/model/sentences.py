@@ -5,6 +5,7 @@ Every sentence about something wrong comes with the next step.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from dirbridge.errors import (
@@ -400,6 +401,13 @@ _FALLBACK = {
     Unsupported: "Run `dirbridge check` and compare `type` with the server.",
 }
 
+_SIZE_RESULT = re.compile(r"\bresult 4\b")
+_SIZE_LIMIT = (
+    "Nothing was changed. Let the service account read without a limit, as paging does "
+    'not lift OpenLDAP\'s: `limits dn.exact="ACCOUNT" size=unlimited '
+    "size.prtotal=unlimited` in slapd's configuration (`olcLimits`)."
+)
+
 _STORE = {
     "outrun": (
         "was changed by another run meanwhile; nothing was written",
@@ -461,6 +469,7 @@ def _of_directory(error: DirectoryError) -> Problem:
     said = text or f"failed to {error.operation}"
     if isinstance(error, IncompleteRead):
         said = "ended the read before its end"
+        then = then or (_SIZE_LIMIT if _SIZE_RESULT.search(error.detail) else "")
     return Problem(
         code=error.code,
         where=f"{error.domain}: {error.server}",
