@@ -12,7 +12,7 @@ import pytest
 
 from dirbridge.config.settings import LoginSettings
 from dirbridge.connectors.base import Connector
-from dirbridge.connectors.memory import MemoryConnector
+from dirbridge.connectors.memory import Deltas, MemoryConnector
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.ranges import with_whole_ranges
@@ -88,6 +88,22 @@ class ConnectorContract:
         }
         assert again[-1].kind is ReadKind.FULL
 
+    def test_the_end_of_a_read_leads_to_an_empty_delta(self, case: Case) -> None:
+        *_, last = case.connector.read()
+        assert isinstance(last, Finished)
+        assert last.cursor is not None
+        (end,) = case.connector.read(last.cursor)
+        assert isinstance(end, Finished)
+        assert (end.kind, end.complete, end.why) == (ReadKind.DELTA, True, "")
+        assert (end.server, end.base) == (last.server, last.base)
+
+    def test_a_sweep_gives_the_ids_of_a_read(self, case: Case) -> None:
+        *ids, last = case.connector.sweep()
+        assert isinstance(last, Finished)
+        assert (last.complete, last.kind, last.cursor) == (True, ReadKind.FULL, None)
+        read = [e.id for e in case.connector.read() if isinstance(e, Entry)]
+        assert sorted(map(str, ids)) == sorted(read)
+
     def test_a_read_may_be_left_in_the_middle(self, case: Case) -> None:
         reading = case.connector.read()
         assert isinstance(next(reading), Entry)
@@ -151,7 +167,10 @@ class TestMemory(ConnectorContract):
     def case(self) -> Case:
         broken = MemoryConnector()
         broken.unreachable = True
-        connector = MemoryConnector([entry(f"{n}", n) for n in ("anna", "bob", "root")])
+        connector = MemoryConnector(
+            [entry(f"{n}", n) for n in ("anna", "bob", "root")],
+            deltas=Deltas.DIRSYNC,
+        )
         connector.exclusions[DirectoryId("root")] = Exclusion("root", "(uid=root)", "x")
         return Case(connector, broken, "uid", {"anna", "bob"}, {"root"}, {"uid"})
 
