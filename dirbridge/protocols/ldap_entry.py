@@ -1,7 +1,8 @@
 """Search results in bulk: a stream cut into messages, and entries decoded fast.
 
-One pass, short lengths inline, attribute names cached from octets to text: some ten
-times as fast as ldap3's decoder (facts: performance 1). Bounds need no check at
+One pass, and what stands before a value is looked up whole, tags, lengths and name: it
+is the same for most entries. Twenty times as fast as ldap3's decoder (facts:
+performance 1). Bounds need no check at
 each step: a value that is too long ends beyond what encloses it, and every level
 must end exactly where it said.
 """
@@ -29,11 +30,11 @@ RANGE = ";range="
 """What a name has after it where only a part of the values came."""
 
 _SALT_OCTETS = 16
-_MAX_NAMES = 4096
+_MAX_NAMES, _MAX_HEADS = 4096, 65536
 _MAX_ID_OCTETS = 4
 # Names of this module are looked up faster than those of another one.
 _SEQUENCE, _SET, _OCTETS = ber.SEQUENCE, ber.SET, ber.OCTETS
-_LONG, _COUNT = ber.LONG_FORM, ber.LONG_FORM - 1
+_LONG, _COUNT, _FOUR_OCTETS = ber.LONG_FORM, ber.LONG_FORM - 1, 0x84
 _NONE: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -133,6 +134,9 @@ class Frames:
         return at
 
 
+Attributes = dict[str, tuple[bytes, ...]]
+
+
 class Opened(NamedTuple):
     """Where a message's operation begins."""
 
@@ -186,6 +190,7 @@ class EntryDecoder:
     def __init__(self) -> None:
         self.sliced = False
         self._names: dict[bytes, str] = {}
+        self._heads: dict[bytes, tuple[str, int]] = {}
 
     def decode(self, message: bytes, at: int = 0, digest: bytes = b"") -> RawEntry:
         """Read an entry that a search found (RFC 4511 section 4.5.2).
@@ -216,82 +221,50 @@ class EntryDecoder:
             return RawEntry(dn, attributes, _NONE, digest)
         return RawEntry(dn, attributes, ldap_controls.parse(message[end:]), digest)
 
-    def _attributes(  # noqa: PLR0912, PLR0915 - no calls within, it runs for each value
-        self, data: bytes, at: int, end: int
-    ) -> dict[str, tuple[bytes, ...]]:
-        found: dict[str, tuple[bytes, ...]] = {}
-        names = self._names
+    def _attributes(self, data: bytes, at: int, end: int) -> Attributes:
+        """Read all attributes; one with a single short value without any call."""
+        found: Attributes = {}
+        heads = self._heads
         while at < end:
-            size = data[at + 1]
-            if size < _LONG:
-                # The usual: a known name and one short value, 30 s 04 n .. 31 m 04 k ..
-                stop = at + 2 + size
-                to = at + 4 + data[at + 3]
-                name = names.get(data[at + 2 : to])
-                if (
-                    name is not None
-                    and to + 4 <= stop  # not the empty set of DirSync
-                    and to + 4 + (size := data[to + 3]) == stop
-                    and data[to + 1] == size + 2
-                    and data[at] == _SEQUENCE
-                    and data[to] == _SET
-                    and data[to + 2] == _OCTETS
-                ):
-                    found[name] = (data[to + 4 : stop],)
-                    at = stop
-                    continue
-                size = stop - at - 2
-            if data[at] != _SEQUENCE:
-                raise RemoteProtocolError("no attribute where one belongs")
-            if size < _LONG:
-                at += 2
+            # 30 s 04 n name 31 m 04 k: seen before, it says where the value ends.
+            # Windows and Samba write s and m in five octets, 84 00 00 00 s.
+            if data[at + 1] == _FOUR_OCTETS:
+                start = at + 16 + data[at + 7]
             else:
-                start = at + 2 + (size & _COUNT)
-                size = int.from_bytes(data[at + 2 : start], "big")
-                at = start
-            stop = at + size
-            to = at + 2 + data[at + 1]
-            # With its header: what is no short name is not found, and then refused.
-            name = names.get(data[at:to])
-            if name is None:
-                name, to = self._named(data, at)
-            size = data[to + 1]
-            if data[to] != _SET:
-                raise RemoteProtocolError("no values where some belong")
-            if size < _LONG:
-                at = to + 2
+                start = at + 8 + data[at + 3]
+            head = heads.get(data[at:start])
+            if head is None:
+                at = self._attribute(data, at, found)
             else:
-                start = to + 2 + (size & _COUNT)
-                size = int.from_bytes(data[to + 2 : start], "big")
-                at = start
-            if at + size != stop:
-                raise RemoteProtocolError("an attribute with another end")
-            values: list[bytes] = []
-            while at < stop:
-                size = data[at + 1]
-                if data[at] != _OCTETS:
-                    raise RemoteProtocolError("no value where one belongs")
-                if size < _LONG:
-                    at += 2
-                else:
-                    start = at + 2 + (size & _COUNT)
-                    size = int.from_bytes(data[at + 2 : start], "big")
-                    at = start
-                to = at + size
-                if to == stop and not values:
-                    found[name] = (data[at:to],)
-                    break
-                values.append(data[at:to])
-                at = to
-            else:
-                found[name] = tuple(values)
-                to = at
-            if to != stop:
-                raise RemoteProtocolError("an attribute with another end")
-            at = to
+                name, size = head
+                at += size
+                found[name] = (data[start:at],)
         if at != end:
             raise RemoteProtocolError("an entry with another end")
         return found
+
+    def _attribute(self, data: bytes, begin: int, found: Attributes) -> int:
+        """Read one attribute whatever its form; return where it ends."""
+        at, stop = _content(data, begin, _SEQUENCE)
+        start = at + 2 + data[at + 1]
+        # With its header: what is no short name is not found there.
+        name = self._names.get(data[at:start])
+        if name is None:
+            name, start = self._named(data, at)
+        at, end = _content(data, start, _SET)
+        if end != stop:
+            raise RemoteProtocolError("an attribute with another end")
+        values: list[bytes] = []
+        while at < stop:
+            start, at = _content(data, at, _OCTETS)
+            values.append(data[start:at])
+        if at != stop:
+            raise RemoteProtocolError("an attribute with another end")
+        found[name] = tuple(values)
+        if len(values) == 1 and len(self._heads) < _MAX_HEADS:
+            # Never found again where it is not as long as `_attributes` expects.
+            self._heads[data[begin:start]] = name, stop - begin
+        return stop
 
     def _named(self, data: bytes, at: int) -> tuple[str, int]:
         """Read a name that is not known yet; return it and where it ends."""

@@ -91,6 +91,15 @@ def test_long_lengths_may_have_leading_zeros_as_windows_writes_them() -> None:
     assert (raw.dn, raw.attributes) == ("CN=x", {"mail": (b"a@b",)})
 
 
+def test_a_cleared_attribute_has_no_values_also_as_the_last() -> None:
+    """DirSync tells a cleared attribute by an empty set of values."""
+    decoder = EntryDecoder()
+    decoder.decode(entry(1, {"mail": [b"a"]}))
+    for values in ({"mail": []}, {"mail": [], "cn": [b"x"]}, {"cn": [], "mail": []}):
+        found = decoder.decode(entry(1, values)).attributes
+        assert found == {name: tuple(each) for name, each in values.items()}
+
+
 def test_a_value_of_129_octets_is_no_short_one() -> None:
     # 04 81 81 ...: read as a short length, the second octet would end it as well.
     for size in range(120, 140):
