@@ -41,6 +41,7 @@ from dirbridge.directory import extended_dn, generalized_time, guid, sid
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.errors import RemoteProtocolError
+from dirbridge.ldap.ranges import with_whole_ranges
 from dirbridge.ldap.session import Query, RawEntry, Session
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Cursor, Entry, Gone, Vanished
@@ -78,6 +79,9 @@ _WATCHED = (
 _KINDS = ("user", "group", "contact")
 """Classes of what is read; whatever else is renamed may hold some of it."""
 
+_LINKS = ("member", "altRecipient", "manager")
+"""Attributes that hold the DN of somebody else."""
+
 _FOLLOWED = ("isDeleted", "name", "objectClass", "parentGUID")
 
 
@@ -106,14 +110,15 @@ class _Told:
     Attributes:
         changed: To be read again.
         deleted: Tombstones.
-        renamed: Those of `changed` that may be containers or groups.
+        renamed: Those of `changed` that have another DN now, with it; they may be
+            containers or groups.
         members: Who came into or went out of a group.
         new: Those of `changed` that were created.
     """
 
     changed: dict[DirectoryId, None] = field(default_factory=dict)
     deleted: dict[DirectoryId, None] = field(default_factory=dict)
-    renamed: dict[DirectoryId, None] = field(default_factory=dict)
+    renamed: dict[DirectoryId, str] = field(default_factory=dict)
     members: dict[DirectoryId, None] = field(default_factory=dict)
     new: dict[DirectoryId, None] = field(default_factory=dict)
 
@@ -136,6 +141,7 @@ class ActiveDirectoryChanges:
         names = {name.lower() for name in ldap_filter.attributes_of(scope.filter)}
         names |= {name.lower() for name in scope.attributes}
         self._by_group = "memberof" in names
+        self._links = [name for name in _LINKS if name.lower() in names]
         self._nested = ldap_filter.IN_CHAIN in scope.filter
         self._attributes = _each_once(
             *(*scope.attributes, *ldap_filter.attributes_of(scope.filter), *_FOLLOWED),
@@ -379,6 +385,10 @@ class ActiveDirectoryChanges:
         if items is None:
             return None
         there = {item.id for item in items if isinstance(item, Entry)}
+        pointing = self._pointing(found, session, naming)
+        if pointing is None:
+            return None
+        items += [entry for entry in pointing if entry.id not in there]
         # What was deleted and brought back has both a tombstone's news and a life.
         items += [Gone(one) for one in found.deleted if one not in there]
         fresh = [one for one in found.new if one in there]
@@ -394,6 +404,37 @@ class ActiveDirectoryChanges:
         if classes is None:
             return True
         return any(self._carries(one, each, found) for one, each in classes.items())
+
+    def _pointing(
+        self, found: _Told, session: Session, naming: Place
+    ) -> list[Entry] | None:
+        """Read who names somebody by a DN that is a new one now.
+
+        The server writes the new DN into them without telling that they changed. Who
+        was deleted is taken out of them the same way, but nobody can ask for that.
+        """
+        entries: dict[DirectoryId, Entry] = {}
+        names = list(found.renamed.values()) if self._links else []
+        for at in range(0, len(names), BATCH):
+            limit = self._scope.limit()
+            wanted = ldap_filter.any_of(
+                *(
+                    ldap_filter.equals(link, name)
+                    for link in self._links
+                    for name in names[at : at + BATCH]
+                )
+            )
+            query = Query(
+                base=naming.base,
+                filter=ldap_filter.all_of(self._scope.filter, wanted),
+                attributes=self._scope.attributes,
+            )
+            answer = session.search(query, limit)
+            if not answer.good:
+                return None
+            whole = with_whole_ranges(session, answer, limit).entries
+            entries |= {each.id: each for each in map(self._scope.entry, whole)}
+        return list(entries.values())
 
     def _carries(
         self, one: DirectoryId, classes: Collection[str], found: _Told
@@ -547,7 +588,7 @@ def _take_part(found: _Told, entry: RawEntry) -> None:
     if "objectclass" in entry.attributes:
         found.new[one] = None
     elif "name" in entry.attributes:
-        found.renamed[one] = None
+        found.renamed[one] = extended_dn.decode(entry.dn).dn
     for name, values in entry.attributes.items():
         # Incremental: `member;range=1-1` came, `member;range=0-0` went (4b).
         if name.startswith("member;") or name == "member":

@@ -31,7 +31,7 @@ from dirbridge.model.names import DirectoryId
 from dirbridge.model.secret import Secret
 from testbed import cast, ldif, scale, slapd
 from testbed.bed import Bed
-from testbed.ldap_proxy import LdapProxy, Limits
+from testbed.ldap_proxy import At, Fault, LdapProxy, Limits
 from testbed.process import run
 from testbed.samba import Dc1
 from testbed.scale import Scale
@@ -213,13 +213,14 @@ def show_deletions(dc1: Dc1, person: str) -> None:
     dc1.delete(dn)
 
 
-class TestActiveDirectory:
-    @pytest.fixture(scope="class")
-    def changing(self, bed: Bed, dc1: Dc1) -> Iterator[Dc1]:
-        """DC 1 for all of these tests, as new afterwards: a reset costs seconds."""
-        yield dc1
-        bed.reset("dc1")
+@pytest.fixture(scope="module")
+def changing(bed: Bed, dc1: Dc1) -> Iterator[Dc1]:
+    """DC 1 for all of these tests, as new afterwards: a reset costs seconds."""
+    yield dc1
+    bed.reset("dc1")
 
+
+class TestActiveDirectory:
     def test_deltas_give_what_a_full_read_gives(self, bed: Bed, changing: Dc1) -> None:
         dc1 = changing
         show_deletions(dc1, "svc-repl")
@@ -318,6 +319,32 @@ class TestActiveDirectory:
         assert bob in str(copy.held)
         loop = ldif.modify(group, [("member", nested)], how="add")
         changing.modify(loop.replace("add: member", "delete: member"))
+
+    def test_a_group_follows_the_new_name_of_a_member(
+        self, bed: Bed, changing: Dc1
+    ) -> None:
+        """The server writes it into the group without telling that it changed."""
+        copy = copy_of(ad(bed, base=cast.AD_GROUPS))
+        sean = cast.ad("o'brien").dn
+        changing.modify(ldif.move(sean, "CN=Sean Connery", SALES))
+        group = next(one for one in copy.delta()[1] if isinstance(one, Entry))
+        assert group.dn.startswith("CN=Sales EMEA,")
+        assert f"CN=Sean Connery,{SALES}".encode() in group.values("member")
+        assert copy.is_true()
+
+    @pytest.mark.parametrize(
+        ("code", "text"), [(53, ""), (12, "0000203D: error processing control")]
+    )
+    def test_a_refused_cookie_is_a_full_read(
+        self, bed: Bed, changing: Dc1, code: int, text: str
+    ) -> None:
+        with LdapProxy.before(changing, limits=Limits(0, 0)) as proxy:
+            copy = copy_of(ad(bed, server=str(proxy)))
+            copy.delta()
+            # On the kept session: rootDSE, the DC's settings, then DirSync.
+            proxy.fault = Fault(At.SEARCH, 3, code, text=text)
+            assert copy.follow()[0].kind is ReadKind.FULL
+            assert copy.held
 
     def test_a_dirsync_cookie_goes_to_the_other_dc_a_number_does_not(
         self, bed: Bed, changing: Dc1, dc2: Dc1
@@ -617,6 +644,15 @@ class TestOpenLdap:
             assert copy.follow()[0].kind is ReadKind.FULL
         other = od_connector(bed, filter="(uid=anna)")
         assert list(other.read(good))[-1].kind is ReadKind.FULL
+
+    def test_a_refused_cookie_is_a_full_read(self, bed: Bed, od1: Od1) -> None:
+        with LdapProxy.before(od1, limits=Limits(0, 0)) as proxy:
+            server = str(proxy)
+            copy = copy_of(od_connector(bed, server=server, suffix=cast.OD_BASE))
+            copy.delta()
+            proxy.fault = Fault(At.SEARCH, 1, 53)
+            assert copy.follow()[0].kind is ReadKind.FULL
+            assert copy.is_true()
 
     def test_check_says_the_way(self, bed: Bed, od1: Od1) -> None:
         (found,) = [f for f in od_connector(bed).check() if f.what == "changes"]
