@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from struct import Struct
 from typing import NamedTuple
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from dirbridge.directory.errors import Undecodable, as_text
 from dirbridge.model.names import DirectoryId
 
 _OCTETS = 16
+_LITTLE_ENDIAN = Struct("<IHH")
 _FOUR_GROUPS = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{8}){3}\Z")
 _TEXT = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 
@@ -26,7 +28,10 @@ def decode_object_guid(raw: bytes) -> DirectoryId:
     """
     if len(raw) != _OCTETS:
         raise Undecodable(f"is not a GUID: {len(raw)} octets instead of 16")
-    return DirectoryId(str(UUID(bytes_le=raw)))
+    # As `str(UUID(bytes_le=raw))`, in a third of the time: every entry has one.
+    low, middle, high = _LITTLE_ENDIAN.unpack_from(raw)
+    rest = raw[_LITTLE_ENDIAN.size :].hex()
+    return DirectoryId(f"{low:08x}-{middle:04x}-{high:04x}-{rest[:4]}-{rest[4:]}")
 
 
 def encode_object_guid(directory_id: DirectoryId) -> bytes:

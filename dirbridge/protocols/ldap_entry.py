@@ -30,7 +30,7 @@ RANGE = ";range="
 """What a name has after it where only a part of the values came."""
 
 _SALT_OCTETS = 16
-_MAX_NAMES, _MAX_HEADS = 4096, 65536
+_MAX_NAMES, _MAX_HEADS = 4096, 16384
 _MAX_ID_OCTETS = 4
 # Names of this module are looked up faster than those of another one.
 _SEQUENCE, _SET, _OCTETS = ber.SEQUENCE, ber.SET, ber.OCTETS
@@ -261,10 +261,19 @@ class EntryDecoder:
         if at != stop:
             raise RemoteProtocolError("an attribute with another end")
         found[name] = tuple(values)
-        if len(values) == 1 and len(self._heads) < _MAX_HEADS:
-            # Never found again where it is not as long as `_attributes` expects.
-            self._heads[data[begin:start]] = name, stop - begin
+        if len(values) == 1:
+            self._remember(data[begin:start], name, stop - begin)
         return stop
+
+    def _remember(self, head: bytes, name: str, size: int) -> None:
+        """Take what stands before a value for known, where `_attributes` looks for it.
+
+        With its last length octet the whole form of the attribute is in it.
+        """
+        wide = head[1] == _FOUR_OCTETS
+        expected = 16 + head[7] if wide else 8 + head[3]
+        if len(head) == expected and len(self._heads) < _MAX_HEADS:
+            self._heads[head] = name, size
 
     def _named(self, data: bytes, at: int) -> tuple[str, int]:
         """Read a name that is not known yet; return it and where it ends."""
