@@ -207,7 +207,7 @@ class OpenDirectoryChanges:
         self, answered: _Answered, before: Csns, session: Session, naming: Place
     ) -> list[ReadItem] | None:
         # Where nothing changed there is no new cookie.
-        now = answered.csns or before
+        now = {**before, **answered.csns}
         _see_progress(session, now, before)
         entries = [self._scope.entry(raw) for raw in answered.entries]
         ids = {entry.id for entry in entries}
@@ -342,7 +342,7 @@ class OpenDirectoryChanges:
         keys = self._changed(attribute, start, session, naming)
         if keys is None:
             return None
-        return _times_state(self._key, attribute, start, keys, session)
+        return _times_state(self._key, attribute, start, keys, session.server)
 
     def _times(
         self, state: Mapping[str, str], session: Session, naming: Place
@@ -366,7 +366,7 @@ class OpenDirectoryChanges:
             if _mark_of(raw, self._key, attribute) not in seen
             or (sure and _text(raw, attribute.lower()) >= sure)
         ]
-        after = _times_state(self._key, attribute, newest, keys, session)
+        after = _times_state(self._key, attribute, newest, keys, session.server)
         new = self._seal(Mode.TIMES, naming, after)
         return self._again(fresh, session, naming, new, Vanished.UNTOLD)
 
@@ -491,7 +491,7 @@ def _times_state(
     attribute: str,
     newest: str,
     keys: Iterable[RawEntry],
-    session: Session,
+    server: str,
 ) -> dict[str, str]:
     """Return the cursor's state: the newest change, and who is within the overlap."""
     name = attribute.lower()
@@ -500,7 +500,7 @@ def _times_state(
     begin = _earlier(newest)
     seen = {_mark_of(raw, key, attribute) for raw in there if _text(raw, name) >= begin}
     return {
-        "server": session.server,
+        "server": server,
         "attribute": attribute,
         "newest": newest,
         "seen": " ".join(sorted(seen)),

@@ -55,7 +55,6 @@ def test_what_is_not_ours_is_none(value: bytes) -> None:
     assert cursors.unseal(Cursor("dirsync", value), "dirsync", "s") is None
 
 
-@pytest.mark.fuzz
 @given(st.binary(max_size=64))
 def test_whatever_comes_back_raises_nothing(value: bytes) -> None:
     assert cursors.unseal(Cursor("usn", value), "usn", "scope") is None
