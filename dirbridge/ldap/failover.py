@@ -5,8 +5,9 @@ single caller tries it again, so that the bridge goes back to its primary by
 itself and a frozen primary costs one caller its time-out, not all. While every
 server rests, one caller at a time asks them all and the others fail at once, so that
 a dead directory does not hold the logins of the others. Only
-`Unreachable` moves on to the next server: a refused password is an answer, and one
-that was sent and not answered (`Unanswered`) may have been counted.
+`Unreachable`, and what one server of several may lack (`Unsupported`), moves on to the
+next server: a refused password is an answer, and one that was sent and not answered
+(`Unanswered`) may have been counted.
 A server that fails again soon after its return rests longer each time, so that one
 that flaps does not cost every other call its time. The servers may change while the
 bridge runs (`Servers`); what is known of those that stay is kept.
@@ -24,7 +25,7 @@ from typing import Protocol, TypeVar
 
 from tenacity import RetryCallState, Retrying, wait_exponential
 
-from dirbridge.errors import Unreachable
+from dirbridge.errors import DirectoryError, Unreachable, Unsupported
 from dirbridge.ldap.transport import Endpoint, Unanswered
 from dirbridge.model.deadline import Deadline
 
@@ -63,7 +64,27 @@ BEHIND = "behind"
 """Code of an `Unreachable` of a replica that has not got everything yet: it can tell
 no changes, but it serves logins."""
 
-_SERVES = frozenset({WAITING, BEHIND})
+_SERVES = frozenset({WAITING, BEHIND, "kdc-unreachable", "range"})
+"""Codes of an `Unreachable` that takes no server down: also a KDC that is away, while
+the LDAP server answers, and one entry whose values did not come together."""
+
+_LACKS_ALWAYS = frozenset({"no-starttls"})
+"""Codes of an `Unsupported` of one server, whoever comes to it."""
+
+_LACKS = _LACKS_ALWAYS | {
+    "spn-unknown",
+    "server-not-proven",
+    "not-sealed",
+    "no-rootdse",
+    "no-channel-binding",
+}
+"""Codes of an `Unsupported` of one server that the next one may not have: a replica
+that was set up otherwise, a name that is not registered. Those of the service account
+are noted only once another server has served it: where all say so it is the set-up, and
+people's logins, who come otherwise, still find all of them."""
+
+_NOT_ASKED = frozenset({"ca-file", "cert-file"})
+"""Codes of our own files; nobody has answered."""
 
 LOOK_UP_SECONDS = 5.0
 """Most seconds to look for the servers of a directory that were not named."""
@@ -117,7 +138,7 @@ class Servers(Protocol):
 class _Health:
     state: ServerState
     rests_until: float = 0.0
-    failure: Unreachable | None = None
+    failure: Unreachable | Unsupported | None = None
     relapses: int = 0
     rested: float = 0.0
     returned_at: float = float("-inf")
@@ -194,6 +215,8 @@ class Failover:
             Unreachable: No server could be used, or the time ran out; it names the
                 servers that were tried.
             Unanswered: A server took a password and did not answer.
+            Unsupported: All servers that were tried lack the same kind of thing; the
+                first one's words.
         """
         self._find(deadline, whole=False)
         candidates, probing = self._candidates()
@@ -212,7 +235,8 @@ class Failover:
         deadline: Deadline,
         each: float,
     ) -> R:
-        failures: list[Unreachable] = []
+        failures: list[Unreachable | Unsupported] = []
+        lacking: list[tuple[Endpoint, Unsupported]] = []
         for tried, server in enumerate(candidates):
             if deadline.left() <= 0:
                 break
@@ -227,11 +251,26 @@ class Failover:
                 if isinstance(error, Unanswered):
                     raise
                 failures.append(error)
+            except DirectoryError as error:
+                if not isinstance(error, Unsupported) or error.code not in _LACKS:
+                    self._answered(server, error)
+                    raise
+                lacking.append((server, error))
+                failures.append(error)
+                if error.code in _LACKS_ALWAYS:
+                    self.note_failure(server, error)
             else:
+                for other, lack in lacking:
+                    self.note_failure(other, lack)
                 self._worked(server)
                 return result
         self._source.renew()
         raise self._none_left(failures)
+
+    def _answered(self, server: Endpoint, error: DirectoryError) -> None:
+        """Take a server for up: its no is an answer."""
+        if error.code not in _NOT_ASKED:
+            self._worked(server)
 
     def _candidates(self) -> tuple[list[Endpoint], bool]:
         """Return whom to ask, and whether this caller probes, as all of them rest.
@@ -267,15 +306,16 @@ class Failover:
             if health is not None and health.state.up is False:
                 health.rests_until = self._clock() + self._cool_down
 
-    def note_failure(self, server: Endpoint, error: Unreachable) -> None:
+    def note_failure(self, server: Endpoint, error: Unreachable | Unsupported) -> None:
         """Take a server for down; for failures outside of `run`, in mid-read.
 
-        One that serves all the same is not: a replica that is behind, or a wait for
-        another thread.
+        One that serves all the same is not: a replica that is behind, a wait for
+        another thread, an outage of the KDC.
         """
         with self._lock:
             health = self._health.get(server)
             if health is None or error.code in _SERVES:
+                self._spare(health)
                 return
             now = self._clock()
             if health.state.up:
@@ -285,6 +325,11 @@ class Failover:
             health.rests_until = now + health.rested
             health.failure = error
             health.state = self._changed(health.state, up=False, error=_words(error))
+
+    def _spare(self, health: _Health | None) -> None:
+        """Give back the claim on a server that was down: it did answer."""
+        if health is not None and health.state.up is False:
+            health.rests_until = 0.0
 
     def note_seen(
         self,
@@ -321,8 +366,11 @@ class Failover:
         since = state.since if state.up is up else self._now()
         return replace(state, up=up, since=since, error=error)
 
-    def _none_left(self, failures: Sequence[Unreachable]) -> Unreachable:
-        if len(failures) == 1:
+    def _none_left(
+        self, failures: Sequence[Unreachable | Unsupported]
+    ) -> Unreachable | Unsupported:
+        lack_it = all(isinstance(error, Unsupported) for error in failures)
+        if len(failures) == 1 or (failures and lack_it):
             return failures[0]
         codes = {error.code for error in failures}
         servers = ", ".join(map(str, self._servers))
@@ -360,9 +408,10 @@ def _rest(relapses: int, cool_down: float) -> float:
     return wait_exponential(multiplier=cool_down, min=cool_down, max=longest)(state)
 
 
-def _again(error: Unreachable) -> Unreachable:
+def _again(error: Unreachable | Unsupported) -> Unreachable | Unsupported:
     """Return a known failure for another caller; an error is raised only once."""
-    return Unreachable(
+    kind = Unsupported if isinstance(error, Unsupported) else Unreachable
+    return kind(
         domain=error.domain,
         server=error.server,
         operation=error.operation,
@@ -371,7 +420,7 @@ def _again(error: Unreachable) -> Unreachable:
     )
 
 
-def _words(error: Unreachable) -> str:
+def _words(error: DirectoryError) -> str:
     return f"{error.code} {error.detail}".strip()
 
 

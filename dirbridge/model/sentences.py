@@ -289,6 +289,11 @@ _CONNECTION = {
         "refuses the service account: its password has expired",
         "Give it a new password that does not expire, in the directory and here.",
     ),
+    "ticket-refused": (
+        "does not take the ticket that the KDC gave the service account for it",
+        "Compare the server's clock with the KDC's, and see that its own account "
+        "replicates: its keys may be older or newer than those of the KDC.",
+    ),
     "keytab-refused": (
         "refused the service account's keytab",
         "Make the keytab anew, for the principal in `username`: it has no key for it, "
@@ -353,6 +358,10 @@ _CONNECTION = {
     "search-failed": (
         "refused to search",
         "See the server's own log; then run `dirbridge check` again.",
+    ),
+    "range": (
+        "has an entry whose many values went on changing while they were read",
+        "Run it again; if the same entry fails each time, look at it there.",
     ),
     "duplicate-id": (
         "has two entries with one id",

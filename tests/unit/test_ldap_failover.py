@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dirbridge.errors import BindRefused, Unreachable
+from dirbridge.errors import BindRefused, DirectoryError, Unreachable, Unsupported
 from dirbridge.ldap.failover import (
     ALL_DOWN_PAUSE,
     BEHIND,
@@ -20,7 +20,7 @@ from dirbridge.ldap.failover import (
     WAITING,
     Failover,
 )
-from dirbridge.ldap.transport import Endpoint
+from dirbridge.ldap.transport import Endpoint, Unanswered
 from dirbridge.model.deadline import Deadline
 
 ONE, TWO, THREE = (Endpoint(f"dc{n}.example.com", 636) for n in (1, 2, 3))
@@ -32,6 +32,7 @@ class World:
 
     def __init__(self, *servers: Endpoint) -> None:
         self.down: dict[Endpoint, str] = {}
+        self.kind: type[DirectoryError] = Unreachable
         self.asked: list[Endpoint] = []
         self.time = 1000.0
         self.failover = Failover(
@@ -44,15 +45,17 @@ class World:
     def call(self, server: Endpoint, _limit: Deadline) -> Endpoint:
         self.asked.append(server)
         if server in self.down:
-            raise unreachable(server, self.down[server])
+            raise unreachable(server, self.down[server], self.kind)
         return server
 
     def ask(self) -> Endpoint:
         return self.failover.run(self.call, Deadline.after(9))
 
 
-def unreachable(server: Endpoint, code: str = "timeout") -> Unreachable:
-    return Unreachable(
+def unreachable(
+    server: Endpoint, code: str = "timeout", kind: type[DirectoryError] = Unreachable
+) -> DirectoryError:
+    return kind(
         domain="example.com", server=str(server), operation="connect", code=code
     )
 
@@ -319,7 +322,9 @@ def test_a_replica_that_is_behind_is_passed_by_and_serves_on() -> None:
     world.down[ONE] = BEHIND
     assert world.ask() == TWO
     assert [state.up for state in world.failover.states()] == [None, True]
-    world.failover.note_failure(ONE, unreachable(ONE, BEHIND))
+    error = unreachable(ONE, BEHIND)
+    assert isinstance(error, Unreachable)
+    world.failover.note_failure(ONE, error)
     world.down.clear()
     assert world.ask() == ONE
     world.down = {ONE: BEHIND, TWO: BEHIND}
@@ -457,6 +462,106 @@ def test_without_any_server_nobody_is_reached() -> None:
             world.ask()
         assert caught.value.code == "no-servers"
         assert caught.value.server == "of example.com"
+
+
+@pytest.mark.parametrize("code", ["kdc-unreachable", "range"])
+@pytest.mark.parametrize("kind", [Unreachable, Unanswered])
+def test_what_is_not_the_servers_doing_takes_none_down(
+    code: str, kind: type[Unreachable]
+) -> None:
+    world = World()
+    world.down, world.kind = {ONE: code, TWO: code}, kind
+    for _ in range(3):
+        with pytest.raises(kind) as caught:
+            world.ask()
+        assert caught.value.code == code
+    assert [state.up for state in world.failover.states()] == [None, None]
+    world.down.clear()
+    assert world.ask() == ONE
+
+
+def test_a_server_that_is_back_is_not_held_back_by_its_kdc() -> None:
+    world = World()
+    world.down = {ONE: "refused"}
+    world.ask()
+    world.time += COOL_DOWN
+    world.down = {ONE: "kdc-unreachable"}
+    assert world.ask() == TWO
+    world.down.clear()
+    assert world.ask() == ONE
+
+
+LACKS = (
+    "no-starttls",
+    "spn-unknown",
+    "server-not-proven",
+    "not-sealed",
+    "no-rootdse",
+    "no-channel-binding",
+)
+
+
+@pytest.mark.parametrize("code", LACKS)
+def test_what_one_server_lacks_the_next_one_may_have(code: str) -> None:
+    world = World()
+    world.down, world.kind = {ONE: code}, Unsupported
+    assert world.ask() == TWO
+    first, second = world.failover.states()
+    assert (first.up, first.error, second.up) == (False, code, True)
+    world.asked.clear()
+    assert world.ask() == TWO
+    assert world.asked == [TWO]
+
+
+@pytest.mark.parametrize("code", LACKS)
+def test_what_all_servers_lack_is_said_as_it_is(code: str) -> None:
+    world = World()
+    world.down, world.kind = {ONE: code, TWO: code}, Unsupported
+    for _ in range(2):
+        with pytest.raises(Unsupported) as caught:
+            world.ask()
+        assert (caught.value.code, caught.value.server) == (code, str(ONE))
+    assert world.asked == [ONE, TWO] * 2
+    # It may be the service account's set-up alone: others still find all of them.
+    down = code == "no-starttls"
+    assert [s.up is False for s in world.failover.states()] == [down, down]
+
+
+def test_what_one_lacks_and_an_outage_of_the_other_is_told_of_both() -> None:
+    world = World()
+
+    def call(server: Endpoint, _limit: Deadline) -> None:
+        if server == ONE:
+            raise unreachable(server, "not-sealed", Unsupported)
+        raise unreachable(server, "refused")
+
+    with pytest.raises(Unreachable) as caught:
+        world.failover.run(call, Deadline.after(9))
+    assert caught.value.code == "all-down"
+    assert f"{ONE}: not-sealed; {TWO}: refused" == caught.value.detail
+    assert [state.up for state in world.failover.states()] == [None, False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "up"),
+    [
+        (BindRefused, "credentials", True),
+        (Unsupported, "base-mismatch", True),
+        (Unsupported, "ca-file", False),
+    ],
+)
+def test_a_server_that_says_no_is_up(
+    kind: type[DirectoryError], code: str, up: bool
+) -> None:
+    world = World(ONE)
+    world.down[ONE] = "refused"
+    with pytest.raises(Unreachable):
+        world.ask()
+    world.down[ONE], world.kind = code, kind
+    for _ in range(2):
+        with pytest.raises(kind):
+            world.ask()
+    assert world.failover.states()[0].up is up
 
 
 @given(
