@@ -174,7 +174,10 @@ class Kerberos:
 
     def wrap(self, data: bytes) -> bytes:
         """Seal; see `sealed.Seal`."""
-        wrapped = self._context.wrap(data, encrypt=True)
+        try:
+            wrapped = self._context.wrap(data, encrypt=True)
+        except GSSError as error:
+            raise SealBroken(str(GssFailure(error))) from error
         if not wrapped.encrypted:
             raise SealBroken("the mechanism does not encrypt")
         return wrapped.message

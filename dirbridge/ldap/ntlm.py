@@ -42,8 +42,9 @@ class Ntlm:
     """NTLM within SPNEGO; see `spnego.Initiator`.
 
     NTLM knows no mutual authentication. But the key of the seal is made of the
-    password, so only a server that knows it can end the exchange with its checksum
-    over the mechanisms (MS-SPNG 3.1.5.1) and seal an answer.
+    password, so only a server that knows it can seal an answer. Nothing before that
+    shows it: the checksum over the mechanisms (MS-SPNG 3.1.5.1) is verified where it
+    comes, but it may be left out.
     """
 
     def __init__(self, username: str, password: Secret, host: str) -> None:
@@ -77,7 +78,7 @@ class Ntlm:
 
     @property
     def proven(self) -> bool:
-        """Whether the exchange ended well, with a seal."""
+        """Whether the exchange ended well; what it seals next is the proof."""
         return self.complete and self._seals()
 
     def step(self, token: bytes | None) -> bytes | None:
@@ -98,7 +99,10 @@ class Ntlm:
 
     def wrap(self, data: bytes) -> bytes:
         """Seal; see `sealed.Seal`."""
-        wrapped = self._context.wrap(data, encrypt=True)
+        try:
+            wrapped = self._context.wrap(data, encrypt=True)
+        except _NONSENSE as error:
+            raise SealBroken(_words(error)) from error
         if not wrapped.encrypted:
             raise SealBroken("the mechanism does not encrypt")
         return wrapped.data

@@ -23,7 +23,11 @@ class Seal(Protocol):
     """The two directions of an established security context."""
 
     def wrap(self, data: bytes) -> bytes:
-        """Return a token that holds `data`, unreadable and unchangeable."""
+        """Return a token that holds `data`, unreadable and unchangeable.
+
+        Raises:
+            SealBroken: It cannot be sealed, as where a ticket has come to its end.
+        """
         ...
 
     def unwrap(self, token: bytes) -> bytes:
@@ -60,10 +64,11 @@ class SealedStream:
         """Seal and send all of it; the socket's time-out holds for each piece.
 
         Raises:
+            SealBroken: Nothing can be sealed any more; the stream is closed.
             OSError: It failed or was too late.
         """
         for at in range(0, len(data), CHUNK):
-            token = self._seal.wrap(data[at : at + CHUNK])
+            token = self._whole(self._seal.wrap, data[at : at + CHUNK])
             self._socket.sendall(frame(token))
 
     def recv(self, size: int, left: Callable[[], float]) -> bytes:
@@ -81,7 +86,7 @@ class SealedStream:
             token = self._next(left)
             if token is None:
                 return b""
-            self._clear = self._unwrapped(token)
+            self._clear = self._whole(self._seal.unwrap, token)
         data, self._clear = self._clear[:size], self._clear[size:]
         return data
 
@@ -103,9 +108,9 @@ class SealedStream:
             raise self._broken(str(error), "protocol") from error
         return self._frames.take()
 
-    def _unwrapped(self, token: bytes) -> bytes:
+    def _whole(self, change: Callable[[bytes], bytes], data: bytes) -> bytes:
         try:
-            return self._seal.unwrap(token)
+            return change(data)
         except SealBroken:
             self._close()
             raise

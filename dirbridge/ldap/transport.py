@@ -16,6 +16,7 @@ import ssl
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Self
 
 from dirbridge.config.settings import Security
 from dirbridge.errors import RemoteProtocolError, Unreachable, Unsupported
@@ -70,7 +71,7 @@ class Unanswered(Unreachable):
     """A password was sent and no answer came: it may have been counted there."""
 
     @classmethod
-    def of(cls, error: Unreachable) -> Unanswered:
+    def of(cls, error: Unreachable) -> Self:
         """Return what an outage is where a password was out already."""
         return cls(
             domain=error.domain,

@@ -271,6 +271,25 @@ def test_a_broken_seal_is_told_by_its_code() -> None:
         assert not transport.idle()
 
 
+class Gone(Mask):
+    """A seal whose ticket has come to its end."""
+
+    def wrap(self, data: bytes) -> bytes:
+        raise SealBroken("the context has expired")
+
+
+def test_what_cannot_be_sealed_is_told_by_its_code() -> None:
+    with Responder() as server:
+        transport = connected(server.port)
+        transport.seal(Gone())
+        with pytest.raises(Unreachable) as caught:
+            transport.read_entry("", ("1.1",))
+        assert caught.value.code == "seal-broken"
+        assert not transport.idle()
+        with pytest.raises(OSError):  # noqa: PT011 - whatever a closed socket raises
+            transport.recv(1)
+
+
 def test_a_wait_that_ends_in_the_middle_of_a_token_loses_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         transport = connected(server.getsockname()[1])
