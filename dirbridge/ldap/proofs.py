@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 from dirbridge.config.connection_rules import is_nt_name
 from dirbridge.config.secrets import secret_path
 from dirbridge.config.settings import Bind, DirectorySettings, Security
-from dirbridge.directory import kerberos_codes
-from dirbridge.errors import DirectoryError, Unsupported
+from dirbridge.directory import bind_codes, kerberos_codes
+from dirbridge.errors import DirectoryError, Unreachable, Unsupported
 from dirbridge.ldap.bounded import Bounded, Full, Overdue
 from dirbridge.ldap.channel_binding import NoBinding, tls_server_end_point
 from dirbridge.ldap.spnego import SUCCESS, Initiator, negotiate
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 EXTERNAL = "EXTERNAL"
 """RFC 4422 appendix A."""
+
+_NO_ATTRIBUTES = ("1.1",)  # RFC 4511 section 4.5.1.8
 
 _kdc_calls = Bounded("service-tickets", limit=16)
 
@@ -49,16 +52,30 @@ class KdcVerdict(Exception):
         super().__init__(words)
 
 
+class KdcSilent(Unanswered):
+    """The KDC did not answer in time; libkrb5 asks on, and nobody can stop it.
+
+    Attributes:
+        pending: The call, for who wants to know how it ended: it may raise a
+            `KdcVerdict`.
+    """
+
+    pending: Future[object]
+
+
 class Proof(Protocol):
     """One way to prove who we are.
 
     Attributes:
         in_clear: Whether a password crosses the connection as it is.
+        server_judges: Whether the server knows if the secret is right. With Kerberos
+            only the KDC does: what the server refuses is a ticket.
         refused: The code where the server refuses the proof itself.
         too_weak: The code where it refuses this way of proving (result 8).
     """
 
     in_clear: bool
+    server_judges: bool
     refused: str
     too_weak: str
 
@@ -75,7 +92,7 @@ class Proof(Protocol):
 
         Raises:
             KdcVerdict: The KDC refused the account.
-            Unanswered: The proof is out and no answer came.
+            Unanswered: The proof is out and no answer came; `KdcSilent` from the KDC.
             Unreachable, Unsupported: See `DirectoryError`.
         """
         ...
@@ -103,6 +120,7 @@ class SimplePassword:
     """A simple bind: the password itself, inside TLS."""
 
     in_clear = True
+    server_judges = True
     refused = "credentials"
     too_weak = "strong-auth"
 
@@ -124,6 +142,7 @@ class NtlmPassword:
     """NTLM by password, and a seal on what follows."""
 
     in_clear = False
+    server_judges = True
     refused = "credentials"
     too_weak = "not-sealed"
 
@@ -141,13 +160,17 @@ class NtlmPassword:
         from dirbridge.ldap.ntlm import Ntlm  # noqa: PLC0415 - see its first lines
 
         initiator = Ntlm(self._username, secret, transport.endpoint.host)
-        return _sealed_by(transport, initiator)
+        result = _sealed_by(transport, initiator)
+        if result.code == SUCCESS:
+            _let_it_seal(transport)
+        return result
 
 
 class KerberosPassword:
     """Kerberos by password, and a seal on what follows."""
 
     in_clear = False
+    server_judges = False
     refused = "credentials"
     too_weak = "not-sealed"
 
@@ -170,6 +193,7 @@ class Keytab:
     """Kerberos by keytab: sealed, or inside TLS with the channel binding."""
 
     in_clear = False
+    server_judges = False
     refused = "keytab-refused"
 
     def __init__(self, domain: str, settings: DirectorySettings, *, seal: bool) -> None:
@@ -190,7 +214,13 @@ class Keytab:
         secret: Secret,  # noqa: ARG002 - the file has it
         deadline: Deadline,
     ) -> Result:
-        """Bind; see `Proof.give`."""
+        """Bind; see `Proof.give`. A ticket that is refused is fetched anew once."""
+        result = self._bound(transport, deadline)
+        if _is_of_ticket(result):
+            return self._bound(transport, deadline)
+        return result
+
+    def _bound(self, transport: Transport, deadline: Deadline) -> Result:
         from dirbridge.ldap import gss  # noqa: PLC0415 - see its first lines
 
         begin = partial(
@@ -237,6 +267,7 @@ class ClientCertificate:
     """SASL EXTERNAL: the certificate that the TLS handshake has shown."""
 
     in_clear = False
+    server_judges = True
     refused = "client-certificate"
     too_weak = "strong-auth"
 
@@ -275,6 +306,29 @@ def _sealed_by(transport: Transport, initiator: Initiator) -> Result:
     return result
 
 
+def _let_it_seal(transport: Transport) -> None:
+    """Have the server seal something, which shows that it knows the password.
+
+    Anybody can say that an NTLM exchange went well: the server's checksum over the
+    mechanisms may be missing (RFC 4178 section 5), and without it nothing in the
+    exchange needs the password. So the bind counts when an answer was unsealed.
+
+    Raises:
+        Unanswered: None was. Our answer to the challenge is out, so somebody may have
+            tried it where it counts.
+    """
+    try:
+        transport.read_entry("", _NO_ATTRIBUTES)
+    except Unreachable as error:
+        raise Unanswered.of(error) from error
+
+
+def _is_of_ticket(result: Result) -> bool:
+    """Whether a server with other keys than the ticket is for says this."""
+    bad_bindings = bind_codes.win32_error(result.text) == bind_codes.BAD_BINDINGS
+    return result.code == bind_codes.INVALID_CREDENTIALS and not bad_bindings
+
+
 def _binding(transport: Transport) -> bytes:
     try:
         return tls_server_end_point(transport.peer_certificate() or b"")
@@ -292,19 +346,41 @@ def _from_kdc(
     transport: Transport, begin: Callable[[], Kerberos], deadline: Deadline
 ) -> Kerberos:
     """Get tickets within the deadline: libkrb5 knows none of its own."""
-    from dirbridge.ldap.gss import GssFailure  # noqa: PLC0415 - see its first lines
-
+    seconds = deadline.left()
+    if seconds <= 0:
+        raise transport.error("bind", "timeout", "no time is left to ask the KDC")
+    pending: Future[object] = Future()
     try:
-        return _kdc_calls.call(begin, deadline.left())
-    except GssFailure as error:
-        raise _judged(transport, error) from error
+        return _kdc_calls.call(partial(_ask, transport, begin, pending), seconds)
     except Overdue as error:
         # A wrong key may have been counted there meanwhile.
-        silent = transport.error("bind", "kdc-unreachable", "the KDC is silent")
-        raise Unanswered.of(silent) from error
+        silent = KdcSilent.of(
+            transport.error("bind", "kdc-unreachable", "the KDC is silent")
+        )
+        silent.pending = pending
+        raise silent from error
     except Full as error:
         why = "too many requests to the KDC wait already"
         raise transport.error("bind", "kdc-unreachable", why) from error
+
+
+def _ask(
+    transport: Transport, begin: Callable[[], Kerberos], pending: Future[object]
+) -> Kerberos:
+    """Ask the KDC, and tell how it ended to who may no longer wait for it."""
+    from dirbridge.ldap.gss import GssFailure  # noqa: PLC0415 - see its first lines
+
+    try:
+        gained = begin()
+    except GssFailure as error:
+        judged = _judged(transport, error)
+        pending.set_exception(judged)
+        raise judged from error
+    except BaseException as error:
+        pending.set_exception(error)
+        raise
+    pending.set_result(gained)
+    return gained
 
 
 # What libkrb5 says of a keytab that has no key for the account.

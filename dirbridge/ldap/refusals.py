@@ -26,11 +26,14 @@ class AccountRecord:
     """What is known of one service account's passwords, as keyed hashes.
 
     Attributes:
-        first: Held by whoever tries a password that nobody has seen work.
+        first: Held by whoever tries a password that nobody has seen work, and for a
+            moment by whoever tries one that worked before.
+        accepted: How many binds were accepted so far.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.first = threading.Lock()
+        self.accepted = 0
         self._clock = clock
         self._key = os.urandom(32)
         self._lock = threading.Lock()
@@ -46,6 +49,7 @@ class AccountRecord:
         """Note that it was accepted."""
         with self._lock:
             self._proven = self._digest(password)
+            self.accepted += 1
             self._refused.pop(self._proven, None)
 
     def refuse(self, password: Secret, seconds: float, error: BindRefused) -> None:

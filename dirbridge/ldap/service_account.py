@@ -3,15 +3,20 @@
 A password that the directory calls wrong is not tried again in this process until it
 changes: each try counts in the directory, and an account that is locked stops every
 domain that uses it. Where the account is refused for another reason, such as a lock or
-its expiry, a try counts nowhere and is made again after a few minutes.
+its expiry, a try counts nowhere and is made again after a few minutes. A server that
+takes no ticket of an account that the KDC has let in is at fault itself.
 """
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
+from functools import partial
+
 from dirbridge.directory import bind_codes
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.failover import FAIR_TIME, WAITING
-from dirbridge.ldap.proofs import KdcVerdict, Proof
+from dirbridge.ldap.proofs import KdcSilent, KdcVerdict, Proof
 from dirbridge.ldap.refusals import AccountRecord
 from dirbridge.ldap.session import BUSY, STRONGER_AUTH, UNAVAILABLE, Session
 from dirbridge.ldap.transport import Unanswered
@@ -27,6 +32,10 @@ WRONG_HOLD_OFF = 24 * 3600.0
 """Seconds before a wrong password is tried once more: the directory may have been
 given it meanwhile, and one try a day locks nobody."""
 
+TURN_SECONDS = 2.0
+"""Most seconds for which a bind waits for another one with a password that worked
+before: should it be wrong by now, it counts once."""
+
 _WAITS = "another bind with this password is not answered yet"
 _REFUSED = {19, 32, 34, 48, 49, 50, 53}
 _METHOD_UNKNOWN = 7  # authMethodNotSupported
@@ -35,6 +44,9 @@ _VERDICTS = {
     Reason.EXPIRED: "account-expired",
     Reason.PASSWORD_EXPIRED: "account-password-expired",
 }
+
+_OF_PASSWORDS = {Reason.WRONG_PASSWORD, Reason.UNKNOWN, None}
+"""What a server can say of an account that the KDC has let in only by mistake."""
 
 
 class ServiceAccount:
@@ -75,20 +87,34 @@ class ServiceAccount:
         secret = self._proof.secret()
         if not secret:
             raise self._refusal(session, "no-password", "the password is empty")
-        if self._record.is_proven(secret):
-            self._try_proven(session, secret, deadline)
-            return
-        # A password that nobody has seen work is tried by one thread at a time, so
-        # that a wrong one counts once and not once for each of them.
-        # A wait leaves time for a try of our own, so that a server is not taken for
-        # dead because we came to it late.
-        if not self._record.first.acquire(timeout=max(0, deadline.left() - FAIR_TIME)):
-            raise session.transport.error("bind", WAITING, _WAITS)
+        accepted = self._record.accepted
+        turn = self._take_turn(secret, deadline)
         try:
+            if self._record.is_proven(secret):
+                if self._record.accepted != accepted:
+                    turn.end()  # somebody saw it work while we waited
+                self._try_proven(session, secret, deadline)
+                return
             self._still_refused(session, secret)
-            self._try(session, secret, deadline)
+            if not turn.held:
+                raise session.transport.error("bind", WAITING, _WAITS)
+            self._try_first(session, secret, deadline, turn)
         finally:
-            self._record.first.release()
+            turn.end()
+
+    def _take_turn(self, secret: Secret, deadline: Deadline) -> _Turn:
+        """Wait until no other thread tries a password of this account.
+
+        One at a time, so that a wrong one counts once and not once for each thread.
+        The directory may have another by now than the one that worked; but whoever
+        has that one waits for nobody long, as the other may be at a frozen server.
+        A wait leaves time for a try of our own, so that a server is not taken for dead
+        because we came to it late.
+        """
+        wait = max(0.0, deadline.left() - FAIR_TIME)
+        if self._record.is_proven(secret):
+            wait = min(wait, TURN_SECONDS)
+        return _Turn(self._record.first, wait)
 
     def _still_refused(self, session: Session, secret: Secret) -> None:
         known = self._record.refusal(secret)
@@ -100,6 +126,16 @@ class ServiceAccount:
                 code=known.code,
                 detail=known.detail,
             )
+
+    def _try_first(
+        self, session: Session, secret: Secret, deadline: Deadline, turn: _Turn
+    ) -> None:
+        try:
+            self._try(session, secret, deadline)
+        except KdcSilent as error:
+            # libkrb5 asks on; the next try would ask beside it and count as well.
+            turn.end_with(error.pending)
+            raise
 
     def _try_proven(self, session: Session, secret: Secret, deadline: Deadline) -> None:
         try:
@@ -114,9 +150,21 @@ class ServiceAccount:
             result = self._proof.give(session.transport, secret, deadline)
         except KdcVerdict as verdict:
             raise self._sentenced(session, verdict, secret) from verdict
+        except KdcSilent as error:
+            told = partial(self._told_late, session, secret)
+            error.pending.add_done_callback(told)
+            raise
         if result.code != 0:
             raise self._judged(session, result, secret)
         self._record.accept(secret)
+
+    def _told_late(
+        self, session: Session, secret: Secret, pending: Future[object]
+    ) -> None:
+        """Take the verdict of a KDC for which nobody waits any more."""
+        verdict = pending.exception()
+        if isinstance(verdict, KdcVerdict):
+            self._sentenced(session, verdict, secret)
 
     def _judged(
         self, session: Session, result: Result, secret: Secret
@@ -130,7 +178,15 @@ class ServiceAccount:
             return session.transport.error("bind", "unavailable", said)
         if result.code not in _REFUSED or isinstance(meaning, Cause):
             return self._unsupported(session, self._unsupported_code(result), said)
-        return self._remembered(session, self._proof.refused, said, meaning, secret)
+        if self._proof.server_judges:
+            code = self._proof.refused
+            return self._remembered(session, code, said, meaning, secret)
+        if result.code == bind_codes.INVALID_CREDENTIALS and meaning in _OF_PASSWORDS:
+            return session.transport.error("bind", "ticket-refused", said)
+        code = _VERDICTS.get(meaning, self._proof.refused) if meaning else ""
+        return self._remembered(
+            session, code or self._proof.refused, said, meaning, secret
+        )
 
     def _unsupported_code(self, result: Result) -> str:
         if result.code == STRONGER_AUTH:
@@ -180,6 +236,30 @@ class ServiceAccount:
             code=code,
             detail=detail,
         )
+
+
+class _Turn:
+    """Somebody's turn to try a password of an account, if it came in time.
+
+    Attributes:
+        held: Whether it is ours now.
+    """
+
+    def __init__(self, lock: threading.Lock, seconds: float) -> None:
+        self._lock = lock
+        self.held = lock.acquire(timeout=seconds)
+
+    def end(self) -> None:
+        """Let the next one try."""
+        if self.held:
+            self.held = False
+            self._lock.release()
+
+    def end_with(self, pending: Future[object]) -> None:
+        """Let the next one try when a call has ended."""
+        if self.held:
+            self.held = False
+            pending.add_done_callback(lambda _: self._lock.release())
 
 
 def _meaning(result: Result) -> Reason | Cause | None:

@@ -318,8 +318,9 @@ _CONNECTION = {
         "Mend the network or the firewall between this machine and the server.",
     ),
     "protocol": (
-        "does not speak LDAP on this port",
-        "Write the port of the LDAP service in `server`.",
+        "does not speak LDAP on this port, or breaks its rules",
+        "Write the port of the LDAP service in `server`; if it is the right one, look "
+        "at what stands between, such as a proxy.",
     ),
     "waiting": (
         "is asked by somebody else with this password just now",
