@@ -21,6 +21,7 @@ from dirbridge.connectors import cursors
 from dirbridge.connectors.base import Known, ReadItem
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.errors import Unreachable
+from dirbridge.ldap.progress import MOST_EMPTY
 from dirbridge.ldap.ranges import with_whole_ranges
 from dirbridge.ldap.session import Query, RawEntry, Session
 from dirbridge.model.deadline import Deadline
@@ -203,7 +204,8 @@ def read_keys(
     """Read small entries in pages; None where not all came or they are too many."""
     found: list[RawEntry] = []
     cookie = b""
-    while True:
+    empty = 0
+    while empty <= MOST_EMPTY:
         limit = Deadline.after(patience)
         answer = session.search(query, limit, page=PAGE, cookie=cookie)
         found += answer.entries
@@ -212,6 +214,8 @@ def read_keys(
         cookie = answer.cookie
         if not cookie:
             return found
+        empty = 0 if answer.entries else empty + 1
+    return None
 
 
 def told(

@@ -209,10 +209,14 @@ class LdapDirectory:
         self._client.close()
 
     def read(
-        self, cursor: Cursor | None = None, known: Known | None = None
+        self,
+        cursor: Cursor | None = None,
+        known: Known | None = None,
+        *,
+        full: bool = False,
     ) -> Iterator[ReadItem]:
         """Stream all entries, or what changed; see `Connector.read`."""
-        delta = self._delta(cursor)
+        delta = None if full else self._delta(cursor)
         if delta is not None:
             yield from without_known(delta, known)
             return
@@ -220,9 +224,10 @@ class LdapDirectory:
         for item in self._items(begun):
             yield with_cursor(item, begun.mark) if isinstance(item, Finished) else item
 
-    def sweep(self) -> Iterator[DirectoryId | Finished]:
+    def sweep(self, cursor: Cursor | None = None) -> Iterator[DirectoryId | Finished]:
         """Stream the ids of all entries in scope; see `Connector.sweep`."""
-        for item in self._items(self._begin(_unique(self._id_attributes))):
+        ids = _unique(self._id_attributes)
+        for item in self._items(self._begin(ids, after=cursor)):
             yield item if isinstance(item, Finished) else item.id
 
     def _delta(self, cursor: Cursor | None) -> Sequence[ReadItem] | None:
@@ -323,7 +328,8 @@ class LdapDirectory:
         ) -> tuple[Naming, Cursor | None, Reading]:
             naming = self._naming(session, deadline)
             mark = None
-            if self._changes is not None and attributes == self._attributes:
+            if self._changes is not None and (after or attributes == self._attributes):
+                # It refuses a server that is behind: what that one lacks is not gone.
                 mark = self._changes.mark(session, naming, deadline, after)
             query = Query(base=naming.base, filter=self._filter, attributes=attributes)
             reading = Reading(
@@ -332,6 +338,7 @@ class LdapDirectory:
                 entry=self.entry,
                 beside=partial(self._open_beside, session),
                 known=known,
+                first=deadline,
             )
             if reading.result is not None:
                 end = Answer((), reading.result.code, reading.result.text)

@@ -18,13 +18,17 @@ from typing import Protocol
 from dirbridge.connectors.base import Known
 from dirbridge.errors import Unreachable
 from dirbridge.ldap.ranges import SLICE_FAILED, with_whole
-from dirbridge.ldap.session import Query, RawEntry, Session
+from dirbridge.ldap.session import AT_LEISURE, Query, RawEntry, Session
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Entry, Finished, ReadKind, Unchanged
 from dirbridge.model.names import DirectoryId
 from dirbridge.protocols.ldap_messages import Result
 
 PAGE = 1000
 """Entries for each page: Active Directory's own limit (facts: ad-semantics 1)."""
+
+MOST_FAULTY = 10_000
+"""Such a read is of no use, and a server may give the same entries for ever."""
 
 _MOST_FAULTS = 100
 _NOBODY: Known = {}
@@ -54,7 +58,7 @@ class Reading:
         entry: Callable[[RawEntry], Entry],
         beside: Callable[[], Session],
         known: Known | None = None,
-        page: int = PAGE,
+        first: Deadline = AT_LEISURE,
     ) -> None:
         """Ask, and wait for the first entry.
 
@@ -64,7 +68,7 @@ class Reading:
             entry: Gives an entry its id and kind.
             beside: Opens another session to the same server.
             known: Entries that are not decoded, by digest.
-            page: Entries for each page.
+            first: When the first entry must be there.
 
         Raises:
             Unreachable: No answer came, or the server is busy or unavailable.
@@ -77,7 +81,7 @@ class Reading:
         self._second: Session | None = None
         self._faults: list[str] = []
         self._faulty = 0
-        self._stream = session.stream(query, page=page, known=self._known)
+        self._stream = session.stream(query, page=PAGE, known=self._known, first=first)
         self._first = next(self._stream)
         if isinstance(self._first, Result):
             self.result = self._first
@@ -105,6 +109,8 @@ class Reading:
                 yield found
             else:
                 self._refuse(found)
+                if self._faulty >= MOST_FAULTY:
+                    return
 
     def finished(self, base: str) -> Finished:
         """Return the end of the read, after its last item."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import (
     Container,
     Generator,
@@ -14,6 +15,7 @@ from collections.abc import (
 from dataclasses import dataclass, field
 
 from dirbridge.errors import LocalProtocolError, RemoteProtocolError, Unsupported
+from dirbridge.ldap.progress import Progress
 from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
 from dirbridge.model.deadline import Deadline
 from dirbridge.protocols import ldap_controls, ldap_messages
@@ -45,7 +47,7 @@ OPERATIONS_ERROR, STRONGER_AUTH, REFERRAL = 1, 8, 10
 CHUNK = 64 * 1024
 """Octets to receive at once; TLS gives 16 KiB, and malloc maps what is larger."""
 
-_AT_LEISURE = Deadline(math.inf)
+AT_LEISURE = Deadline(math.inf)
 
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
 
@@ -118,11 +120,13 @@ class Session:
     Attributes:
         transport: The stream below.
         standing: Controls that go with every search on this connection.
+        pages: Whether the server says that it knows paging.
     """
 
     def __init__(self, transport: Transport, access: Access) -> None:
         self.transport = transport
         self.standing: tuple[Control, ...] = ()
+        self.pages = False
         self._access = access
         self._frames = Frames()
         self._waiting: list[bytes] = []
@@ -139,6 +143,8 @@ class Session:
         Where the server knows it, every search forbids referrals: they are never
         followed, and Active Directory sends some with each search of a domain.
         """
+        supported_controls = frozenset(supported_controls)
+        self.pages = ldap_controls.PAGED_RESULTS in supported_controls
         if ldap_controls.DOMAIN_SCOPE_OID in supported_controls:
             self.standing = (ldap_controls.DOMAIN_SCOPE,)
 
@@ -154,7 +160,8 @@ class Session:
             cookie: Where the last page ended.
 
         Raises:
-            Unreachable: No whole answer came, or the server is busy or unavailable.
+            Unreachable: No whole answer came, the server is busy or unavailable, or
+                it does not say whether this was the last page.
             Unsupported: No request can be made of the filter or base.
         """
         self.allow(deadline)
@@ -173,13 +180,18 @@ class Session:
             tuple(entries),
             event.code,
             event.text,
-            self.cookie_of(event) if page else b"",
+            self.cookie_of(event, paged=bool(cookie)) if page else b"",
             event.controls,
             tuple(infos),
         )
 
     def stream(
-        self, query: Query, *, page: int, known: Container[bytes] = ()
+        self,
+        query: Query,
+        *,
+        page: int,
+        known: Container[bytes] = (),
+        first: Deadline = AT_LEISURE,
     ) -> Generator[RawEntry | bytes | Result, None, None]:
         """Search in pages, and give each entry as it comes; memory stays flat.
 
@@ -190,31 +202,41 @@ class Session:
             query: What to search for.
             page: Entries for each page.
             known: Digests (`ldap_entry.digest_of`) of entries that need no decoding.
+            first: When the first entry must be there, or the end.
 
         Yields:
             Entries, for a known one its digest, and at last the result: success, or
             what the server said instead of a page.
 
         Raises:
-            Unreachable: See `next`; `read_seconds` hold for each wait.
+            Unreachable: See `next`, `Progress` and `cookie_of`; `read_seconds` hold
+                for each wait.
             Unsupported: No request can be made of the filter or base.
         """
         salt = salt_of(query.attributes)
-        asked = self._page(query, page, b"")
+        progress = Progress(self._access.read_seconds)
+        asked = self._page(query, page, b"", first)
+        paged, until = False, first
         while True:
-            self.allow(_AT_LEISURE)
+            self.allow(until)
             try:
-                messages = self._messages()
+                messages = self._coming(progress)
                 result = self._popped_result(messages, asked)
+                cookie = self._next_page(result, paged) if result else b""
+                if cookie:
+                    progress.page_ended()
             except (OSError, RemoteProtocolError) as error:
                 raise self._failed(error) from error
-            following = self._following(query, page, result) if result else None
-            yield from self._decoded(messages, asked, salt, known)
+            following = self._page(query, page, cookie, until) if cookie else None
+            for item in self._decoded(messages, asked, salt, known):
+                yield item
+                until = AT_LEISURE
             if result is not None and following is None:
                 self._refuse_away(result)
                 yield result
                 return
-            asked = following or asked
+            if following is not None:
+                asked, paged = following, True
 
     def allow(self, deadline: Deadline) -> None:
         """Let what follows take until `deadline`, and at most `read_seconds`."""
@@ -300,14 +322,24 @@ class Session:
         except OSError as error:
             raise self.transport.error("read", detail=str(error)) from error
 
-    def cookie_of(self, result: Result) -> bytes:
+    def cookie_of(self, result: Result, *, paged: bool) -> bytes:
         """Return where the next page goes on, b"" where this was the last.
 
+        Args:
+            result: The end of a page.
+            paged: Whether it is not the first one.
+
         Raises:
-            Unreachable: The server's paging control is broken.
+            Unreachable: The server's paging control is broken, or is not there. A
+                server that pages sends it with every page (RFC 2696 section 3); one
+                that does not know it gives everything at once.
         """
         value = result.controls.get(ldap_controls.PAGED_RESULTS)
         if value is None:
+            if result.code == SUCCESS and (paged or self.pages):
+                raise self._failed(
+                    RemoteProtocolError("a page that does not say if it is the last")
+                )
             return b""
         try:
             return ldap_controls.parse_paged(value)
@@ -349,16 +381,24 @@ class Session:
                 detail=str(error),
             ) from error
 
-    def _page(self, query: Query, page: int, cookie: bytes) -> int:
-        self.allow(_AT_LEISURE)
+    def _page(self, query: Query, page: int, cookie: bytes, until: Deadline) -> int:
+        self.allow(until)
         return self.begin(query, page=page, cookie=cookie)
 
-    def _following(self, query: Query, page: int, result: Result) -> int | None:
-        """Ask for the page after a result; None where it was the last."""
-        if result.code != SUCCESS:
-            return None
-        cookie = self.cookie_of(result)
-        return self._page(query, page, cookie) if cookie else None
+    def _next_page(self, result: Result, paged: bool) -> bytes:
+        """Return where the page after a result begins, b"" where it was the last."""
+        return self.cookie_of(result, paged=paged) if result.code == SUCCESS else b""
+
+    def _coming(self, progress: Progress) -> list[bytes]:
+        """Wait for a part of a page."""
+        begun = time.monotonic()
+        messages = self._messages()
+        progress.came(
+            sum(map(len, messages)),
+            time.monotonic() - begun,
+            entries=any(opened(each).tag == SEARCH_ENTRY for each in messages),
+        )
+        return messages
 
     def _decoded(
         self, messages: list[bytes], asked: int, salt: bytes, known: Container[bytes]
@@ -461,7 +501,9 @@ class Session:
         return self.transport.error("read", detail=notice.text)
 
     def _failed(self, error: Exception) -> Exception:
-        self.transport.failure = self.transport.failure or "protocol"
+        late = isinstance(error, TimeoutError)
+        code = "timeout" if late else "protocol"
+        self.transport.failure = self.transport.failure or code
         return self.transport.error("read", detail=str(error))
 
 

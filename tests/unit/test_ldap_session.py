@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from itertools import count
 
 import pytest
 
 from dirbridge.config.settings import Security
+from dirbridge.connectors.changes import read_keys
+from dirbridge.connectors.reading import Reading
 from dirbridge.errors import Unreachable, Unsupported
 from dirbridge.ldap.access import Access, Endpoint
+from dirbridge.ldap.progress import LEAST_OCTETS, MOST_EMPTY, WAITS, Progress
 from dirbridge.ldap.ranges import with_whole
 from dirbridge.ldap.session import Query, RawEntry, Session
 from dirbridge.ldap.transport import Transport
 from dirbridge.model.deadline import Deadline
+from dirbridge.model.entry import Entry
+from dirbridge.model.names import DirectoryId
 from dirbridge.protocols import ber, ldap_controls, ldap_messages
 from dirbridge.protocols.ldap_controls import Control
 from dirbridge.protocols.ldap_messages import Result
@@ -53,6 +62,18 @@ class Peer:
     def say(self, *octets: bytes) -> None:
         self._stream.sendall(b"".join(octets))
 
+    def answer(self, answers: Iterable[bytes]) -> None:
+        """Say each when the next search has been asked, meanwhile."""
+
+        def run() -> None:
+            # Whoever has enough goes, and this ends with it.
+            with contextlib.suppress(OSError, StopIteration):
+                for each in answers:
+                    self.asked()
+                    self.say(each)
+
+        threading.Thread(target=run, daemon=True).start()
+
     def hang_up(self) -> None:
         self._stream.close()
 
@@ -80,6 +101,16 @@ def end(number: int, code: int, cookie: bytes = b"", text: str = "") -> bytes:
     return ldap_messages.message(
         number, ber.tlv(DONE, body), ldap_controls.encode([control])
     )
+
+
+def bare_end(number: int) -> bytes:
+    """The good end of an answer without pages."""
+    return result(number, DONE, 0)
+
+
+def referral(number: int) -> bytes:
+    url = ber.text("ldap://elsewhere.example.com/dc=y")
+    return ldap_messages.message(number, ber.tlv(ldap_messages.SEARCH_REFERENCE, url))
 
 
 def names(items: list[RawEntry | bytes | Result]) -> str:
@@ -177,13 +208,132 @@ def test_a_notice_after_the_end_does_not_undo_the_read(
     assert not session.idle()
 
 
+def test_a_page_after_the_first_must_say_whether_it_is_the_last(
+    pair: tuple[Session, Peer],
+) -> None:
+    session, peer = pair
+    peer.answer([page(1, "ab", b"more"), entry(2, {"uid": [b"c"]}) + bare_end(2)])
+    reading = stream(session)
+    assert names([next(reading), next(reading)]) == "ab"
+    with pytest.raises(Unreachable) as caught:
+        list(reading)
+    assert caught.value.code == "protocol"
+    assert "the last" in caught.value.detail
+    assert not session.idle()
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_who_knows_no_pages_gives_everything_at_once(
+    pair: tuple[Session, Peer], knows: bool
+) -> None:
+    session, peer = pair
+    session.learn([ldap_controls.PAGED_RESULTS] if knows else [])
+    peer.say(entry(1, {"uid": [b"a"]}), bare_end(1))
+    if knows:
+        with pytest.raises(Unreachable) as caught:
+            list(stream(session))
+        assert caught.value.code == "protocol"
+    else:
+        *found, last = stream(session)
+        assert (names(found), isinstance(last, Result)) == ("a", True)
+
+
+def test_a_search_that_asked_for_a_page_is_told_whether_it_is_the_last(
+    pair: tuple[Session, Peer],
+) -> None:
+    session, peer = pair
+    soon = Deadline.after(SOON)
+    peer.say(bare_end(1), bare_end(2))
+    assert session.search(EVERYBODY, soon, page=2).good
+    with pytest.raises(Unreachable) as caught:
+        session.search(EVERYBODY, soon, page=2, cookie=b"more")
+    assert caught.value.code == "protocol"
+
+
+def test_a_page_that_ends_badly_needs_no_word_on_the_next(
+    pair: tuple[Session, Peer],
+) -> None:
+    session, peer = pair
+    session.learn([ldap_controls.PAGED_RESULTS])
+    peer.say(result(1, DONE, 4))
+    (last,) = stream(session)
+    assert isinstance(last, Result)
+    assert last.code == 4
+
+
+def test_a_few_pages_without_an_entry_are_no_harm(pair: tuple[Session, Peer]) -> None:
+    session, peer = pair
+    empty = (page(number, "", b"c") for number in range(2, MOST_EMPTY + 2))
+    peer.answer([page(1, "a", b"c"), *empty, page(MOST_EMPTY + 2, "b")])
+    assert names(list(stream(session))) == "ab"
+
+
+@pytest.mark.parametrize("filled", [False, True], ids=["empty", "referrals"])
+def test_pages_without_entries_have_an_end(
+    pair: tuple[Session, Peer], filled: bool
+) -> None:
+    session, peer = pair
+    peer.answer(
+        (referral(number) if filled else b"") + end(number, 0, b"c")
+        for number in count(1)
+    )
+    with pytest.raises(Unreachable) as caught:
+        next(stream(session))
+    assert caught.value.code == "protocol"
+    assert "without an entry" in caught.value.detail
+
+
+def test_no_first_entry_in_time_is_a_timeout(pair: tuple[Session, Peer]) -> None:
+    session, peer = pair
+    peer.answer(end(number, 0, b"c") for number in range(1, 4))
+    begun = time.monotonic()
+    with pytest.raises(Unreachable) as caught:
+        next(stream(session, first=Deadline.after(0.2)))
+    assert caught.value.code == "timeout"
+    assert time.monotonic() - begun < SOON / 2
+
+
+def test_only_the_first_entry_must_come_so_soon(pair: tuple[Session, Peer]) -> None:
+    session, peer = pair
+    peer.say(entry(1, {"uid": [b"a"]}))
+    reading = stream(session, first=Deadline.after(0.2))
+    found = [next(reading)]
+    time.sleep(0.3)
+    peer.say(page(1, "b"))
+    assert names(found + list(reading)) == "ab"
+
+
+def test_a_page_must_come_on() -> None:
+    progress = Progress(1.0)
+    for _ in range(WAITS):
+        progress.came(50, 0.99, entries=True)
+    with pytest.raises(TimeoutError):
+        progress.came(50, 0.99, entries=True)
+
+
+def test_a_large_page_may_take_its_time() -> None:
+    progress = Progress(1.0)
+    for _ in range(100 * WAITS):
+        progress.came(LEAST_OCTETS, 0.99, entries=True)
+
+
+def test_a_page_that_drips_is_given_up(
+    pair: tuple[Session, Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dirbridge.ldap.progress.WAITS", 0)
+    session, peer = pair
+    drip = threading.Timer(0.2, peer.say, [entry(1, {"uid": [b"a"]})])
+    drip.start()
+    with pytest.raises(Unreachable) as caught:
+        list(stream(session))
+    drip.join()
+    assert caught.value.code == "timeout"
+    assert "slowly" in caught.value.detail
+
+
 def test_referrals_are_left_out_and_never_followed(pair: tuple[Session, Peer]) -> None:
     session, peer = pair
-    url = ber.text("ldap://elsewhere.example.com/dc=y")
-    peer.say(
-        ldap_messages.message(1, ber.tlv(ldap_messages.SEARCH_REFERENCE, url)),
-        page(1, "a"),
-    )
+    peer.say(referral(1), page(1, "a"))
     assert names(list(stream(session))) == "a"
     assert peer.asked() == 1
     assert peer.waits()
@@ -303,3 +453,27 @@ def test_an_entry_that_goes_on_changing_is_given_up(pair: tuple[Session, Peer]) 
         with_whole(session, SLICED)
     assert caught.value.code == "range"
     assert "cn=x" in caught.value.detail
+
+
+def test_a_read_of_the_same_entries_for_ever_has_an_end(
+    pair: tuple[Session, Peer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dirbridge.connectors.reading.MOST_FAULTY", 10)
+    session, peer = pair
+    peer.answer(page(number, "a", b"c") for number in count(1))
+    reading = Reading(
+        session,
+        EVERYBODY,
+        entry=lambda raw: Entry(DirectoryId("same"), raw.dn, raw.attributes),
+        beside=lambda: session,
+    )
+    assert len(list(reading.items())) == 1
+    end = reading.finished("dc=x")
+    assert not end.complete
+    assert "the same id" in end.why
+
+
+def test_keys_in_empty_pages_are_given_up(pair: tuple[Session, Peer]) -> None:
+    session, peer = pair
+    peer.answer(end(number, 0, b"c") for number in count(1))
+    assert read_keys(session, EVERYBODY, SOON) is None
