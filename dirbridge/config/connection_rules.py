@@ -36,7 +36,7 @@ def connections(settings: Settings) -> Iterator[Broken]:
             yield from _missing(directory, keys)
             yield from _contrary(directory, keys)
             yield from _addresses(directory, keys)
-            yield from _logins(domain, directory, ("domains", name))
+        yield from _logins(domain, ("domains", name))
 
 
 def is_nt_name(username: str) -> bool:
@@ -148,14 +148,20 @@ def _sealed_by_password(directory: DirectorySettings) -> bool:
 
 _CONTRARY = (
     _Contrary(
+        "allow_cleartext_passwords",
+        lambda d: d.allow_cleartext_passwords and d.security is Security.SEALED,
+        'With security = "sealed" no password is ever sent in clear text.',
+        "Take allow_cleartext_passwords out.",
+    ),
+    _Contrary(
         "certificate_pin",
-        lambda d: d.certificate_pin is not None and _unprotected(d),
+        lambda d: bool(d.certificate_pin) and _unprotected(d),
         "A pin is of no use without TLS, as no certificate is shown.",
         'Write security = "ldaps" or "starttls", or take the pin out.',
     ),
     _Contrary(
         "certificate_pin",
-        lambda d: d.certificate_pin is not None and d.ca_file is not None,
+        lambda d: bool(d.certificate_pin) and d.ca_file is not None,
         "A pin stands for the authority, so ca_file would not be looked at.",
         "Keep one of certificate_pin and ca_file.",
     ),
@@ -247,12 +253,15 @@ def _is_address(server: HostPort) -> bool:
     return True
 
 
-def _logins(
-    domain: DomainSettings, directory: DirectorySettings, keys: Location
-) -> Iterator[Broken]:
-    """Refuse logins that would send people's passwords where none may go."""
+def _logins(domain: DomainSettings, keys: Location) -> Iterator[Broken]:
+    """Refuse logins that would send people's passwords where none may go.
+
+    Where only some directories are sealed, the method is for the others: it sends a
+    sealed one no password (`Access.takes_passwords`).
+    """
     methods = domain.login.methods or ()
-    if directory.security is Security.SEALED and Method.LDAP_BIND in methods:
+    sealed = {each.security is Security.SEALED for each in domain.directory}
+    if sealed == {True} and Method.LDAP_BIND in methods:
         yield Broken(
             "contrary-keys",
             (*keys, "login", "methods"),

@@ -26,6 +26,7 @@ from dirbridge.config.types import (
     Mode,
     NtDomain,
     OneOrMany,
+    Patience,
     Pin,
     RealmText,
     SecretReference,
@@ -154,7 +155,7 @@ class DirectorySettings(Table):
     security: Security = Security.LDAPS
     allow_cleartext_passwords: StrictBool = False
     ca_file: LocalPath | None = None
-    certificate_pin: Pin | None = None
+    certificate_pin: OneOrMany[Pin] = ()
     tls_legacy: StrictBool = False
     bind: Bind = Bind.SIMPLE
     cert_file: LocalPath | None = None
@@ -169,8 +170,8 @@ class DirectorySettings(Table):
     require_group: DnText | None = None
     take: Take = Take.ALL
     mapping: str | None = None
-    connect_timeout: Duration = timedelta(seconds=3)
-    read_timeout: Duration = timedelta(seconds=15)
+    connect_timeout: Patience = timedelta(seconds=3)
+    read_timeout: Patience = timedelta(seconds=15)
 
     @property
     def servers(self) -> tuple[HostPort, ...]:

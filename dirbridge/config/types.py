@@ -49,6 +49,14 @@ def parse_duration(value: str | int) -> timedelta:
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
+def _patience(value: str | int) -> timedelta:
+    """Read how long to wait; without any time nobody could ever answer."""
+    waits = parse_duration(value)
+    if not waits:
+        raise ValueError('leaves no time for an answer; write it like "3s"')
+    return waits
+
+
 def parse_size(value: str | int) -> int:
     """Read `2G`, `500M` or a number of bytes; the letters are powers of 1024.
 
@@ -367,6 +375,7 @@ _STORE_URLS = (
 )
 
 Duration = Annotated[timedelta, _checked(parse_duration, timedelta)]
+Patience = Annotated[timedelta, _checked(_patience, timedelta)]
 Size = Annotated[int, _checked(parse_size)]
 DomainText = Annotated[DomainName, _checked(parse_domain)]
 RealmText = Annotated[RealmName, _checked(parse_realm)]

@@ -13,10 +13,14 @@ LDAP_PORT, LDAPS_PORT = 389, 636
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One server of a list, with its port filled in."""
+    """One server of a list, with its port filled in; its host in lower case."""
 
     host: str
     port: int
+
+    def __post_init__(self) -> None:
+        """Fold the host: `DC1` and `dc1` are one server (RFC 4343)."""
+        object.__setattr__(self, "host", self.host.lower())
 
     @classmethod
     def of(cls, server: HostPort, security: Security) -> Endpoint:
@@ -37,7 +41,7 @@ class Access:
         domain: The mail domain, for errors.
         security: LDAPS, StartTLS, sealed or none.
         ca_file: Certificate authorities to trust; None for the system's.
-        pin: `sha256:` and the fingerprint of the one certificate to accept instead.
+        pins: `sha256:` and the fingerprint of each certificate to accept instead.
         legacy: Whether TLS 1.0 and small keys are accepted.
         cert_file: Our own certificate, None where we show none.
         key_file: Its key.
@@ -49,7 +53,7 @@ class Access:
     domain: str
     security: Security
     ca_file: Path | None = None
-    pin: str | None = None
+    pins: tuple[str, ...] = ()
     legacy: bool = False
     cert_file: Path | None = None
     key_file: Path | None = None
@@ -64,7 +68,7 @@ class Access:
             domain=domain,
             security=settings.security,
             ca_file=settings.ca_file,
-            pin=settings.certificate_pin,
+            pins=settings.certificate_pin,
             legacy=settings.tls_legacy,
             cert_file=settings.cert_file,
             key_file=settings.key_file,
@@ -75,5 +79,10 @@ class Access:
 
     @property
     def takes_passwords(self) -> bool:
-        """Whether a password may be sent: TLS, verified, or cleartext admitted."""
+        """Whether a password may be sent: TLS, verified, or cleartext admitted.
+
+        Never where the connection is sealed: the seal begins after a bind.
+        """
+        if self.security is Security.SEALED:
+            return False
         return self.cleartext or self.security in (Security.LDAPS, Security.STARTTLS)

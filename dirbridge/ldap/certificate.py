@@ -50,9 +50,12 @@ def certificate_of(
 def shown_pin(server: Endpoint, access: Access) -> str | None:
     """Return the pin of the certificate that a server shows; it is not trusted.
 
-    The connection ends when the certificate was seen, with nothing sent.
+    The connection ends when the certificate was seen, with nothing sent, our own
+    certificate neither.
     """
-    seen = replace(access, pin=_NOBODYS_PIN, ca_file=None)
+    seen = replace(
+        access, pins=(_NOBODYS_PIN,), ca_file=None, cert_file=None, key_file=None
+    )
     deadline = Deadline.after(access.connect_seconds)
     try:
         open_transport(server, seen, deadline).close()

@@ -59,28 +59,28 @@ def handshake(
     )
     try:
         secured.do_handshake()
-        if access.pin:
-            _compare_pin(secured, access.pin)
+        if access.pins:
+            _compare_pin(secured, access.pins)
     except OSError:
         secured.close()
         raise
     return secured
 
 
-def _compare_pin(secured: ssl.SSLSocket, pin: str) -> None:
+def _compare_pin(secured: ssl.SSLSocket, pins: tuple[str, ...]) -> None:
     der = secured.getpeercert(binary_form=True) or b""
-    if pin_of(der) != pin:
+    if pin_of(der) not in pins:
         raise WrongPin(der)
 
 
 def _context(access: Access) -> ssl.SSLContext:
     """Return the TLS rules, read anew when one of their files has changed."""
     shape = _Shape(
-        ca_file=None if access.pin else access.ca_file,
+        ca_file=None if access.pins else access.ca_file,
         cert_file=access.cert_file,
         key_file=access.key_file,
         legacy=access.legacy,
-        pinned=access.pin is not None,
+        pinned=bool(access.pins),
     )
     try:
         return _rules(shape, shape.changed())

@@ -10,6 +10,7 @@ from dirbridge.config.connection_rules import is_nt_name, is_principal
 from dirbridge.config.loading import Configuration, load
 from dirbridge.config.settings import Bind, DirectorySettings, Security
 from dirbridge.errors import ConfigError, Problem
+from dirbridge.ldap.access import Access
 from dirbridge.model.names import DomainName
 
 HEAD = """
@@ -116,6 +117,11 @@ BAD = {
         "certificate_pin",
         '"starttls"',
     ),
+    "sealed, with passwords in clear text": (
+        'security = "sealed"\nallow_cleartext_passwords = true\n' + USER + PASSWORD,
+        "allow_cleartext_passwords",
+        "Take",
+    ),
     "a pin and an authority": (
         USER + PASSWORD + PIN + 'ca_file = "ca.pem"\n',
         "certificate_pin",
@@ -162,6 +168,48 @@ def test_no_password_of_a_person_goes_over_what_is_sealed_later(
     loaded(tmp_path, lines, login.replace(', "ldap-bind"', ""))
 
 
+TWO = """
+[[domains."company.com".directory]]
+type = "active-directory"
+server = "dc1.corp.company.com"
+security = "sealed"
+username = "dirbridge@corp.company.com"
+password = { file = "secret" }
+
+[[domains."company.com".directory]]
+name = "other"
+type = "ldap"
+server = "ldap.company.com"
+suffix = "dc=company,dc=com"
+username = "cn=dirbridge"
+password = { file = "secret" }
+security = "SECURITY"
+
+[domains."company.com".login]
+methods = ["kerberos", "ldap-bind"]
+"""
+
+
+def test_passwords_go_to_a_directory_with_tls_beside_a_sealed_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "dirbridge.toml"
+    path.write_text(TWO.replace("SECURITY", "ldaps"))
+    domain = load(path).settings.domains[DomainName("company.com")]
+    takes = [Access.of("x", each).takes_passwords for each in domain.directory]
+    assert takes == [False, True]
+    text = TWO.replace("SECURITY", "sealed").replace("cn=dirbridge", "d@company.com")
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert [each.code for each in caught.value.problems] == ["contrary-keys"]
+
+
+def test_a_sealed_connection_never_takes_a_password() -> None:
+    access = Access(domain="x", security=Security.SEALED, cleartext=True)
+    assert not access.takes_passwords
+
+
 def test_a_broken_key_is_told_once(tmp_path: Path) -> None:
     lines = 'bind = "kerberos"\nkeytab = "dirbridge.keytab"\n' + USER
     (problem,) = problems_of(tmp_path, lines)
@@ -186,4 +234,22 @@ def test_the_new_keys_arrive(tmp_path: Path) -> None:
     assert directory.cert_file == tmp_path / "client.pem"
     assert directory.key_file == tmp_path / "client.key"
     assert directory.tls_legacy
-    assert directory.certificate_pin == f"sha256:{'ab' * 32}"
+    assert directory.certificate_pin == (f"sha256:{'ab' * 32}",)
+
+
+def test_a_pin_for_each_server(tmp_path: Path) -> None:
+    pins = f"sha256:{'ab' * 32}", f"sha256:{'cd' * 32}"
+    lines = USER + PASSWORD + f"certificate_pin = {list(pins)}\n"
+    directory = loaded(tmp_path, lines).settings.domains[DomainName("company.com")]
+    assert directory.directory[0].certificate_pin == pins
+    wrong = USER + PASSWORD + f'certificate_pin = ["{pins[0]}", "sha256:ab"]\n'
+    (problem,) = problems_of(tmp_path, wrong)
+    assert "certificate_pin" in problem.where
+
+
+@pytest.mark.parametrize("key", ["connect_timeout", "read_timeout"])
+def test_no_time_at_all_is_refused(key: str, tmp_path: Path) -> None:
+    lines = USER + PASSWORD + f'{key} = "0s"\n'
+    (problem,) = problems_of(tmp_path, lines)
+    assert problem.where.endswith(key)
+    assert "3s" in problem.text + problem.next

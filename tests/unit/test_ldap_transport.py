@@ -111,9 +111,9 @@ def test_a_pin_stands_for_authority_and_name(authority: Path) -> None:
     pem = (authority / f"{ca.WRONG_NAME}.pem").read_bytes()
     pin = x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
     with Responder(tls=tls(authority, ca.WRONG_NAME), address=ADDRESS) as server:
-        open_at(server.port, access(pin=f"sha256:{pin}")).close()
+        open_at(server.port, access(pins=(f"sha256:{pin}",))).close()
         with refused_with("certificate-pin"):
-            open_at(server.port, access(pin=f"sha256:{'0' * 64}"))
+            open_at(server.port, access(pins=(f"sha256:{'0' * 64}",)))
 
 
 def test_nobody_listens() -> None:
