@@ -35,6 +35,7 @@ from dirbridge.config.settings import (
     Settings,
 )
 from dirbridge.connectors.active_directory import active_directory
+from dirbridge.connectors.examination import foreign_findings
 from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.errors import ConfigError, Problem
@@ -433,6 +434,8 @@ class App:
         for name in self.settings.domains:
             for directory in self.directories[name]:
                 found += _tried(directory.connector.check)
+            for connector in self._connectors[name]:
+                found += foreign_findings(connector.failover)
         found += _tried(self._check_methods)
         return list(dict.fromkeys(found))
 

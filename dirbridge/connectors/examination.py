@@ -13,6 +13,7 @@ from dirbridge.connectors.findings import finding_of
 from dirbridge.errors import DirectoryError, Unreachable
 from dirbridge.ldap.certificate import Certificate, certificate_of, shown_pin
 from dirbridge.ldap.client import ANY, Client
+from dirbridge.ldap.failover import Failover
 from dirbridge.ldap.operations import WHO_AM_I, who_am_i
 from dirbridge.ldap.session import Query, Session, open_session
 from dirbridge.ldap.transport import Endpoint, resolve
@@ -53,6 +54,24 @@ def examine(
         if session is not None:
             session.close()
     return findings
+
+
+def foreign_findings(failover: Failover) -> list[Finding]:
+    """Say which hosts DNS names that are not taken for the directory's own."""
+    return [_foreign(host) for host in failover.foreign]
+
+
+def _foreign(host: str) -> Finding:
+    return Finding(
+        host,
+        "name",
+        Outcome.WARNING,
+        f"DNS names {host}, which does not stand below the directory's own name; it "
+        "is not asked.",
+        "If it is yours, name it in `server` or `backup_server`; if not, look who "
+        "answers this machine's questions to DNS.",
+        "server-foreign",
+    )
 
 
 def _with_pin(

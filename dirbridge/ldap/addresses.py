@@ -72,6 +72,7 @@ class Addresses:
             OSError: `gaierror` where there is no such name, or the name servers were
                 silent and nothing is known.
         """
+        host = host.lower()
         with contextlib.suppress(ValueError):
             address = ip_address(host)
             family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004
@@ -98,7 +99,7 @@ class Addresses:
     def doubt(self, host: str) -> None:
         """Look a name up anew the next time: nobody answered at its addresses."""
         with self._lock:
-            self._doubted.add(host)
+            self._doubted.add(host.lower())
 
     def _remembered(self, host: str) -> tuple[float, list[Address]]:
         at, known = self._known.get(host, (0.0, []))

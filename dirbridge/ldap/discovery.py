@@ -3,6 +3,11 @@
 Active Directory's domain controllers of the client's own site come first, those of
 other sites after them (MS-ADTS 6.3.2.3, 6.3.6). DNS that is silent, or that suddenly
 names nobody, takes no server away that is known already.
+
+Whoever answers in the name server's stead names servers of his own, for which he has
+good certificates, and would be given passwords. A name that came over an insecure way
+is nothing to check a certificate against (RFC 6125 section 6.2.1, RFC 4513 section
+3.1.3), so only names that are the directory's own name or stand below it are taken.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from typing import Protocol
 
@@ -62,10 +67,12 @@ class Records:
     Attributes:
         servers: The records, in no order.
         ttl: Seconds for which they hold.
+        foreign: Hosts that were named too and are not the domain's own.
     """
 
     servers: tuple[Record, ...] = ()
     ttl: float = LEAST_TTL
+    foreign: tuple[str, ...] = ()
 
 
 class DnsFailure(Exception):
@@ -85,12 +92,21 @@ class Dns(Protocol):
 
 
 class SystemDns:
-    """DNS as this machine is set up to ask it."""
+    """DNS as this machine is set up to ask it; what changes there is seen."""
+
+    def __init__(self, resolv_conf: str = "/etc/resolv.conf") -> None:
+        """Ask nobody yet.
+
+        Args:
+            resolv_conf: The file with the name servers; read at each look.
+        """
+        self._resolv_conf = resolv_conf
 
     def srv(self, name: str, seconds: float) -> Records:
         """Return the records of a name; see `Dns`."""
         try:
-            answer = dns.resolver.resolve(name, "SRV", lifetime=max(seconds, 0.1))
+            resolver = dns.resolver.Resolver(self._resolv_conf)
+            answer = resolver.resolve(name, "SRV", lifetime=max(seconds, 0.1))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return Records()
         except (dns.exception.DNSException, OSError) as error:
@@ -134,6 +150,24 @@ def _weighted(records: Sequence[Record], chosen: float) -> int:
     return next(n for n, running in enumerate(sums) if running >= chosen * total)
 
 
+def own(records: Records, domain: str) -> Records:
+    """Return the records of a domain's own hosts; the others are named as foreign."""
+    taken = tuple(each for each in records.servers if _is_own(each.host, domain))
+    hosts = {each.host for each in records.servers}
+    foreign = sorted(host for host in hosts if not _is_own(host, domain))
+    return replace(records, servers=taken, foreign=tuple(foreign))
+
+
+def _is_own(host: str, domain: str) -> bool:
+    """Whether a host is the domain itself or stands below it, label by label."""
+    labels, suffix = _labels(host), _labels(domain)
+    return len(labels) >= len(suffix) and labels[-len(suffix) :] == suffix
+
+
+def _labels(name: str) -> list[str]:
+    return name.rstrip(".").lower().split(".")
+
+
 def find_domain_controllers(
     domain: str,
     dns_: Dns | None = None,
@@ -155,7 +189,7 @@ def find_domain_controllers(
         DnsFailure: DNS gave no answer.
     """
     asked, limit = dns_ or SystemDns(), Deadline.after(seconds)
-    everybody = asked.srv(f"_ldap._tcp.dc._msdcs.{domain}", limit.left())
+    everybody = own(asked.srv(f"_ldap._tcp.dc._msdcs.{domain}", limit.left()), domain)
     ours = None
     for record in in_order(everybody.servers)[:PINGED]:
         ours = site(record, domain, limit.left() / (PINGED + 1))
@@ -167,7 +201,7 @@ def find_domain_controllers(
         near = asked.srv(f"_ldap._tcp.{ours}._sites.dc._msdcs.{domain}", limit.left())
     except DnsFailure:
         return (everybody,), None
-    return (near, everybody), ours
+    return (own(near, domain), everybody), ours
 
 
 def find_ldap_servers(
@@ -178,7 +212,8 @@ def find_ldap_servers(
     Raises:
         DnsFailure: DNS gave no answer.
     """
-    return ((dns_ or SystemDns()).srv(f"_ldap._tcp.{domain}", seconds),)
+    records = (dns_ or SystemDns()).srv(f"_ldap._tcp.{domain}", seconds)
+    return (own(records, domain),)
 
 
 def domain_controllers(domain: str) -> tuple[str, ...]:
@@ -212,6 +247,8 @@ class Discovered:
     Attributes:
         site: The client's site in Active Directory, "" where it has none or nobody
             told it.
+        foreign: Hosts that DNS names and that are not taken, as they are not the
+            directory's own.
     """
 
     def __init__(
@@ -233,6 +270,7 @@ class Discovered:
             choose: For the order by weight.
         """
         self.site = ""
+        self.foreign: tuple[str, ...] = ()
         self._look_up = look_up
         self._security = security
         self._named = tuple(named)
@@ -292,6 +330,7 @@ class Discovered:
 
     def _take(self, groups: tuple[Records, ...], site: str | None) -> None:
         now = self._clock()
+        self._pass_over({host for group in groups for host in group.foreign})
         found = tuple(frozenset(group.servers) for group in groups)
         ttl = min((group.ttl for group in groups if group.servers), default=0.0)
         self._last_look = now
@@ -314,6 +353,15 @@ class Discovered:
             endpoints = (self._endpoint(record) for record in ordered)
             self._servers = tuple(dict.fromkeys((*self._named, *endpoints)))
             self._servers = self._servers[: len(self._named) + MOST_SERVERS]
+
+    def _pass_over(self, hosts: set[str]) -> None:
+        """Note who is not taken; who is named in the configuration is asked anyhow."""
+        named = {server.host for server in self._named}
+        foreign = tuple(sorted({host.lower() for host in hosts} - named))
+        if foreign and foreign != self.foreign:
+            names = ", ".join(foreign)
+            _log.warning("discovery: %s: not below the directory's name", names)
+        self.foreign = foreign
 
     def _endpoint(self, record: Record) -> Endpoint:
         """Return the server; records name the port of plain LDAP (RFC 2782).
@@ -347,4 +395,4 @@ def discovered(
 
 
 def _host(target: object) -> str:
-    return str(target).rstrip(".")
+    return str(target).rstrip(".").lower()

@@ -118,6 +118,11 @@ class ServerState:
 class Servers(Protocol):
     """Where the list of servers comes from, if not from the configuration."""
 
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Hosts that were named to us and are not taken."""
+        ...
+
     def current(
         self, deadline: Deadline, *, whole: bool = False
     ) -> tuple[Endpoint, ...]:
@@ -177,6 +182,11 @@ class Failover:
     def servers(self) -> tuple[Endpoint, ...]:
         """The servers in order; they are looked for where none is known yet."""
         return self._find(Deadline.after(LOOK_UP_SECONDS), whole=True)
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """Hosts that DNS names and that are not taken; see `discovery`."""
+        return self._source.foreign
 
     def states(self) -> tuple[ServerState, ...]:
         """Return what is known of each server, in order."""
@@ -389,6 +399,7 @@ class _Named:
     """The servers that the configuration names."""
 
     servers: tuple[Endpoint, ...]
+    foreign: tuple[str, ...] = ()
 
     def current(
         self, _deadline: Deadline, *, whole: bool = False

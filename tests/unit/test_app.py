@@ -12,6 +12,9 @@ import pytest
 
 from dirbridge.app import App, _with_nt_domain
 from dirbridge.config.settings import DomainSettings
+from dirbridge.ldap import discovery
+from dirbridge.ldap.discovery import Record, Records
+from dirbridge.model.finding import Outcome
 from dirbridge.model.names import DomainName
 
 # Many of these start processes or wait for a clock: not for every save.
@@ -159,3 +162,39 @@ def test_the_nt_domain_that_logins_use_is_the_one_that_check_compares() -> None:
     named = {"directory": directory, "login": {"nt_domain": "GROUP"}}
     settings = DomainSettings.model_validate(named)
     assert _with_nt_domain(name, settings).nt_domain == "GROUP"
+
+
+FOUND_BY_DNS = """
+[store]
+url = "sqlite:///{folder}/dirbridge.db"
+[domains."company.com"]
+[domains."company.com".directory]
+type = "ldap"
+suffix = "dc=company,dc=com"
+discover = "dns"
+username = "cn=bridge"
+password = {{ file = "secret" }}
+"""
+
+
+def test_a_host_that_forged_dns_names_is_told_and_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forged:
+        """DNS in which somebody else answers."""
+
+        def srv(self, name: str, seconds: float) -> Records:
+            return Records((Record(0, 0, "ldap.attacker.example", 389),))
+
+    monkeypatch.setattr(discovery, "SystemDns", Forged)
+    file = tmp_path / "dirbridge.toml"
+    file.write_text(FOUND_BY_DNS.format(folder=tmp_path))
+    secret = tmp_path / "secret"
+    secret.write_text("password")
+    secret.chmod(0o600)
+    app = App.load(file)
+    found = [one for one in app.findings() if one.where.startswith("ldap.attacker")]
+    (finding,) = found
+    assert (finding.code, finding.outcome) == ("server-foreign", Outcome.WARNING)
+    assert "`server`" in finding.next
+    assert app.servers() == ()

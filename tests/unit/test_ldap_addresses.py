@@ -54,6 +54,15 @@ def test_a_name_is_looked_up_once_in_a_while() -> None:
     assert names.resolve() == [TWO]
 
 
+def test_case_makes_no_second_name() -> None:
+    names = Names()
+    assert [names.resolve(), names.resolve(HOST.upper())] == [[ONE], [ONE]]
+    assert names.asked == 1
+    names.addresses.doubt(HOST.upper())
+    names.resolve()
+    assert names.asked == 2
+
+
 def test_where_nobody_answers_the_name_is_looked_up_anew() -> None:
     names = Names()
     names.resolve()

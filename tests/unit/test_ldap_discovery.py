@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -24,11 +25,12 @@ from dirbridge.ldap.discovery import (
     discovered,
     find_domain_controllers,
     in_order,
+    own,
 )
 from dirbridge.ldap.transport import Endpoint
 from dirbridge.model.deadline import Deadline
 
-DOMAIN = "corp.example.com"
+DOMAIN = "example.com"
 EVERYBODY = f"_ldap._tcp.dc._msdcs.{DOMAIN}"
 NEAR = f"_ldap._tcp.Linz._sites.dc._msdcs.{DOMAIN}"
 
@@ -258,6 +260,107 @@ def test_the_port_fits_the_security(security: Security, port: int, used: int) ->
     assert world.servers() == (Endpoint("dc1.example.com", used),)
 
 
+FOREIGN = Record(0, 100, "ldap.attacker.example", 389)
+
+
+@pytest.mark.parametrize(
+    ("host", "taken"),
+    [
+        ("corp.example.com", True),
+        ("dc1.corp.example.com", True),
+        ("DC1.Linz.Corp.Example.COM.", True),
+        ("example.com", False),
+        ("evilcorp.example.com", False),
+        ("corp.example.com.attacker.example", False),
+        ("dc1.corp.example", False),
+        ("com", False),
+    ],
+)
+def test_only_names_of_the_directorys_own_are_taken(host: str, taken: bool) -> None:
+    found = own(Records((Record(0, 0, host, 389),), 7.0), "Corp.example.com")
+    assert bool(found.servers) is taken
+    assert found.foreign == (() if taken else (host,))
+    assert found.ttl == 7.0
+
+
+def test_no_forged_record_names_a_server() -> None:
+    world = World()
+    world.site = "Linz"
+    asked: list[str] = []
+    world.zone.names = {
+        EVERYBODY: Records((FOREIGN, record("dc1", 5))),
+        NEAR: Records((FOREIGN,)),
+    }
+
+    def site(server: Record, *_: object) -> str:
+        asked.append(server.host)
+        return "Linz"
+
+    groups, _ = find_domain_controllers(DOMAIN, world.zone, site)
+    assert [r.host for group in groups for r in group.servers] == ["dc1.example.com"]
+    assert asked == ["dc1.example.com"]
+    assert world.servers() == ldaps("dc1")
+    assert world.list.foreign == (FOREIGN.host,)
+    world.zone.names = {EVERYBODY: Records((FOREIGN,))}
+    assert world.later(LEAST_TTL) == ldaps("dc1")
+    world.zone.names = {EVERYBODY: Records((record("dc2"),))}
+    assert world.later(LEAST_TTL) == ldaps("dc2")
+    assert world.list.foreign == ()
+
+
+def test_who_is_named_in_the_configuration_is_not_foreign() -> None:
+    world = World(Endpoint("LDAP.attacker.example", 636))
+    world.zone.names[EVERYBODY] = Records((FOREIGN, record("dc1")))
+    found = world.list.current(Deadline.after(5), whole=True)
+    assert found == (Endpoint(FOREIGN.host, 636), *ldaps("dc1"))
+    assert world.list.foreign == ()
+
+
+def test_a_directory_takes_names_below_its_own_alone() -> None:
+    zone = Zone()
+    servers = (FOREIGN, record("ldap"), record("dc.corp"))
+    zone.names["_ldap._tcp.corp.example.com"] = Records(servers)
+    settings = DirectorySettings(
+        type="ldap",  # type: ignore[arg-type]
+        discover="dns",  # type: ignore[arg-type]
+        directory_domain="corp.example.com",
+        username="bridge@corp.example.com",
+    )
+    found = discovered("example.com", settings, zone)
+    assert found.current(Deadline.after(5)) == ldaps("dc.corp")
+    assert found.foreign == (FOREIGN.host, "ldap.example.com")
+
+
+def test_case_makes_no_second_server() -> None:
+    world = World(Endpoint("DC1.Example.com", 636))
+    world.zone.names[EVERYBODY] = Records((record("dc1"), record("Dc1", 5)))
+    assert world.list.current(Deadline.after(5), whole=True) == ldaps("dc1")
+
+
+def test_name_servers_that_change_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def note(
+        resolver: discovery.dns.resolver.Resolver, *_: object, **__: object
+    ) -> None:
+        asked.extend(resolver.nameservers)
+        raise OSError("no network")
+
+    monkeypatch.setattr(discovery.dns.resolver.Resolver, "resolve", note)
+    file = tmp_path / "resolv.conf"
+    system = discovery.SystemDns(str(file))
+    for address in ("192.0.2.1", "192.0.2.2"):
+        file.write_text(f"nameserver {address}\n")
+        with pytest.raises(DnsFailure):
+            system.srv("_ldap._tcp.example.org", 1)
+    assert asked == ["192.0.2.1", "192.0.2.2"]
+    file.unlink()
+    with pytest.raises(DnsFailure):
+        system.srv("_ldap._tcp.example.org", 1)
+
+
 def test_a_list_is_bounded() -> None:
     world = World()
     world.zone.names[EVERYBODY] = Records(tuple(record(f"dc{n}") for n in range(500)))
@@ -266,13 +369,13 @@ def test_a_list_is_bounded() -> None:
 
 def test_open_directory_has_records_of_its_own() -> None:
     zone = Zone()
-    zone.names["_ldap._tcp.example.org"] = Records((record("od"),))
+    zone.names["_ldap._tcp.example.com"] = Records((record("od"),))
     settings = DirectorySettings(
         type="open-directory-kerberos",  # type: ignore[arg-type]
         discover="dns",  # type: ignore[arg-type]
         username="uid=diradmin",
     )
-    found = discovered("example.org", settings, zone).current(Deadline.after(5))
+    found = discovered("example.com", settings, zone).current(Deadline.after(5))
     assert found == ldaps("od")
 
 
@@ -304,7 +407,7 @@ def test_a_dns_that_is_not_there_is_a_failure(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_: object, **__: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr(discovery.dns.resolver, "resolve", broken)
+    monkeypatch.setattr(discovery.dns.resolver.Resolver, "resolve", broken)
     with pytest.raises(DnsFailure):
         discovery.SystemDns().srv("_ldap._tcp.example.org", 1)
     assert discovery.domain_controllers("example.org") == ()

@@ -413,6 +413,7 @@ class Changing:
 
     def __init__(self, *servers: Endpoint) -> None:
         self.servers = servers
+        self.foreign: tuple[str, ...] = ()
         self.renewed = 0
 
     def current(
