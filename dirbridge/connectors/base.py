@@ -32,7 +32,11 @@ class Connector(Protocol):
         ...
 
     def read(
-        self, cursor: Cursor | None = None, known: Known | None = None
+        self,
+        cursor: Cursor | None = None,
+        known: Known | None = None,
+        *,
+        full: bool = False,
     ) -> Iterator[ReadItem]:
         """Stream all entries, or what changed since `cursor`.
 
@@ -45,18 +49,23 @@ class Connector(Protocol):
             cursor: Where the last read ended, or None for a full read.
             known: Entries whose octets hash to one of these come as `Unchanged`,
                 without being decoded.
+            full: Read everything, also where the cursor holds. No server is read
+                that knows less than the cursor: what it lacks is not gone.
 
         Yields:
             Entries, unchanged and gone ids, then one `Finished`.
         """
         ...
 
-    def sweep(self) -> Iterator[DirectoryId | Finished]:
+    def sweep(self, cursor: Cursor | None = None) -> Iterator[DirectoryId | Finished]:
         """Stream the ids of all entries in scope and nothing else of them.
 
         After a delta that does not tell who vanished (`Vanished`), this does, at a
         small part of a full read's cost. It ends and fails as a full read does; its
         `Finished` carries no cursor.
+
+        Args:
+            cursor: Where the last read ended; no server is asked that knows less.
 
         Yields:
             Each id once, then one `Finished`.

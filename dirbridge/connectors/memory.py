@@ -75,6 +75,7 @@ class MemoryConnector:
         server_id: Which server answers, and which life of it.
         scope: What is read, and by whom; a cursor holds for one scope.
         refuse_cursors: The server takes none of the cursors it has given out.
+        behind: The only server left knows less than any cursor.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class MemoryConnector:
         self.server_id = "1"
         self.scope = "all"
         self.refuse_cursors = False
+        self.behind = False
         self._log: list[DirectoryId] = []
         self._outside: set[DirectoryId] = set()
         self._domain = DomainName(domain)
@@ -128,11 +130,16 @@ class MemoryConnector:
         self._log.append(directory_id)
 
     def read(
-        self, cursor: Cursor | None = None, known: Known | None = None
+        self,
+        cursor: Cursor | None = None,
+        known: Known | None = None,
+        *,
+        full: bool = False,
     ) -> Iterator[ReadItem]:
         """Stream all entries, or what changed; see `Connector.read`."""
         self._reach("read")
-        since = self._opened(cursor)
+        self._keep_up(cursor)
+        since = None if full else self._opened(cursor)
         items, vanished = (
             (list(self._in_scope()), Vanished.TOLD)
             if since is None
@@ -153,9 +160,9 @@ class MemoryConnector:
             vanished=vanished,
         )
 
-    def sweep(self) -> Iterator[DirectoryId | Finished]:
+    def sweep(self, cursor: Cursor | None = None) -> Iterator[DirectoryId | Finished]:
         """Stream the ids of all entries in scope; see `Connector.sweep`."""
-        for item in self.read():
+        for item in self.read(cursor, full=True):
             match item:
                 case Entry():
                     yield item.id
@@ -238,13 +245,20 @@ class MemoryConnector:
 
     def _reach(self, operation: str) -> None:
         if self.unreachable:
-            raise Unreachable(
-                domain=self._domain,
-                server=self._server,
-                operation=operation,
-                code="refused",
-                detail="told to",
-            )
+            raise self._away(operation, "refused")
+
+    def _keep_up(self, cursor: Cursor | None) -> None:
+        if self.behind and cursor is not None:
+            raise self._away("read", "behind")
+
+    def _away(self, operation: str, code: str) -> Unreachable:
+        return Unreachable(
+            domain=self._domain,
+            server=self._server,
+            operation=operation,
+            code=code,
+            detail="told to",
+        )
 
 
 def _names(entry: Entry) -> Iterator[str]:

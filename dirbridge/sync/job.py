@@ -9,20 +9,18 @@ from datetime import UTC, datetime
 
 from dirbridge.connectors.base import Connector
 from dirbridge.errors import IncompleteRead, UnsafePlan
-from dirbridge.model.entry import Cursor, Entry, EntryKind, Finished, Gone
+from dirbridge.model.entry import Entry, EntryKind, Finished, Gone
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.store.base import Run, RunResult, Store
+from dirbridge.sync import bookmark
 from dirbridge.sync import limits as limit_rules
+from dirbridge.sync.bookmark import Bookmark
 from dirbridge.sync.limits import Limits
 from dirbridge.sync.planner import Policy, Read, make_plan
 
 Progress = Callable[[str, int], None]
 """Told the phase (`read`, `plan`, `apply`) and how many items it has done."""
-
-
-SCOPE = "scope"
-"""The kind of cursor that remembers what was read below which base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +88,10 @@ class SyncJob:
             StoreError: Nothing was written.
         """
         started = datetime.now(UTC)
-        read = self._read(progress)
+        before = self._before()
+        read = self._read(before, progress)
         progress("plan", read.count)
-        plan = self._plan(read, started)
+        plan = self._plan(read, before, started)
         stopped = self._stopped(plan, approved)
         known = _keys(plan, read.unmapped)
         new = known - self._known_before()
@@ -103,11 +102,18 @@ class SyncJob:
             run = self.store.apply(fresh, self._record(plan, started, known))
         return Report(plan, read.unmapped, tuple(_notes(read)), run, stopped, new)
 
-    def _read(self, progress: Progress) -> Read:
+    def _before(self) -> Bookmark | None:
+        return bookmark.opened(
+            self.store.cursor(self.policy.domain, self.policy.source)
+        )
+
+    def _read(self, before: Bookmark | None, progress: Progress) -> Read:
         mapped: list[Mapped] = []
         unmapped: list[Unmapped] = []
         gone: list[Gone] = []
-        for item in self.connector.read():
+        # Who is missing on a server that is behind the last one has not vanished.
+        after = None if before is None else before.cursor
+        for item in self.connector.read(after, full=True):
             match item:
                 case Finished(complete=True) as finished:
                     return Read(tuple(mapped), tuple(unmapped), tuple(gone), finished)
@@ -124,13 +130,14 @@ class SyncJob:
                     progress("read", len(mapped) + len(unmapped))
         raise AssertionError("a read ended without Finished")
 
-    def _plan(self, read: Read, now: datetime) -> Plan:
+    def _plan(self, read: Read, before: Bookmark | None, now: datetime) -> Plan:
         version = self.store.version()
         plan = make_plan(self.policy, self.store.accounts(), read, now)
-        scope = Cursor(SCOPE, f"{self.scope} {plan.base}".encode())
-        before = self.store.cursor(self.policy.domain, self.policy.source)
-        changed = before is not None and before != scope
-        return replace(plan, cursor=scope, based_on=version, scope_changed=changed)
+        here = Bookmark(f"{self.scope} {plan.base}", read.finished.cursor)
+        changed = before is not None and before.scope != here.scope
+        return replace(
+            plan, cursor=here.kept(), based_on=version, scope_changed=changed
+        )
 
     def _incomplete(self, finished: Finished) -> IncompleteRead:
         return IncompleteRead(

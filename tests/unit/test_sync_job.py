@@ -7,14 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from dirbridge.connectors.memory import MemoryConnector
+from dirbridge.connectors.memory import Deltas, MemoryConnector
 from dirbridge.errors import IncompleteRead, StoreError, Unreachable
 from dirbridge.model.account import AccountState, AccountValues
-from dirbridge.model.entry import Entry
+from dirbridge.model.entry import Cursor, Entry
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.store.base import RunResult
 from dirbridge.store.memory import MemoryStore
+from dirbridge.sync import bookmark
+from dirbridge.sync.bookmark import Bookmark
 from dirbridge.sync.job import SyncJob
 from dirbridge.sync.limits import Limits
 from dirbridge.sync.planner import Policy
@@ -134,3 +136,29 @@ def test_a_run_that_another_one_outran_writes_nothing() -> None:
         slow.run(progress=meanwhile)
     assert caught.value.code == "outrun"
     assert set(names(store)) == {"bob"}
+
+
+def test_a_server_that_is_behind_the_last_one_takes_nobody_away() -> None:
+    store = MemoryStore()
+    connector = MemoryConnector([entry("anna"), entry("bob")], deltas=Deltas.USN)
+    first = replace(job([], store), connector=connector)
+    first.run()
+    version = store.version()
+    connector.entries.pop()
+    connector.behind = True
+    with pytest.raises(Unreachable, match="behind"):
+        first.run()
+    assert (store.version(), set(names(store))) == (version, {"anna", "bob"})
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        Bookmark("abc dc=x"),
+        Bookmark("abc dc=x", Cursor("usn", b"")),
+        Bookmark("", Cursor("syncrepl", b'{"csn": "2026"}\nand more\n')),
+    ],
+)
+def test_a_bookmark_is_opened_as_it_was_kept(kept: Bookmark) -> None:
+    assert bookmark.opened(kept.kept()) == kept
+    assert bookmark.opened(None) is None
