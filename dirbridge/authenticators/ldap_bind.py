@@ -69,7 +69,9 @@ class LdapBind:
         self._access = access
         self._failover = failover
         self._way = way
-        self._kept: Kept[Transport] = Kept(self._open, prove=Transport.prove_alive)
+        self._kept: Kept[Transport] = Kept(
+            self._open, prove=Transport.prove_alive, listed=failover.lists
+        )
         self._proven = Proven()
 
     @property

@@ -83,7 +83,7 @@ class Client:
         self.access = access
         self.failover = failover
         self.account = account
-        self._kept: Kept[Session] = Kept(self.open, limit=2)
+        self._kept: Kept[Session] = Kept(self.open, listed=failover.lists, limit=2)
 
     @classmethod
     def of(

@@ -188,6 +188,10 @@ class Failover:
         """Hosts that DNS names and that are not taken; see `discovery`."""
         return self._source.foreign
 
+    def lists(self, server: Endpoint) -> bool:
+        """Whether a server is in the list by now."""
+        return server in self._servers
+
     def states(self) -> tuple[ServerState, ...]:
         """Return what is known of each server, in order."""
         with self._lock:

@@ -51,6 +51,7 @@ class Kept(Generic[C]):
         connect: Callable[[Endpoint, Deadline], C],
         *,
         prove: Callable[[C, Deadline], None] | None = None,
+        listed: Callable[[Endpoint], bool] = lambda _server: True,
         limit: int = 8,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,11 +61,13 @@ class Kept(Generic[C]):
             connect: Opens a connection.
             prove: Shows that a kept one is alive, where the work itself must not
                 be sent to a dead server; asked of those that rested for a while.
+            listed: Whether a server is still asked; connections to others are closed.
             limit: Most connections to keep for each server.
             clock: Seconds.
         """
         self._connect = connect
         self._prove = prove
+        self._listed = listed
         self._limit = limit
         self._clock = clock
         self._lock = threading.Lock()
@@ -139,8 +142,24 @@ class Kept(Generic[C]):
             connection.close()
 
     def _give_back(self, server: Endpoint, connection: C) -> None:
+        now = self._clock()
         with self._lock:
-            if len(self._kept[server]) < self._limit:
-                self._kept[server].append((self._clock(), connection))
-                return
-        connection.close()
+            ended = [] if len(self._kept[server]) < self._limit else [connection]
+            if not ended:
+                self._kept[server].append((now, connection))
+            ended += self._prune(now)
+        for one in ended:
+            one.close()
+
+    def _prune(self, now: float) -> list[C]:
+        """Take out what nobody will use again: too old, or of a server that is gone."""
+        ended: list[C] = []
+        for server, kept in list(self._kept.items()):
+            listed = self._listed(server)
+            good = [one for one in kept if listed and now - one[0] <= KEEP_SECONDS]
+            ended += [one[1] for one in kept if one not in good]
+            if good:
+                self._kept[server] = good
+            else:
+                del self._kept[server]
+        return ended

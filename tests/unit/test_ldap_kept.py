@@ -19,8 +19,10 @@ from dirbridge.config.settings import DirectorySettings
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.bounded import Bounded, Full, Overdue
 from dirbridge.ldap.client import ANY, Client
+from dirbridge.ldap.kept import KEEP_SECONDS, Kept
 from dirbridge.ldap.refusals import Refusals
 from dirbridge.ldap.session import Query
+from dirbridge.ldap.transport import Endpoint
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import (
@@ -604,6 +606,62 @@ class TestServiceAccount:
                     lambda session, d: session.search(replace(QUERY, filter="("), d)
                 )
             assert caught.value.code == "bad-request"
+
+
+class Line:
+    """A connection that is open until it is closed."""
+
+    def __init__(self, lines: set[Line]) -> None:
+        self._lines = lines
+        lines.add(self)
+
+    def idle(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._lines.discard(self)
+
+
+class TestPruning:
+    def test_nothing_old_stays_open_to_servers_that_nobody_asks(self) -> None:
+        lines: set[Line] = set()
+        now = [0.0]
+        kept = Kept(lambda _server, _limit: Line(lines), clock=lambda: now[0])
+        for number in range(20):
+            server = Endpoint(f"dc{number}", 636)
+            kept.run(server, Deadline.after(1), lambda _line, _limit: None)
+            now[0] += KEEP_SECONDS / 2
+        assert len(lines) == 3
+        now[0] += KEEP_SECONDS
+        kept.run(Endpoint("dc1", 636), Deadline.after(1), lambda _line, _limit: None)
+        assert len(lines) == 1
+
+    def test_who_is_taken_off_the_list_is_closed_at_once(self) -> None:
+        lines: set[Line] = set()
+        servers = [Endpoint(f"dc{number}", 636) for number in range(3)]
+        kept = Kept(
+            lambda _server, _limit: Line(lines), listed=lambda one: one in servers
+        )
+        for server in servers:
+            kept.run(server, Deadline.after(1), lambda _line, _limit: None)
+        assert len(lines) == 3
+        del servers[:2]
+        kept.run(servers[0], Deadline.after(1), lambda _line, _limit: None)
+        assert len(lines) == 1
+
+    def test_what_is_in_use_or_fresh_is_left_alone(self) -> None:
+        lines: set[Line] = set()
+        one, two = Endpoint("dc1", 636), Endpoint("dc2", 636)
+        kept = Kept(lambda _server, _limit: Line(lines))
+
+        def work(line: Line, _limit: Deadline) -> Line:
+            kept.run(two, Deadline.after(1), lambda _line, _limit: None)
+            assert line in lines
+            return line
+
+        first = kept.run(one, Deadline.after(1), work)
+        assert kept.run(one, Deadline.after(1), work) is first
+        assert len(lines) == 2
 
 
 class TestBounded:
