@@ -51,6 +51,9 @@ _AUTHORITY = "authAuthority"
 _ENTRY_UUID = "entryUUID"
 _NS_UNIQUE_ID = "nsUniqueId"
 
+IN_USERS = "(cn:dn:=users)"
+"""Accounts stand in cn=users (facts: open-directory 1.1); of whoever was moved to
+another container the entry is there still."""
 
 STATE_ATTRIBUTES = (_AUTHORITY, "altSecurityIdentities")
 """What is stored; what the server makes up comes with `_computed`."""
@@ -91,8 +94,9 @@ def open_directory(  # noqa: PLR0913 - called once, by name
         )
     apple = settings.type is not DirectoryType.LDAP
     ids = _identities(selection.id)
-    # Groups stand beside cn=users; their filter says where.
+    # Groups stand beside cn=users; their filter says where, and so does that of people.
     users_only = apple and not (selection.group_filter or selection.contact_filter)
+    beside = apple and not users_only and settings.base is None
     expected = _expected(settings, apple=apple)
     naming = partial(_naming, expected, settings.base, users_only)
     checks = _Checks(settings, selection, ids, naming, _realm(domain, settings, login))
@@ -104,6 +108,7 @@ def open_directory(  # noqa: PLR0913 - called once, by name
         names=_names,
         watch=content_sync,
         id_fallback=ids[1],
+        narrow=IN_USERS if beside else None,
         state_attributes=STATE_ATTRIBUTES if apple else plain_ldap_state.ATTRIBUTES,
         state=_computed if apple else None,
         compare=checks.compare,

@@ -576,6 +576,19 @@ class TestOpenLdap:
             copy.delta()
             assert proxy.counts.searches <= 2
 
+    def test_who_left_cn_users_is_no_account(self, large: Any) -> None:
+        server = large(Logged, 2)
+        copy = copy_of(od(server))
+        archive, person = f"cn=archive,{cast.OD_BASE}", scale.person(2)
+        server.modify(ldif.add(archive, [("objectClass", "container")]))
+        server.modify(ldif.move(person.dn, f"uid={person.uids[0]}", archive))
+        assert [type(item) for item in copy.delta()[1]] == [Gone]
+        assert copy.is_true()
+        (found,) = copy.connector.lookup(person.uids[0])
+        assert not found.in_scope
+        wider = copy_of(od(server, base=cast.OD_BASE))
+        assert len(wider.held) == len(copy.held) + 1
+
     def test_more_changes_than_the_server_gives_are_a_full_read(
         self, large: Any
     ) -> None:
