@@ -40,7 +40,8 @@ from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.errors import ConfigError, Problem
 from dirbridge.explain.service import Directory, Explainer
-from dirbridge.ldap.failover import ServerState
+from dirbridge.ldap.discovery import discovered_kdcs
+from dirbridge.ldap.failover import Failover, ServerState
 from dirbridge.ldap.refusals import Refusals
 from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.service import LoginService
@@ -451,11 +452,12 @@ class App:
 def _relayed(realm: Realm) -> Realm:
     """Put a relay before the realm's KDCs; it lives as long as this process.
 
-    libkrb5 by itself waits too long for a KDC that is frozen.
+    libkrb5 by itself waits too long for a KDC that is frozen, and would ask any host
+    that DNS names.
     """
-    if not realm.kdcs:
-        return realm
-    return replace(realm, kdcs=(KdcRelay(realm.name, realm.kdcs).start(),))
+    by_dns = None if realm.kdcs else Failover(realm.name, discovered_kdcs(realm.name))
+    relay = KdcRelay(realm.name, realm.kdcs, failover=by_dns)
+    return replace(realm, kdcs=(relay.start(),))
 
 
 def _give_folder(path: Path, owner: Owner) -> None:

@@ -36,9 +36,11 @@ FILE = "krb5.conf"
 VARIABLE = "KRB5_CONFIG"
 
 # Why each: names come from the configuration alone, never from DNS, which an
-# attacker may answer; TCP from the first byte, as large tickets need it anyway;
+# attacker may answer (KDCs that nobody named are looked for by the relay, which takes
+# none of other names); TCP from the first byte, as large tickets need it anyway;
 # and no replay cache, which would write into the system's temporary folder.
 _LIBDEFAULTS = (
+    ("dns_lookup_kdc", "false"),
     ("dns_lookup_realm", "false"),
     ("rdns", "false"),
     ("dns_canonicalize_hostname", "false"),
@@ -178,9 +180,6 @@ def _lines(realms: tuple[Realm, ...]) -> Iterator[str]:
     yield "[libdefaults]"
     for realm in realms[:1]:
         yield f"    default_realm = {realm.name}"
-    # Servers that are found by DNS stand in no file, and so do their KDCs.
-    unnamed = any(not realm.kdcs for realm in realms)
-    yield f"    dns_lookup_kdc = {str(unnamed).lower()}"
     for key, value in _LIBDEFAULTS:
         yield f"    {key} = {value}"
     yield from ("", "[realms]")

@@ -216,6 +216,19 @@ def find_ldap_servers(
     return (own(records, domain),)
 
 
+def find_kdcs(
+    realm: str, dns_: Dns | None = None, seconds: float = LIFETIME
+) -> tuple[Records, ...]:
+    """Return a realm's KDCs that are asked by TCP (RFC 4120 section 7.2.3.2).
+
+    Raises:
+        DnsFailure: DNS gave no answer.
+    """
+    domain = realm.lower()
+    records = (dns_ or SystemDns()).srv(f"_kerberos._tcp.{domain}", seconds)
+    return (own(records, domain),)
+
+
 def domain_controllers(domain: str) -> tuple[str, ...]:
     """Return the hosts of Active Directory's domain controllers, the nearest first.
 
@@ -392,6 +405,20 @@ def discovered(
         return find_ldap_servers(name, dns_, seconds), None
 
     return Discovered(look_up, settings.security, named)
+
+
+def discovered_kdcs(realm: str, dns_: Dns | None = None) -> Discovered:
+    """Return the KDCs of a realm for which nobody named any.
+
+    Args:
+        realm: The realm; its DNS name is the same in lower case.
+        dns_: Asks DNS; as this machine is set up to without.
+    """
+
+    def look_up(seconds: float) -> tuple[tuple[Records, ...], str | None]:
+        return find_kdcs(realm, dns_, seconds), None
+
+    return Discovered(look_up, Security.NONE)
 
 
 def _host(target: object) -> str:

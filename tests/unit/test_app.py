@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from dirbridge.app import App, _with_nt_domain
+from dirbridge.app import App, _relayed, _with_nt_domain
+from dirbridge.config.krb5_conf import Realm
 from dirbridge.config.settings import DomainSettings
-from dirbridge.ldap import discovery
+from dirbridge.ldap import discovery, transport
+from dirbridge.ldap.addresses import Address
 from dirbridge.ldap.discovery import Record, Records
 from dirbridge.model.finding import Outcome
-from dirbridge.model.names import DomainName
+from dirbridge.model.names import DomainName, RealmName
 
 # Many of these start processes or wait for a clock: not for every save.
 pytestmark = pytest.mark.slow
@@ -198,3 +201,39 @@ def test_a_host_that_forged_dns_names_is_told_and_not_asked(
     assert (finding.code, finding.outcome) == ("server-foreign", Outcome.WARNING)
     assert "`server`" in finding.next
     assert app.servers() == ()
+
+
+def test_kdcs_that_nobody_named_are_relayed_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A frozen one must not hold libkrb5, and DNS may not name just anybody."""
+    with socket.create_server(("127.0.0.1", 0)) as kdc:
+        port = kdc.getsockname()[1]
+
+        class Zone:
+            """DNS that names the KDC, and somebody else's before it."""
+
+            def srv(self, name: str, seconds: float) -> Records:
+                assert name == "_kerberos._tcp.example.com"
+                forged = Record(0, 0, "ldap.attacker.example", port)
+                return Records((forged, Record(5, 0, "kdc.example.com", port)))
+
+        def resolve(host: str, seconds: float) -> list[Address]:
+            asked.append(host)
+            return [(socket.AF_INET, "127.0.0.1")]
+
+        asked: list[str] = []
+        monkeypatch.setattr(discovery, "SystemDns", Zone)
+        monkeypatch.setattr(transport, "resolve", resolve)
+        realm = Realm(RealmName("EXAMPLE.COM"), (), (), ())
+        (relay,) = _relayed(realm).kdcs
+        assert relay.port is not None
+        with socket.create_connection((relay.host, relay.port), timeout=5) as client:
+            client.sendall(b"\0\0\0\4ping")
+            kdc.settimeout(5)
+            stream, _ = kdc.accept()
+            with stream:
+                assert stream.recv(8, socket.MSG_WAITALL) == b"\0\0\0\4ping"
+                stream.sendall(b"\0\0\0\4pong")
+            assert client.recv(8, socket.MSG_WAITALL) == b"\0\0\0\4pong"
+        assert asked == ["kdc.example.com"]

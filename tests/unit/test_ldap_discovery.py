@@ -23,6 +23,7 @@ from dirbridge.ldap.discovery import (
     Record,
     Records,
     discovered,
+    discovered_kdcs,
     find_domain_controllers,
     in_order,
     own,
@@ -329,6 +330,15 @@ def test_a_directory_takes_names_below_its_own_alone() -> None:
     found = discovered("example.com", settings, zone)
     assert found.current(Deadline.after(5)) == ldaps("dc.corp")
     assert found.foreign == (FOREIGN.host, "ldap.example.com")
+
+
+def test_kdcs_are_found_by_the_realms_name() -> None:
+    zone = Zone()
+    kdc = record("kdc", port=88)
+    zone.names["_kerberos._tcp.example.com"] = Records((FOREIGN, kdc))
+    found = discovered_kdcs("EXAMPLE.COM", zone)
+    assert found.current(Deadline.after(5)) == (Endpoint("kdc.example.com", 88),)
+    assert found.foreign == (FOREIGN.host,)
 
 
 def test_case_makes_no_second_server() -> None:
