@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from dirbridge.errors import RemoteProtocolError
-from dirbridge.protocols import ber, ldap_controls
+from dirbridge.protocols import ber, ldap_controls, ldap_messages
 from dirbridge.protocols.ldap_messages import SEARCH_ENTRY
 
 MAX_ENTRY_MESSAGE = 64 * 1024 * 1024
@@ -137,6 +137,10 @@ class Frames:
 Attributes = dict[str, tuple[bytes, ...]]
 
 
+class _ComesTwiceError(Exception):
+    """An attribute is there again; the slow way keeps its values together."""
+
+
 class Opened(NamedTuple):
     """Where a message's operation begins."""
 
@@ -212,7 +216,7 @@ class EntryDecoder:
             at, to = _content(message, to, ber.SEQUENCE)
             if to != end or end > len(message):
                 raise RemoteProtocolError("an entry with another end")
-            attributes = self._attributes(message, at, end)
+            attributes = self._all(message, at, end)
         except IndexError as error:
             raise RemoteProtocolError("an entry without its end") from error
         if self.sliced and any(RANGE in name for name in attributes):
@@ -220,6 +224,14 @@ class EntryDecoder:
         if end == len(message):
             return RawEntry(dn, attributes, _NONE, digest)
         return RawEntry(dn, attributes, ldap_controls.parse(message[end:]), digest)
+
+    def _all(self, data: bytes, at: int, end: int) -> Attributes:
+        try:
+            return self._attributes(data, at, end)
+        except _ComesTwiceError:
+            found = ldap_messages.parse_attributes(data[at:end])
+            self.sliced = self.sliced or any(RANGE in name for name in found)
+            return found
 
     def _attributes(self, data: bytes, at: int, end: int) -> Attributes:
         """Read all attributes; one with a single short value without any call."""
@@ -238,6 +250,8 @@ class EntryDecoder:
             else:
                 name, size = head
                 at += size
+                if name in found:
+                    raise _ComesTwiceError
                 found[name] = (data[start:at],)
         if at != end:
             raise RemoteProtocolError("an entry with another end")
@@ -260,6 +274,8 @@ class EntryDecoder:
             values.append(data[start:at])
         if at != stop:
             raise RemoteProtocolError("an attribute with another end")
+        if name in found:
+            raise _ComesTwiceError
         found[name] = tuple(values)
         if len(values) == 1:
             self._remember(data[begin:start], name, stop - begin)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,6 +109,76 @@ def test_a_value_of_129_octets_is_no_short_one() -> None:
     for size in range(120, 140):
         raw = EntryDecoder().decode(entry(1, {"cn": [b"z" * size]}))
         assert raw.attributes["cn"] == (b"z" * size,)
+
+
+def attribute(name: str, *values: bytes) -> bytes:
+    found = ber.tlv(ber.SET, *map(ber.octets, values))
+    return ber.sequence(ber.text(name), found)
+
+
+def test_an_attribute_that_comes_twice_loses_nothing() -> None:
+    parts = (
+        attribute("mail", b"a"),
+        attribute("cn", b"x"),
+        attribute("MAIL", b"b", b"c"),
+        attribute("mail", b"d"),
+        attribute("member;range=0-0", b"m"),
+    )
+    operation = ber.tlv(0x64, ber.text("cn=x"), ber.sequence(*parts))
+    message = ldap_messages.message(1, operation)
+    decoder = EntryDecoder()
+    for _ in range(2):  # what is known by then takes another way
+        raw = decoder.decode(message, digest=b"digest")
+        assert raw.attributes == {
+            "mail": (b"a", b"b", b"c", b"d"),
+            "cn": (b"x",),
+            "member;range=0-0": (b"m",),
+        }
+        assert not raw.digest
+        assert ldap_messages.parse_entry(message) == raw.attributes
+
+
+def test_an_attribute_that_comes_very_often_takes_no_quadratic_time() -> None:
+    parts = attribute("mail", b"a") * 100_000
+    operation = ber.tlv(0x64, ber.text("cn=x"), ber.sequence(parts))
+    begun = time.process_time()
+    raw = EntryDecoder().decode(ldap_messages.message(1, operation))
+    assert len(raw.attributes["mail"]) == 100_000
+    assert time.process_time() - begun < 5
+
+
+INDEFINITE = b"\x80"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        b"\x64" + INDEFINITE + ber.text("cn=x") + ber.sequence() + bytes(2),
+        b"\x64\x0a"
+        + b"\x04"
+        + INDEFINITE
+        + b"\x04\x00"
+        + bytes(2)
+        + b"\x30\x02"
+        + bytes(2),
+        ber.tlv(0x64, ber.text("cn=x"), b"\x30" + INDEFINITE + bytes(2)),
+        ber.tlv(
+            0x64,
+            ber.text("cn=x"),
+            ber.sequence(b"\x30" + INDEFINITE + attribute("cn", b"y")[2:] + bytes(2)),
+        ),
+    ],
+    ids=["entry", "dn", "attributes", "attribute"],
+)
+def test_a_length_that_is_not_told_is_refused(operation: bytes) -> None:
+    """RFC 4511 section 5.1: only the definite form."""
+    message = ldap_messages.message(1, operation)
+    with pytest.raises(RemoteProtocolError):
+        EntryDecoder().decode(message)
+    with pytest.raises(RemoteProtocolError):
+        ldap_messages.parse_entry(message)
+    with pytest.raises(RemoteProtocolError):
+        ber.header(b"\x30" + INDEFINITE, 0)
 
 
 def test_an_entrys_controls_are_read() -> None:
