@@ -7,7 +7,33 @@ call. `model/sentences.py` is the one place that turns these into sentences.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+MOST_SAID = 300
+"""Characters of a server's diagnostic text that are kept."""
+
+MOST_DETAIL = 2000
+"""Characters of a detail: what several servers of a list said."""
+
+# Controls of C0 and C1, line and paragraph separators, and what turns the direction.
+_STEERING = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
+)
+
+
+def harmless(text: str, most: int = MOST_DETAIL) -> str:
+    """Return somebody else's words as one line that steers no terminal.
+
+    A line break in them would begin a line of the log that the other side wrote, and
+    such lines are read by programs that ban addresses.
+
+    Args:
+        text: What a server, a library or an entry says.
+        most: Characters to keep.
+    """
+    plain = _STEERING.sub(" ", text[: 2 * most]).strip()
+    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +89,19 @@ class DirectoryError(DirbridgeError):
         server: `host:port` of the server, or the whole list where all failed.
         operation: What was tried: `connect`, `bind`, `read`, `find`.
         code: Stable word for the cause, such as `timeout` or `certificate-name`.
-        detail: The server's or library's own words, without secrets.
+        detail: The server's or library's own words, without secrets; `harmless`.
     """
 
     def __init__(
         self, *, domain: str, server: str, operation: str, code: str, detail: str = ""
     ) -> None:
         self.domain = domain
-        self.server = server
+        self.server = harmless(server)
         self.operation = operation
         self.code = code
-        self.detail = detail
-        super().__init__(f"{domain}: {operation} on {server}: {code} {detail}".rstrip())
+        self.detail = harmless(detail)
+        said = f"{domain}: {operation} on {self.server}: {code} {self.detail}"
+        super().__init__(said.rstrip())
 
 
 class Unreachable(DirectoryError):
@@ -118,11 +145,11 @@ class StoreError(DirbridgeError):
         code: A word of `_STORE` in `model/sentences.py`, such as `unreachable`,
             `locked`, `older-schema`, `full` or `broken`.
         where: The database, without any password.
-        detail: The driver's own words, without bound values.
+        detail: The driver's own words, without bound values; `harmless`.
     """
 
     def __init__(self, code: str, where: str, detail: str = "") -> None:
         self.code = code
         self.where = where
-        self.detail = detail
-        super().__init__(f"{where}: {code} {detail}".rstrip())
+        self.detail = harmless(detail)
+        super().__init__(f"{where}: {code} {self.detail}".rstrip())

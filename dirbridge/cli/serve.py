@@ -13,11 +13,13 @@ from dirbridge.app import App
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE
 from dirbridge.cli.servers import ServersFile
-from dirbridge.errors import ConfigError, Problem
+from dirbridge.errors import ConfigError, Problem, harmless
 from dirbridge.hooks.server import serve as serve_hooks
 from dirbridge.login.attempts import AttemptsLog
 from dirbridge.login.service import LoginService
 from dirbridge.scheduler import Scheduler
+
+_LONGEST_LINE = 8000
 
 
 @click.command()
@@ -73,10 +75,18 @@ def _no_hooks(app: App) -> Problem:
     )
 
 
+class _OneLine(logging.Formatter):
+    """Writes one line whatever is in it: whoever writes a second one lets it lie."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return harmless(super().format(record), _LONGEST_LINE)
+
+
 def _log_to_stderr() -> None:
     """Log one line for each event; the journal adds the time by itself."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_OneLine("%(message)s"))
     log = logging.getLogger("dirbridge")
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from dirbridge.connectors.base import Known
-from dirbridge.errors import Unreachable
+from dirbridge.errors import MOST_SAID, Unreachable, harmless
 from dirbridge.ldap.ranges import SLICE_FAILED, with_whole
 from dirbridge.ldap.session import AT_LEISURE, Query, RawEntry, Session
 from dirbridge.model.deadline import Deadline
@@ -163,4 +163,4 @@ class Reading:
     def _fault(self, why: str) -> None:
         self._faulty += 1
         if len(self._faults) < _MOST_FAULTS:
-            self._faults.append(why)
+            self._faults.append(harmless(why, MOST_SAID))

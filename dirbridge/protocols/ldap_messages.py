@@ -13,7 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dirbridge.errors import LocalProtocolError, RemoteProtocolError
+from dirbridge.errors import (
+    MOST_SAID,
+    LocalProtocolError,
+    RemoteProtocolError,
+    harmless,
+)
 from dirbridge.protocols import ber, ldap_controls, ldap_filter
 from dirbridge.protocols.ldap_controls import Control
 
@@ -53,7 +58,7 @@ class Result:
         message_id: 0 for an unsolicited notification, such as the server's notice
             that it ends the connection (section 4.4.1).
         code: The result code.
-        text: The server's diagnostic text.
+        text: The server's diagnostic text, one short line of it.
         tag: Which kind of answer it is (section 4.2.2 and others).
         controls: Values of the controls that came with it, by OID.
         server_credentials: The server's part of a SASL bind, None where none came.
@@ -220,7 +225,7 @@ def parse_result(message: bytes) -> Result:
         message_id,
         code,
         # Samba and Windows end their texts with a NUL.
-        text.decode("utf-8", "replace").rstrip("\0"),
+        harmless(text.decode("utf-8", "replace").rstrip("\0"), MOST_SAID),
         tag,
         ldap_controls.parse(controls),
         _server_credentials(body) if tag == BIND_ANSWER else None,
@@ -254,12 +259,23 @@ def parse_entry(message: bytes) -> Entry:
     _, operation = _opened(message)
     body, _controls = ber.take(operation, SEARCH_ENTRY)
     _name, body = ber.take(body, ber.OCTETS)
-    entry = {}
-    for attribute in ber.each(ber.only(body, ber.SEQUENCE), ber.SEQUENCE):
+    return parse_attributes(ber.only(body, ber.SEQUENCE))
+
+
+def parse_attributes(data: bytes) -> dict[str, tuple[bytes, ...]]:
+    """Read an entry's attributes.
+
+    A name that comes twice is against the rules; nothing of it may be lost.
+
+    Raises:
+        RemoteProtocolError: They are something else.
+    """
+    found: dict[str, list[bytes]] = {}
+    for attribute in ber.each(data, ber.SEQUENCE):
         name, values = ber.take(attribute, ber.OCTETS)
-        found = ber.each(ber.only(values, ber.SET), ber.OCTETS)
-        entry[name.decode("utf-8", "replace").lower()] = tuple(found)
-    return entry
+        same = found.setdefault(name.decode("utf-8", "replace").lower(), [])
+        same.extend(ber.each(ber.only(values, ber.SET), ber.OCTETS))
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def _opened(message: bytes) -> tuple[int, bytes]:

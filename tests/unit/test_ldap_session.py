@@ -477,3 +477,16 @@ def test_keys_in_empty_pages_are_given_up(pair: tuple[Session, Peer]) -> None:
     session, peer = pair
     peer.answer(end(number, 0, b"c") for number in count(1))
     assert read_keys(session, EVERYBODY, SOON) is None
+
+
+def test_an_entrys_name_in_a_fault_is_one_line(pair: tuple[Session, Peer]) -> None:
+    session, peer = pair
+    peer.say(page(1, "a"))
+    reading = Reading(
+        session,
+        EVERYBODY,
+        entry=lambda raw: Entry(DirectoryId(""), "cn=x\nlogin", raw.attributes),
+        beside=lambda: session,
+    )
+    assert list(reading.items()) == []
+    assert reading.finished("dc=x").why == "cn=x login has no readable id"
