@@ -40,6 +40,7 @@ def make(
     addresses: Sequence[str] = (),
     issuer: Pair | None = None,
     bits: int = 2048,
+    days: int = 90,
 ) -> Pair:
     """Make one for `CN=name`, self-signed without an issuer; that may issue others."""
     key = rsa.generate_private_key(65537, bits)
@@ -53,8 +54,8 @@ def make(
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=90))
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.BasicConstraints(issuer is None, None), critical=True)
     )
     if names:

@@ -12,6 +12,7 @@ from dirbridge.config.settings import Security
 from dirbridge.connectors.findings import finding_of
 from dirbridge.errors import DirectoryError, Unreachable
 from dirbridge.ldap.certificate import Certificate, certificate_of, shown_pin
+from dirbridge.ldap.channel_binding import NoBinding, tls_server_end_point
 from dirbridge.ldap.client import ANY, Client
 from dirbridge.ldap.failover import Failover
 from dirbridge.ldap.operations import WHO_AM_I, who_am_i
@@ -68,8 +69,8 @@ def _foreign(host: str) -> Finding:
         Outcome.WARNING,
         f"DNS names {host}, which does not stand below the directory's own name; it "
         "is not asked.",
-        "If it is yours, name it in `server` or `backup_server`; if not, look who "
-        "answers this machine's questions to DNS.",
+        "If it is yours, name it in `server` or `backup_server`, a KDC in `kdcs` of the "
+        "realm's file; if not, look who answers this machine's questions to DNS.",
         "server-foreign",
     )
 
@@ -132,7 +133,20 @@ def _connected(server: Endpoint, client: Client, session: Session) -> list[Findi
             "tls-legacy",
         )
     certificate = certificate_of(session.transport)
-    return [connect, _certificate(server, certificate)]
+    found = [connect, _certificate(server, certificate)]
+    return found + (_untied(server, session) if client.account.ties else [])
+
+
+def _untied(server: Endpoint, session: Session) -> list[Finding]:
+    """Warn of a certificate to which a bind by Kerberos cannot be tied."""
+    try:
+        tls_server_end_point(session.transport.peer_certificate() or b"")
+    except NoBinding as error:
+        text = f"The bind cannot be tied to the certificate: {error}."
+        mend = "Give the server a certificate that is signed with RSA or ECDSA."
+        code = "no-channel-binding"
+        return [Finding(str(server), "bind", Outcome.WARNING, text, mend, code)]
+    return []
 
 
 def _certificate(server: Endpoint, certificate: Certificate | None) -> Finding:

@@ -190,7 +190,12 @@ class KerberosPassword:
 
 
 class Keytab:
-    """Kerberos by keytab: sealed, or inside TLS with the channel binding."""
+    """Kerberos by keytab: sealed, or inside TLS with the channel binding.
+
+    Attributes:
+        ties: Whether the bind is tied to the TLS connection, where its certificate
+            allows it.
+    """
 
     in_clear = False
     server_judges = False
@@ -202,6 +207,7 @@ class Keytab:
         self._where = f'domains."{domain}".directory: keytab'
         self._domain = domain
         self._seal = seal
+        self.ties = not seal
         self.too_weak = "not-sealed" if seal else "sasl-in-tls"
 
     def secret(self) -> Secret:
@@ -329,17 +335,15 @@ def _is_of_ticket(result: Result) -> bool:
     return result.code == bind_codes.INVALID_CREDENTIALS and not bad_bindings
 
 
-def _binding(transport: Transport) -> bytes:
+def _binding(transport: Transport) -> bytes | None:
+    """Return the channel binding, None where the certificate has none.
+
+    A server that wants one says so (`channel-binding`); `check` warns of the others.
+    """
     try:
         return tls_server_end_point(transport.peer_certificate() or b"")
-    except NoBinding as error:
-        raise Unsupported(
-            domain=transport.domain,
-            server=str(transport.endpoint),
-            operation="bind",
-            code="no-channel-binding",
-            detail=str(error),
-        ) from error
+    except NoBinding:
+        return None
 
 
 def _from_kdc(

@@ -16,7 +16,7 @@ from functools import partial
 from dirbridge.directory import bind_codes
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.failover import FAIR_TIME, WAITING
-from dirbridge.ldap.proofs import KdcSilent, KdcVerdict, Proof
+from dirbridge.ldap.proofs import KdcSilent, KdcVerdict, Keytab, Proof
 from dirbridge.ldap.refusals import AccountRecord
 from dirbridge.ldap.session import BUSY, STRONGER_AUTH, UNAVAILABLE, Session
 from dirbridge.ldap.transport import Unanswered
@@ -74,6 +74,11 @@ class ServiceAccount:
     def in_clear(self) -> bool:
         """Whether a password crosses the connection as it is."""
         return self._proof.in_clear
+
+    @property
+    def ties(self) -> bool:
+        """Whether it ties its bind to the TLS connection (RFC 5929) where it can."""
+        return isinstance(self._proof, Keytab) and self._proof.ties
 
     def bind(self, session: Session, deadline: Deadline) -> None:
         """Bind a session as the service account.

@@ -12,6 +12,12 @@ from pathlib import Path
 from dirbridge.errors import Unsupported
 from dirbridge.ldap.access import Access
 
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h: a pin stands for the end as well.
+_NO_CHECK_TIME = 0x200000
+
+_pinned: dict[tuple[str, tuple[str, ...]], bytes] = {}
+"""Certificates (DER) that servers have shown and that their pins allow, by host."""
+
 # SSL_OP_LEGACY_SERVER_CONNECT of OpenSSL's ssl.h; Python names it from 3.12 on.
 _OP_LEGACY_SERVER_CONNECT = 0x4
 
@@ -36,6 +42,19 @@ def pin_of(der: bytes) -> str:
     return f"sha256:{hashlib.sha256(der).hexdigest()}"
 
 
+def is_first_seen(host: str, access: Access) -> bool:
+    """Whether a server has to show its pinned certificate before we show ours.
+
+    Only OpenSSL itself can compare certificates before our own goes out, and it needs
+    the whole one for that. So the first connection to a server shows none.
+    """
+    return bool(access.pins and access.cert_file) and _key(host, access) not in _pinned
+
+
+def _key(host: str, access: Access) -> tuple[str, tuple[str, ...]]:
+    return host, access.pins
+
+
 def handshake(
     sock: socket.socket, host: str, access: Access, seconds: float
 ) -> ssl.SSLSocket:
@@ -51,7 +70,9 @@ def handshake(
         OSError: It did not work; the connection is closed then.
         Unsupported: A file that the settings name cannot be used.
     """
-    context = _context(access)  # its errors are the settings', not the server's
+    trusted = _pinned.get(_key(host, access)) if access.cert_file else None
+    # Its errors are the settings', not the server's.
+    context = _context(access, trusted)
     # CPython holds the whole handshake to this time-out, not each read of it.
     sock.settimeout(seconds)
     secured = context.wrap_socket(
@@ -60,20 +81,23 @@ def handshake(
     try:
         secured.do_handshake()
         if access.pins:
-            _compare_pin(secured, access.pins)
+            _pinned[_key(host, access)] = _compare_pin(secured, access.pins)
     except OSError:
+        # It may have another one of the pinned certificates by now.
+        _pinned.pop(_key(host, access), None)
         secured.close()
         raise
     return secured
 
 
-def _compare_pin(secured: ssl.SSLSocket, pins: tuple[str, ...]) -> None:
+def _compare_pin(secured: ssl.SSLSocket, pins: tuple[str, ...]) -> bytes:
     der = secured.getpeercert(binary_form=True) or b""
     if pin_of(der) not in pins:
         raise WrongPin(der)
+    return der
 
 
-def _context(access: Access) -> ssl.SSLContext:
+def _context(access: Access, trusted: bytes | None) -> ssl.SSLContext:
     """Return the TLS rules, read anew when one of their files has changed."""
     shape = _Shape(
         ca_file=None if access.pins else access.ca_file,
@@ -81,6 +105,7 @@ def _context(access: Access) -> ssl.SSLContext:
         key_file=access.key_file,
         legacy=access.legacy,
         pinned=bool(access.pins),
+        trusted=trusted,
     )
     try:
         return _rules(shape, shape.changed())
@@ -103,6 +128,7 @@ class _Shape:
     key_file: Path | None
     legacy: bool
     pinned: bool
+    trusted: bytes | None
 
     def changed(self) -> tuple[int, ...]:
         """Return when each file was changed last."""
@@ -121,7 +147,7 @@ def _changed(path: Path | None) -> int:
 def _rules(shape: _Shape, _changed_at: tuple[int, ...]) -> ssl.SSLContext:
     """Certificate and host name are verified, always, or the pin is compared."""
     context = ssl.create_default_context(
-        cafile=str(shape.ca_file) if shape.ca_file else None
+        cafile=str(shape.ca_file) if shape.ca_file else None, cadata=shape.trusted
     )
     # The system's OpenSSL may have been told to be content with less.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -129,6 +155,8 @@ def _rules(shape: _Shape, _changed_at: tuple[int, ...]) -> ssl.SSLContext:
         # The pin names the one certificate: authority and name say nothing more.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if shape.trusted:
+        _demand_exactly(context)
     if shape.legacy:
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -137,6 +165,14 @@ def _rules(shape: _Shape, _changed_at: tuple[int, ...]) -> ssl.SSLContext:
     if shape.cert_file is not None:
         _show(context, shape.cert_file, shape.key_file)
     return context
+
+
+def _demand_exactly(context: ssl.SSLContext) -> None:
+    """Let OpenSSL itself end the handshake where the certificate is another one."""
+    context.verify_mode = ssl.CERT_REQUIRED
+    flags = int(context.verify_flags) & ~int(ssl.VERIFY_X509_STRICT)
+    flags |= int(ssl.VERIFY_X509_PARTIAL_CHAIN) | _NO_CHECK_TIME
+    context.verify_flags = ssl.VerifyFlags(flags)
 
 
 def _show(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -> None:

@@ -15,6 +15,7 @@ import socket
 import ssl
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -23,7 +24,7 @@ from dirbridge.errors import RemoteProtocolError, Unreachable, Unsupported
 from dirbridge.ldap.access import LDAP_PORT, LDAPS_PORT, Access, Endpoint
 from dirbridge.ldap.addresses import Addresses
 from dirbridge.ldap.sealed import Seal, SealBroken, SealedStream
-from dirbridge.ldap.tls import WrongPin, handshake
+from dirbridge.ldap.tls import WrongPin, handshake, is_first_seen
 from dirbridge.model.deadline import Deadline
 from dirbridge.protocols import ldap_messages as messages
 
@@ -388,6 +389,9 @@ def open_transport(endpoint: Endpoint, access: Access, deadline: Deadline) -> Tr
         Unsupported: The server does not offer StartTLS, or the security is not built.
     """
     deadline = deadline.soon(access.connect_seconds)
+    if is_first_seen(endpoint.host, access):
+        shy = replace(access, cert_file=None, key_file=None)
+        open_transport(endpoint, shy, deadline).close()
     failed = partial(
         Unreachable, domain=access.domain, server=str(endpoint), operation="connect"
     )

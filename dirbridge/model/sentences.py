@@ -18,6 +18,7 @@ from dirbridge.errors import (
     StoreError,
     UnsafePlan,
     Unsupported,
+    harmless,
 )
 from dirbridge.model.login import Accepted, Cause, Reason, Rejected, Verdict
 
@@ -245,13 +246,9 @@ _CONNECTION = {
     ),
     "channel-binding": (
         "wants the bind tied to the TLS connection in a way that we do not offer",
-        'Write security = "sealed", or bind = "kerberos" over TLS; a proxy that ends '
-        "TLS in between must go.",
-    ),
-    "no-channel-binding": (
-        "showed a certificate that a bind cannot be tied to",
-        "Give the server a certificate that is signed with RSA or ECDSA, or write "
-        'security = "sealed".',
+        'Write security = "sealed"; or bind = "kerberos" over TLS, with a server '
+        "certificate that is signed with RSA or ECDSA. A proxy that ends TLS in between "
+        "must go.",
     ),
     "kdc-unreachable": (
         "could not be asked, as no KDC of the account's realm answers",
@@ -470,7 +467,8 @@ def problems_of(error: DirbridgeError) -> tuple[Problem, ...]:
         case UnsafePlan():
             return (_of_limit(error),)
         case _:
-            return (Problem("internal", "dirbridge", str(error), "Report it."),)
+            said = harmless(str(error))
+            return (Problem("internal", "dirbridge", said, "Report it."),)
 
 
 def _of_directory(error: DirectoryError) -> Problem:

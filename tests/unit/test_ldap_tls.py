@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
 )
+from cryptography.x509.oid import NameOID
+from gssapi.raw.misc import GSSError
 
 from dirbridge.cli.domains import note
 from dirbridge.config.settings import DirectorySettings, DomainSettings, LoginSettings
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.errors import Unreachable, Unsupported
+from dirbridge.ldap import gss
 from dirbridge.ldap.access import Access, Endpoint
 from dirbridge.ldap.certificate import shown_pin
 from dirbridge.ldap.transport import Transport, open_transport
@@ -111,6 +119,123 @@ def test_a_pin_in_the_way_that_openssl_writes_it(own: Pair) -> None:
     colons = ":".join(text[at : at + 2] for at in range(0, len(text), 2))
     with Responder(tls=tls(own)) as server:
         opened(server.port, certificate_pin=f"sha256:{colons}").close()
+
+
+@contextmanager
+def curious(pair: Pair, version: ssl.TLSVersion) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that asks for certificates, and a list of those that it was shown."""
+    shown: list[bytes] = []
+    context = tls(pair, seclevel=0)
+    context.maximum_version = version
+    context.load_verify_locations(pair.cert_file)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    with socket.create_server((ADDRESS, 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    stream, _ = listener.accept()
+                    with contextlib.suppress(OSError):
+                        secured = context.wrap_socket(stream, server_side=True)
+                        secured.recv(1)
+                        shown.append(secured.getpeercert(binary_form=True) or b"")
+                        secured.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], shown
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+VERSIONS = pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+)
+
+
+@VERSIONS
+def test_our_certificate_is_shown_to_the_pinned_server_only(
+    version: ssl.TLSVersion, own: Pair, tmp_path: Path
+) -> None:
+    """Even where another one answers after the pinned one was seen."""
+    other = make(tmp_path, "other", addresses=[ADDRESS])
+    mine = {"cert_file": own.cert_file, "key_file": own.key_file}
+    pins = [f"sha256:{'1' * 64}", own.pin]
+    with curious(own, version) as (port, shown):
+        for _ in range(2):
+            opened(port, certificate_pin=pins, **mine).close()
+    assert len([each for each in shown if each]) == 2
+    with curious(other, version) as (port, shown):
+        with pytest.raises(Unreachable) as known:
+            opened(port, certificate_pin=pins, **mine)
+        with pytest.raises(Unreachable) as unknown:
+            opened(port, certificate_pin=pins, **mine)
+        assert known.value.code.startswith("certificate-")
+        assert unknown.value.code == "certificate-pin"
+        access = Access.of("example.com", settings(port, **mine))
+        assert shown_pin(Endpoint(ADDRESS, port), access) == other.pin
+    assert set(shown) <= {b""}
+
+
+def test_a_pin_stands_for_the_end_too_where_our_certificate_is_shown(
+    own: Pair, tmp_path: Path
+) -> None:
+    over = make(tmp_path, "over", days=-1)
+    mine = {"cert_file": own.cert_file, "key_file": own.key_file}
+    with Responder(tls=tls(over)) as server:
+        for _ in range(2):
+            opened(server.port, certificate_pin=over.pin, **mine).close()
+
+
+def ed25519_pair(folder: Path) -> ssl.SSLContext:
+    key = Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dc1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(17)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=90))
+        .sign(key, None)
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "ed25519.pem"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM) + pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+def test_a_bind_that_cannot_be_tied_to_the_certificate_is_made_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ed25519 has no hash function of its own; who wants the binding will say so."""
+    bindings: list[bytes | None] = []
+
+    def with_keytab(*_args: object, binding: bytes | None, **_more: object) -> None:
+        bindings.append(binding)
+        raise gss.GssFailure(GSSError(0x70000, 0x96C73A00 + 7))
+
+    monkeypatch.setattr(gss, "with_keytab", with_keytab)
+    (tmp_path / "k").write_bytes(b"keys")
+    with Responder(tls=ed25519_pair(tmp_path)) as server:
+        pin = shown_pin(
+            Endpoint(ADDRESS, server.port),
+            Access.of("example.com", settings(server.port)),
+        )
+        changes = {
+            "bind": "kerberos",
+            "username": "a@b.example",
+            "keytab": {"file": str(tmp_path / "k")},
+            "certificate_pin": pin,
+        }
+        found = {each.code: each for each in checked(server.port, **changes)}
+    assert found["no-channel-binding"].outcome is Outcome.WARNING
+    assert found["spn-unknown"].outcome is Outcome.FAILED
+    assert bindings == [None]
 
 
 def test_what_cannot_be_seen_is_not_named(own: Pair) -> None:
