@@ -324,6 +324,33 @@ class TestKeytab:
             initiator()
         assert caught.value.code == 0x9C
 
+    @pytest.mark.parametrize("wrong", [1, 3])
+    def test_a_ticket_that_a_server_refuses_is_fetched_anew_once(
+        self, wrong: int, bed: Bed, dc1: Dc1, keytab: Path
+    ) -> None:
+        """Octets of the ticket change on the way: to the server it has another key."""
+        gss.forget(PRINCIPAL, keytab.read_bytes())
+        changed: list[int] = []
+
+        def there(data: bytes, _before: int) -> bytes:
+            if b"GSS-SPNEGO" not in data or len(changed) == wrong:
+                return data
+            changed.append(len(data))
+            middle = len(data) // 2
+            return data[:middle] + bytes((data[middle] ^ 1,)) + data[middle + 1 :]
+
+        with Recorder(dc1.address, 389, there=there) as recorder:
+            settings = way(KEYTAB, keytab) | {"server": f"{dc1.host}:{recorder.port}"}
+            connector = ad_connector(bed, **settings)
+            if wrong == 1:
+                assert connector.lookup("anna")
+            else:
+                with pytest.raises(Unreachable) as caught:
+                    connector.lookup("anna")
+                assert caught.value.code == "ticket-refused"
+            assert len(changed) == min(wrong, 2)
+            connector.close()
+
 
 def without_kdc(bed: Bed, port: int) -> Path:
     """A krb5.conf whose only KDC is this port of the loopback."""
