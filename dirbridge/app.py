@@ -50,7 +50,7 @@ from dirbridge.mapping.rules import Context, map_entry
 from dirbridge.model.account import Account
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import Attempt
-from dirbridge.model.names import DomainName, fold
+from dirbridge.model.names import DomainName, RealmName, fold
 from dirbridge.model.secret import Secret
 from dirbridge.scheduler import Scheduled
 from dirbridge.store.base import Store, StoreReader
@@ -324,11 +324,22 @@ class App:
         """
         if not self.realms:
             return None
-        text = krb5_conf.render(_relayed(realm) for realm in self.realms)
+        text = krb5_conf.render(
+            _relayed(realm, self._kdcs_by_dns.get(realm.name)) for realm in self.realms
+        )
         name = f"krb5-{os.getpid()}.conf"
         path = krb5_conf.install(text, self.settings.serve.run_dir, name)
         atexit.register(path.unlink, missing_ok=True)
         return path
+
+    @cached_property
+    def _kdcs_by_dns(self) -> dict[RealmName, Failover]:
+        """The KDCs of each realm for which the configuration names none."""
+        return {
+            realm.name: Failover(realm.name, discovered_kdcs(realm.name))
+            for realm in self.realms
+            if not realm.kdcs
+        }
 
     @cached_property
     def methods(self) -> dict[tuple[DomainName, str], tuple[Authenticator, ...]]:
@@ -438,6 +449,8 @@ class App:
             for connector in self._connectors[name]:
                 found += foreign_findings(connector.failover)
         found += _tried(self._check_methods)
+        for kdcs in self._kdcs_by_dns.values():
+            found += foreign_findings(kdcs)
         return list(dict.fromkeys(found))
 
     def _check_methods(self) -> list[Finding]:
@@ -449,13 +462,12 @@ class App:
         ]
 
 
-def _relayed(realm: Realm) -> Realm:
+def _relayed(realm: Realm, by_dns: Failover | None = None) -> Realm:
     """Put a relay before the realm's KDCs; it lives as long as this process.
 
     libkrb5 by itself waits too long for a KDC that is frozen, and would ask any host
     that DNS names.
     """
-    by_dns = None if realm.kdcs else Failover(realm.name, discovered_kdcs(realm.name))
     relay = KdcRelay(realm.name, realm.kdcs, failover=by_dns)
     return replace(realm, kdcs=(relay.start(),))
 

@@ -69,8 +69,8 @@ def _foreign(host: str) -> Finding:
         Outcome.WARNING,
         f"DNS names {host}, which does not stand below the directory's own name; it "
         "is not asked.",
-        "If it is yours, name it in `server` or `backup_server`, a KDC in `kdcs` of the "
-        "realm's file; if not, look who answers this machine's questions to DNS.",
+        "If it is yours, name it in `server` or `backup_server`, a KDC in the realm's "
+        "`kdcs`; if not, look who answers this machine's questions to DNS.",
         "server-foreign",
     )
 

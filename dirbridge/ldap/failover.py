@@ -185,7 +185,8 @@ class Failover:
 
     @property
     def foreign(self) -> tuple[str, ...]:
-        """Hosts that DNS names and that are not taken; see `discovery`."""
+        """Hosts that DNS names and that are not taken; looked for as `servers` are."""
+        self._find(Deadline.after(LOOK_UP_SECONDS), whole=True)
         return self._source.foreign
 
     def lists(self, server: Endpoint) -> bool:

@@ -17,6 +17,7 @@ from dirbridge.config.settings import DomainSettings
 from dirbridge.ldap import discovery, transport
 from dirbridge.ldap.addresses import Address
 from dirbridge.ldap.discovery import Record, Records
+from dirbridge.ldap.failover import Failover
 from dirbridge.model.finding import Outcome
 from dirbridge.model.names import DomainName, RealmName
 
@@ -170,7 +171,11 @@ def test_the_nt_domain_that_logins_use_is_the_one_that_check_compares() -> None:
 FOUND_BY_DNS = """
 [store]
 url = "sqlite:///{folder}/dirbridge.db"
+[serve]
+run_dir = "{folder}/run"
 [domains."company.com"]
+[domains."company.com".login]
+kerberos_realm = "COMPANY.COM"
 [domains."company.com".directory]
 type = "ldap"
 suffix = "dc=company,dc=com"
@@ -187,19 +192,26 @@ def test_a_host_that_forged_dns_names_is_told_and_not_asked(
         """DNS in which somebody else answers."""
 
         def srv(self, name: str, seconds: float) -> Records:
-            return Records((Record(0, 0, "ldap.attacker.example", 389),))
+            asked.append(name)
+            return Records((Record(0, 0, f"{name[1:5]}.attacker.example", 389),))
 
+    asked: list[str] = []
     monkeypatch.setattr(discovery, "SystemDns", Forged)
+    monkeypatch.setenv("KRB5_CONFIG", "/nowhere")  # `install` sets it
     file = tmp_path / "dirbridge.toml"
     file.write_text(FOUND_BY_DNS.format(folder=tmp_path))
     secret = tmp_path / "secret"
     secret.write_text("password")
     secret.chmod(0o600)
     app = App.load(file)
-    found = [one for one in app.findings() if one.where.startswith("ldap.attacker")]
-    (finding,) = found
-    assert (finding.code, finding.outcome) == ("server-foreign", Outcome.WARNING)
-    assert "`server`" in finding.next
+    found = [one for one in app.findings() if one.code == "server-foreign"]
+    assert [one.where for one in found] == [
+        "ldap.attacker.example",
+        "kerb.attacker.example",
+    ]
+    assert {one.outcome for one in found} == {Outcome.WARNING}
+    assert "`server`" in found[0].next
+    assert set(asked) == {"_ldap._tcp.company.com", "_kerberos._tcp.company.com"}
     assert app.servers() == ()
 
 
@@ -225,8 +237,9 @@ def test_kdcs_that_nobody_named_are_relayed_too(
         asked: list[str] = []
         monkeypatch.setattr(discovery, "SystemDns", Zone)
         monkeypatch.setattr(transport, "resolve", resolve)
-        realm = Realm(RealmName("EXAMPLE.COM"), (), (), ())
-        (relay,) = _relayed(realm).kdcs
+        name = RealmName("EXAMPLE.COM")
+        by_dns = Failover(name, discovery.discovered_kdcs(name))
+        (relay,) = _relayed(Realm(name, (), (), ()), by_dns).kdcs
         assert relay.port is not None
         with socket.create_connection((relay.host, relay.port), timeout=5) as client:
             client.sendall(b"\0\0\0\4ping")
