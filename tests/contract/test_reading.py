@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import ldap3
 import pytest
@@ -10,10 +10,12 @@ import pytest
 from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.reading import Reading
 from dirbridge.errors import Unreachable
-from dirbridge.ldap.session import Query, Session
+from dirbridge.ldap.session import Query, RawEntry, Session
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Entry, Finished, Unchanged
 from dirbridge.model.names import DirectoryId
+from dirbridge.protocols.ldap_controls import PAGED_RESULTS
+from dirbridge.protocols.ldap_messages import Result
 from testbed import cast
 from testbed.bed import Bed
 from testbed.ldap_proxy import DROP, At, Fault, LdapProxy, Limits
@@ -164,3 +166,30 @@ def test_no_entry_is_read_through_ldap3(
         assert connector.lookup("anna")
         assert connector.find(items[0].id)  # type: ignore[union-attr]
         connector.check()
+
+
+@pytest.mark.parametrize("made", [ad_connector, od_connector])
+@pytest.mark.parametrize("text", ["(cn=nobody at all)", "(objectClass=*)"])
+def test_real_servers_say_which_page_is_the_last(
+    bed: Bed, dc1: Dc1, od1: Od1, made: Callable[..., LdapDirectory], text: str
+) -> None:
+    """Also of an answer without entries, and of a page that is just full."""
+
+    def work(session: Session, deadline: Deadline) -> list[str]:
+        naming = connector._naming(session, deadline)
+        assert session.pages
+        query = Query(base=naming.base, filter=text, attributes=("cn",))
+        everything = session.search(query, deadline)
+        found = sorted(entry.dn for entry in everything.entries)
+        for page in {500, len(found) or 1}:
+            *entries, last = session.stream(query, page=page)
+            assert isinstance(last, Result)
+            assert last.code == 0
+            assert PAGED_RESULTS in last.controls
+            assert sorted(e.dn for e in entries if isinstance(e, RawEntry)) == found
+        return found
+
+    connector = made(bed)
+    _, session, found = connector._client.begin(work)
+    session.close()
+    assert bool(found) == (text == "(objectClass=*)")
