@@ -35,7 +35,7 @@ from dirbridge.config.settings import (
     Settings,
 )
 from dirbridge.connectors.active_directory import active_directory
-from dirbridge.connectors.examination import foreign_findings
+from dirbridge.connectors.examination import empty_findings, foreign_findings
 from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.errors import ConfigError, Problem
@@ -447,6 +447,7 @@ class App:
             for directory in self.directories[name]:
                 found += _tried(directory.connector.check)
             for connector in self._connectors[name]:
+                found += empty_findings(name, connector.failover)
                 found += foreign_findings(connector.failover)
         found += _tried(self._check_methods)
         for kdcs in self._kdcs_by_dns.values():

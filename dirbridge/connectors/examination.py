@@ -62,6 +62,16 @@ def foreign_findings(failover: Failover) -> list[Finding]:
     return [_foreign(host) for host in failover.foreign]
 
 
+def empty_findings(domain: str, failover: Failover) -> list[Finding]:
+    """Say that DNS names nobody who could be asked."""
+    if failover.servers:
+        return []
+    nobody = Unreachable(
+        domain=domain, server=f"of {domain}", operation="connect", code="no-servers"
+    )
+    return [finding_of(nobody, domain)]
+
+
 def _foreign(host: str) -> Finding:
     return Finding(
         host,

@@ -204,7 +204,10 @@ def test_a_host_that_forged_dns_names_is_told_and_not_asked(
     secret.write_text("password")
     secret.chmod(0o600)
     app = App.load(file)
-    found = [one for one in app.findings() if one.code == "server-foreign"]
+    everything = app.findings()
+    (nobody,) = [one for one in everything if one.code == "no-servers"]
+    assert (nobody.where, nobody.outcome) == ("company.com", Outcome.FAILED)
+    found = [one for one in everything if one.code == "server-foreign"]
     assert [one.where for one in found] == [
         "ldap.attacker.example",
         "kerb.attacker.example",
