@@ -76,7 +76,6 @@ _LACKS = _LACKS_ALWAYS | {
     "server-not-proven",
     "not-sealed",
     "no-rootdse",
-    "no-channel-binding",
 }
 """Codes of an `Unsupported` of one server that the next one may not have: a replica
 that was set up otherwise, a name that is not registered. Those of the service account

@@ -498,7 +498,6 @@ LACKS = (
     "server-not-proven",
     "not-sealed",
     "no-rootdse",
-    "no-channel-binding",
 )
 
 
