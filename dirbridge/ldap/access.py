@@ -45,6 +45,8 @@ class Access:
         legacy: Whether TLS 1.0 and small keys are accepted.
         cert_file: Our own certificate, None where we show none.
         key_file: Its key.
+        looks: Whether only the server's certificate is looked at: what comes of it
+            can carry nothing.
         cleartext: Whether passwords may be sent without TLS.
         connect_seconds: Time for name look-up, TCP and TLS together.
         read_seconds: Time for each answer.
@@ -57,6 +59,7 @@ class Access:
     legacy: bool = False
     cert_file: Path | None = None
     key_file: Path | None = None
+    looks: bool = False
     cleartext: bool = False
     connect_seconds: float = 3.0
     read_seconds: float = 15.0

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from dirbridge.errors import Unreachable, Unsupported
-from dirbridge.ldap.tls import WrongPin, pin_of
+from dirbridge.ldap.tls import WrongPin, looking, pin_of
 from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
 from dirbridge.model.deadline import Deadline
 
@@ -53,9 +53,7 @@ def shown_pin(server: Endpoint, access: Access) -> str | None:
     The connection ends when the certificate was seen, with nothing sent, our own
     certificate neither.
     """
-    seen = replace(
-        access, pins=(_NOBODYS_PIN,), ca_file=None, cert_file=None, key_file=None
-    )
+    seen = looking(replace(access, pins=(_NOBODYS_PIN,), ca_file=None))
     deadline = Deadline.after(access.connect_seconds)
     try:
         open_transport(server, seen, deadline).close()

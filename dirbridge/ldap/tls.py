@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from dirbridge.errors import Unsupported
 from dirbridge.ldap.access import Access
+from dirbridge.model.deadline import Deadline
 
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h: a pin stands for the end as well.
 _NO_CHECK_TIME = 0x200000
+
+# RFC 5246 section 6.2.1 and 7.4.
+_RECORD_HEAD, _HANDSHAKE, _CERTIFICATE = 5, 22, 11
+_PIECE = 16 * 1024
 
 _pinned: dict[tuple[str, tuple[str, ...]], bytes] = {}
 """Certificates (DER) that servers have shown and that their pins allow, by host."""
@@ -51,6 +56,11 @@ def is_first_seen(host: str, access: Access) -> bool:
     return bool(access.pins and access.cert_file) and _key(host, access) not in _pinned
 
 
+def looking(access: Access) -> Access:
+    """Return how to see a server's certificate without showing ours."""
+    return replace(access, looks=True, cert_file=None, key_file=None)
+
+
 def _key(host: str, access: Access) -> tuple[str, tuple[str, ...]]:
     return host, access.pins
 
@@ -75,13 +85,18 @@ def handshake(
     context = _context(access, trusted)
     # CPython holds the whole handshake to this time-out, not each read of it.
     sock.settimeout(seconds)
+    if access.looks:
+        der = _look(sock, host, context, Deadline.after(seconds))
     secured = context.wrap_socket(
         sock, server_hostname=host, do_handshake_on_connect=False
     )
     try:
-        secured.do_handshake()
+        if not access.looks:
+            secured.do_handshake()
+            der = secured.getpeercert(binary_form=True) or b""
         if access.pins:
-            _pinned[_key(host, access)] = _compare_pin(secured, access.pins)
+            _compare_pin(der, access.pins)
+            _pinned[_key(host, access)] = der
     except OSError:
         # It may have another one of the pinned certificates by now.
         _pinned.pop(_key(host, access), None)
@@ -90,11 +105,60 @@ def handshake(
     return secured
 
 
-def _compare_pin(secured: ssl.SSLSocket, pins: tuple[str, ...]) -> bytes:
-    der = secured.getpeercert(binary_form=True) or b""
+def _compare_pin(der: bytes, pins: tuple[str, ...]) -> None:
     if pin_of(der) not in pins:
         raise WrongPin(der)
-    return der
+
+
+def _look(
+    sock: socket.socket, host: str, context: ssl.SSLContext, deadline: Deadline
+) -> bytes:
+    """Return the certificate that a server shows, and go no further than that.
+
+    In TLS 1.2 a server that demands our certificate ends a handshake without it, but
+    its own was told before, in clear (RFC 5246 section 7.4.2).
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = context.wrap_bio(incoming, outgoing, server_hostname=host)
+    came = b""
+    while True:
+        try:
+            ours.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        else:
+            return ours.getpeercert(binary_form=True) or b""
+        if der := _told_in_clear(came):
+            return der
+        sock.settimeout(_left(deadline))
+        sock.sendall(outgoing.read())
+        data = sock.recv(_PIECE)
+        if not data:
+            raise ConnectionResetError("the server closed the connection")
+        incoming.write(data)
+        came += data
+
+
+def _told_in_clear(data: bytes) -> bytes:
+    """Return the certificate in a TLS 1.2 server's records, b"" where there is none."""
+    messages = b""
+    while len(data) > _RECORD_HEAD and data[0] == _HANDSHAKE:
+        end = _RECORD_HEAD + int.from_bytes(data[3:5], "big")
+        messages, data = messages + data[_RECORD_HEAD:end], data[end:]
+    while messages:
+        size = int.from_bytes(messages[1:4], "big")
+        body = messages[4 : 4 + size]
+        if messages[0] == _CERTIFICATE and len(body) == size:
+            return body[6 : 6 + int.from_bytes(body[3:6], "big")]
+        messages = messages[4 + size :]
+    return b""
+
+
+def _left(deadline: Deadline) -> float:
+    left = deadline.left()
+    if left <= 0:
+        raise TimeoutError("no answer in time")
+    return left
 
 
 def _context(access: Access, trusted: bytes | None) -> ssl.SSLContext:

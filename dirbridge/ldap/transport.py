@@ -15,7 +15,6 @@ import socket
 import ssl
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Self
 
@@ -24,7 +23,7 @@ from dirbridge.errors import RemoteProtocolError, Unreachable, Unsupported
 from dirbridge.ldap.access import LDAP_PORT, LDAPS_PORT, Access, Endpoint
 from dirbridge.ldap.addresses import Addresses
 from dirbridge.ldap.sealed import Seal, SealBroken, SealedStream
-from dirbridge.ldap.tls import WrongPin, handshake, is_first_seen
+from dirbridge.ldap.tls import WrongPin, handshake, is_first_seen, looking
 from dirbridge.model.deadline import Deadline
 from dirbridge.protocols import ldap_messages as messages
 
@@ -390,8 +389,7 @@ def open_transport(endpoint: Endpoint, access: Access, deadline: Deadline) -> Tr
     """
     deadline = deadline.soon(access.connect_seconds)
     if is_first_seen(endpoint.host, access):
-        shy = replace(access, cert_file=None, key_file=None)
-        open_transport(endpoint, shy, deadline).close()
+        open_transport(endpoint, looking(access), deadline).close()
     failed = partial(
         Unreachable, domain=access.domain, server=str(endpoint), operation="connect"
     )
