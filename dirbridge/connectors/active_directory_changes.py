@@ -20,7 +20,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -32,12 +32,19 @@ from dirbridge.connectors.changes import (
     Key,
     Place,
     Scope,
-    behind,
     read_again,
     read_keys,
     told,
 )
-from dirbridge.directory import extended_dn, generalized_time, guid, sid
+from dirbridge.connectors.domain_controllers import (
+    Dc,
+    newest,
+    number,
+    one_of,
+    refuse_behind,
+    witnessed,
+)
+from dirbridge.directory import extended_dn, guid, sid
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.errors import RemoteProtocolError
@@ -64,23 +71,48 @@ MAX_BYTES = 1 << 20
 MOST_ANSWERS = 10_000
 """A server that says "more" without end is left."""
 
-WITNESSES = 3
-WITNESS_SECONDS = 3600.0
-"""So long may replication take before a DC that lacks new entries is behind."""
-
-_WITNESS_WINDOW = 300
 _EXTENDED_DN = Control("1.2.840.113556.1.4.529", value=ber.sequence(ber.integer(1)))
 _ANY = "(objectClass=*)"
-# objectCategory is gone on tombstones, so nothing but classes is asked for (4b).
-_WATCHED = (
-    *("user", "group", "contact"),
-    *("organizationalUnit", "container", "builtinDomain"),
-)
 _KINDS = ("user", "group", "contact")
 """Classes of what is read; whatever else is renamed may hold some of it."""
 
-_LINKS = ("member", "altRecipient", "manager")
+_WATCHED = (
+    *_KINDS,
+    *("organizationalUnit", "container", "builtinDomain", "lostAndFound"),
+    *("organization", "locality", "country"),
+    *("msDS-AzAdminManager", "msDS-AzApplication", "msDS-AzScope"),
+)
+"""With all classes that may stand above those in the tree (possible superiors in
+MS-ADSC, and theirs in turn); sub-classes, such as Exchange's containers, come along."""
+
+_LINKS = (
+    *("member", "altRecipient", "manager", "managedBy", "secretary", "assistant"),
+    *("owner", "seeAlso", "roleOccupant", "publicDelegates"),
+    *("authOrig", "unauthOrig", "dLMemSubmitPerms", "dLMemRejectPerms"),
+    *("msExchCoManagedByLink", "msExchDelegateListLink"),
+)
 """Attributes that hold the DN of somebody else."""
+
+_UNTOLD = frozenset(
+    (
+        # The other end of links (MS-ADA*); they change when others do.
+        *("directreports", "managedobjects", "ownerbl", "nonsecuritymember"),
+        *("msds-memberoftransitive", "msds-membertransitive", "msds-psoapplied"),
+        # Made up when they are asked for (MS-ADTS 3.1.1.4.5).
+        *("tokengroups", "tokengroupsnogcacceptable", "tokengroupsglobalanduniversal"),
+        *("msds-user-account-control-computed", "msds-resultantpso"),
+        *("msds-userpasswordexpirytimecomputed", "msds-revealeddsas"),
+        *("msds-approx-immed-subordinates", "msds-replattributemetadata"),
+        # Not replicated, each DC has its own.
+        *("lastlogon", "lastlogoff", "logoncount", "badpwdcount", "badpasswordtime"),
+        *("whenchanged", "usnchanged", "modifytimestamp"),
+    )
+)
+"""Attributes that change without the entry being told as changed."""
+
+MOST_SECONDS = 30 * 86_400.0
+"""No cursor holds longer: tombstones live 60 days where nobody set another time, and
+who was deleted before that is not told any more (facts: ad-semantics 4c)."""
 
 _FOLLOWED = ("isDeleted", "name", "objectClass", "parentGUID")
 
@@ -114,6 +146,8 @@ class _Told:
             containers or groups.
         members: Who came into or went out of a group.
         new: Those of `changed` that were created.
+        names: What those are called now of whom is not said whether they were renamed.
+        all_deleted: Whether `deleted` are all that were.
     """
 
     changed: dict[DirectoryId, None] = field(default_factory=dict)
@@ -121,6 +155,8 @@ class _Told:
     renamed: dict[DirectoryId, str] = field(default_factory=dict)
     members: dict[DirectoryId, None] = field(default_factory=dict)
     new: dict[DirectoryId, None] = field(default_factory=dict)
+    names: dict[DirectoryId, str] = field(default_factory=dict)
+    all_deleted: bool = False
 
     def __len__(self) -> int:
         return len(self.changed) + len(self.deleted) + len(self.members)
@@ -137,9 +173,10 @@ class ActiveDirectoryChanges:
             modes: The ways that may be used.
         """
         self._scope = scope
-        self._modes = modes if scope.id.lower() == "objectguid" else ()
         names = {name.lower() for name in ldap_filter.attributes_of(scope.filter)}
         names |= {name.lower() for name in scope.attributes}
+        can = scope.id.lower() == "objectguid" and not any(map(_is_untold, names))
+        self._modes = modes if can else ()
         self._by_group = "memberof" in names
         self._links = [name for name in _LINKS if name.lower() in names]
         self._nested = ldap_filter.IN_CHAIN in scope.filter
@@ -156,16 +193,30 @@ class ActiveDirectoryChanges:
         after: Cursor | None = None,
     ) -> Cursor | None:
         """Say where a delta goes on; see `Changes.mark`."""
-        place = _Dc.read(session, deadline)
+        place = Dc.read(session, naming.suffix, deadline)
         if after is not None:
-            self._see_witnesses(session, place, after, deadline)
+            known = cursors.unseal(after, after.kind, None) or {}
+            refuse_behind(session, naming.suffix, place, known, deadline)
         for mode in self._modes:
             begin = self._begin_usn if mode is Mode.USN else self._begin_dirsync
             state = begin(mode, session, naming, place)
             if state is not None:
-                seen = {"witnesses": self._newest(session, naming, place)}
+                limit = self._scope.limit()
+                seen = newest(session, naming.suffix, place, _KINDS, limit)
                 return self._seal(mode, naming, state | seen | place.state())
         return None
+
+    def behind(
+        self, cursor: Cursor, session: Session, naming: Place, deadline: Deadline
+    ) -> None:
+        """Refuse a DC that lacks what was read before.
+
+        Raises:
+            Unreachable: It is `behind` the cursor.
+        """
+        state = cursors.unseal(cursor, cursor.kind, None) or {}
+        place = Dc.read(session, naming.suffix, deadline)
+        refuse_behind(session, naming.suffix, place, state, deadline)
 
     def since(
         self, cursor: Cursor, session: Session, naming: Place
@@ -175,9 +226,11 @@ class ActiveDirectoryChanges:
             return None
         mode = Mode(cursor.kind)
         state = cursors.unseal(cursor, mode, self._scope.fingerprint(naming))
-        if state is None:
+        if state is None or _is_old(state):
             return None
-        place = _Dc.read(session, Deadline.after(self._scope.soon))
+        limit = Deadline.after(self._scope.soon)
+        place = Dc.read(session, naming.suffix, limit)
+        refuse_behind(session, naming.suffix, place, state, self._scope.limit())
         ask = self._usn if mode is Mode.USN else self._dirsync
         answer = ask(mode, state, session, naming, place)
         return answer and self._judged(mode, answer, state, session, naming, place)
@@ -200,7 +253,7 @@ class ActiveDirectoryChanges:
     # --- DirSync ---------------------------------------------------------------
 
     def _begin_dirsync(
-        self, mode: Mode, session: Session, naming: Place, _place: _Dc
+        self, mode: Mode, session: Session, naming: Place, _place: Dc
     ) -> dict[str, str] | None:
         """Take a cookie, and see on the way whether tombstones are shown."""
         seen: list[RawEntry] = []
@@ -217,7 +270,7 @@ class ActiveDirectoryChanges:
         return {"cookie": _text(cookie), "told": _yes(shown)}
 
     def _dirsync(
-        self, mode: Mode, state: State, session: Session, naming: Place, _place: _Dc
+        self, mode: Mode, state: State, session: Session, naming: Place, _place: Dc
     ) -> tuple[_Told, dict[str, str]] | None:
         found = _Told()
         faults: list[str] = []
@@ -231,6 +284,7 @@ class ActiveDirectoryChanges:
             if len(found) > MOST_CHANGED:
                 faults.append("too many")
 
+        # objectCategory is gone on tombstones: only classes are asked for (4b).
         watched = ldap_filter.any_of(
             *(ldap_filter.equals("objectClass", name) for name in _WATCHED)
         )
@@ -244,8 +298,13 @@ class ActiveDirectoryChanges:
         )
         if cookie is None or faults:
             return None
-        shown = state.get("told") == "yes" or bool(found.deleted)
-        return found, {"cookie": _text(cookie), "told": _yes(shown)}
+        # That it told some says nothing of today: the right may be gone.
+        once = state.get("told") == "yes"
+        found.all_deleted = bool(found.deleted) or (
+            once and self._shows_deleted(session, naming)
+        )
+        told_once = once or found.all_deleted
+        return found, {"cookie": _text(cookie), "told": _yes(told_once)}
 
     def _exchange(
         self,
@@ -286,10 +345,14 @@ class ActiveDirectoryChanges:
     # --- uSNChanged --------------------------------------------------------------
 
     def _begin_usn(
-        self, _mode: Mode, session: Session, naming: Place, place: _Dc
+        self, _mode: Mode, session: Session, naming: Place, place: Dc
     ) -> dict[str, str] | None:
         if not place.invocation or not place.usn:
             return None
+        return {"told": _yes(self._shows_deleted(session, naming))}
+
+    def _shows_deleted(self, session: Session, naming: Place) -> bool:
+        """Whether the account is shown a tombstone now."""
         query = Query(
             base=f"<WKGUID=18E2EA80684F11D2B9AA00C04F79F805,{naming.suffix}>",
             filter=_ANY,
@@ -298,17 +361,17 @@ class ActiveDirectoryChanges:
             size_limit=1,
             controls=(SHOW_DELETED,),
         )
-        answer = session.search(query, self._scope.limit())
-        return {"told": _yes(bool(answer.entries))}
+        return bool(session.search(query, self._scope.limit()).entries)
 
     def _usn(
-        self, _mode: Mode, state: State, session: Session, naming: Place, place: _Dc
+        self, _mode: Mode, state: State, session: Session, naming: Place, place: Dc
     ) -> tuple[_Told, dict[str, str]] | None:
         """Ask for higher numbers; only of the DC, and its life, that gave them out."""
-        if not place.is_same(state) or place.usn < _number(state, "usn"):
+        if not place.is_same(state) or place.usn < number(state, "usn"):
             return None
-        found, first = _Told(), _number(state, "usn") + 1
-        kept = {"told": state.get("told", "")}
+        found, first = _Told(), number(state, "usn") + 1
+        found.all_deleted = self._shows_deleted(session, naming)
+        kept = {"told": _yes(found.all_deleted)}
         if place.usn < first:
             return found, kept
         newer = ldap_filter.at_least("uSNChanged", str(first))
@@ -322,7 +385,7 @@ class ActiveDirectoryChanges:
             ),
             self._scope.patience,
         )
-        deleted = self._deleted(session, naming, newer, kept)
+        deleted = self._deleted(session, naming, newer) if found.all_deleted else []
         if changed is None or deleted is None:
             return None
         try:
@@ -335,10 +398,8 @@ class ActiveDirectoryChanges:
         return found, kept
 
     def _deleted(
-        self, session: Session, naming: Place, newer: str, state: State
+        self, session: Session, naming: Place, newer: str
     ) -> list[RawEntry] | None:
-        if state["told"] != "yes":
-            return []
         query = Query(
             base=naming.suffix,
             filter=ldap_filter.all_of(ldap_filter.equals("isDeleted", "TRUE"), newer),
@@ -354,7 +415,7 @@ class ActiveDirectoryChanges:
         and a group have other members.
         """
         classes = _classes(entry)
-        is_new = int(_one(entry, "usncreated") or 0) >= first
+        is_new = int(one_of(entry, "usncreated") or 0) >= first
         group_counts = self._by_group and "group" in classes
         holds_others = not classes & set(_KINDS)
         if group_counts or (holds_others and not is_new):
@@ -363,6 +424,9 @@ class ActiveDirectoryChanges:
         found.changed[one] = None
         if is_new:
             found.new[one] = None
+        else:
+            # It may have another name now.
+            found.names[one] = entry.dn
         return True
 
     # --- both --------------------------------------------------------------------
@@ -374,7 +438,7 @@ class ActiveDirectoryChanges:
         state: State,
         session: Session,
         naming: Place,
-        place: _Dc,
+        place: Dc,
     ) -> list[ReadItem] | None:
         found, kept = answer
         if self._reaches_others(found, session, naming):
@@ -392,8 +456,19 @@ class ActiveDirectoryChanges:
         # What was deleted and brought back has both a tombstone's news and a life.
         items += [Gone(one) for one in found.deleted if one not in there]
         fresh = [one for one in found.new if one in there]
-        new = kept | place.state() | {"witnesses": _witnesses(state, fresh)}
-        vanished = Vanished.TOLD if kept["told"] == "yes" else Vanished.UNTOLD
+        alive = [one for one in found.changed if one not in found.deleted]
+        limit = self._scope.limit()
+        seen = witnessed(
+            session,
+            naming.suffix,
+            place,
+            state,
+            new=fresh,
+            changed=alive,
+            deadline=limit,
+        )
+        new = kept | place.state() | seen
+        vanished = Vanished.TOLD if found.all_deleted else Vanished.UNTOLD
         return [*items, told(session, naming, self._seal(mode, naming, new), vanished)]
 
     def _reaches_others(self, found: _Told, session: Session, naming: Place) -> bool:
@@ -414,7 +489,7 @@ class ActiveDirectoryChanges:
         was deleted is taken out of them the same way, but nobody can ask for that.
         """
         entries: dict[DirectoryId, Entry] = {}
-        names = list(found.renamed.values()) if self._links else []
+        names = list((found.names | found.renamed).values()) if self._links else []
         for at in range(0, len(names), BATCH):
             limit = self._scope.limit()
             wanted = ldap_filter.any_of(
@@ -465,42 +540,6 @@ class ActiveDirectoryChanges:
             found |= {_guid_of(entry): _classes(entry) for entry in answer.entries}
         return found
 
-    def _newest(self, session: Session, naming: Place, place: _Dc) -> str:
-        """Return who was created lately, to know a DC by that lacks them."""
-        newer = str(max(0, place.usn - _WITNESS_WINDOW))
-        query = Query(
-            base=naming.suffix,
-            filter=ldap_filter.all_of(
-                ldap_filter.equals("objectClass", "user"),
-                ldap_filter.at_least("uSNChanged", newer),
-            ),
-            attributes=("objectGUID", "whenCreated"),
-            size_limit=PAGE_OF_WITNESSES,
-        )
-        answer = session.search(query, self._scope.limit())
-        born = sorted((_born(entry), _guid_of(entry)) for entry in answer.entries)
-        recent = [f"{one}@{when:.0f}" for when, one in born[-WITNESSES:] if when]
-        return " ".join(recent)
-
-    def _see_witnesses(
-        self, session: Session, place: _Dc, after: Cursor, deadline: Deadline
-    ) -> None:
-        """Refuse a DC that knows none of those who were new elsewhere.
-
-        Numbers of two DCs cannot be compared (facts: ad-semantics 4a), but whom an
-        earlier read has seen must be here as well, unless all were deleted since.
-        """
-        state = cursors.unseal(after, after.kind, None) or {}
-        since = time.time() - WITNESS_SECONDS
-        asked = [one for one, when in _parsed(state) if when >= since]
-        if not asked or place.is_same(state):
-            return
-        for one in asked:
-            query = Query(base=f"<GUID={one}>", filter=_ANY, scope="BASE")
-            if session.search(query, deadline).entries:
-                return
-        raise behind(session, f"it does not know {', '.join(asked)} yet")
-
     def _who(self, session: Session, naming: Place, deadline: Deadline) -> _Who:
         """Return the service account as tools want it written."""
         root = Query(base="", filter=_ANY, scope="BASE", attributes=("tokenGroups",))
@@ -518,55 +557,8 @@ class ActiveDirectoryChanges:
         return _Who(self._scope.account, dn, _sid(tokens[0]))
 
     def _seal(self, mode: Mode, naming: Place, state: State) -> Cursor:
-        return cursors.seal(mode, self._scope.fingerprint(naming), state)
-
-
-PAGE_OF_WITNESSES = 500
-
-
-@dataclass(frozen=True, slots=True)
-class _Dc:
-    """Which DC it is, and how far it is (facts: ad-semantics 4a).
-
-    Attributes:
-        service: The name of its settings.
-        invocation: Changes when it is restored from a backup.
-        usn: Its highest number.
-    """
-
-    service: str
-    invocation: str
-    usn: int
-
-    @classmethod
-    def read(cls, session: Session, deadline: Deadline) -> _Dc:
-        """Ask the DC; what it does not tell stays empty."""
-        asked = ("dsServiceName", "highestCommittedUSN")
-        root = Query(base="", filter=_ANY, scope="BASE", attributes=asked)
-        answer = session.search(root, deadline).entries
-        service = _one(answer[0], "dsservicename").decode() if answer else ""
-        usn = _one(answer[0], "highestcommittedusn") if answer else b""
-        if not service:
-            return cls("", "", 0)
-        query = Query(
-            base=service, filter=_ANY, scope="BASE", attributes=("invocationId",)
-        )
-        found = session.search(query, deadline).entries
-        invocation = _one(found[0], "invocationid").hex() if found else ""
-        return cls(service, invocation, int(usn) if usn.isdigit() else 0)
-
-    def is_same(self, state: State) -> bool:
-        """Whether a cursor was made here, in the same life."""
-        here = (self.service, self.invocation)
-        return all(here) and here == (state.get("service"), state.get("invocation"))
-
-    def state(self) -> dict[str, str]:
-        """Return what a cursor keeps of it."""
-        return {
-            "service": self.service,
-            "invocation": self.invocation,
-            "usn": str(self.usn),
-        }
+        dated = {**state, "time": f"{time.time():.0f}"}
+        return cursors.seal(mode, self._scope.fingerprint(naming), dated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -581,7 +573,7 @@ class _Who:
 def _take_part(found: _Told, entry: RawEntry) -> None:
     """Take one entry of DirSync: only what changed is in it."""
     one = _guid_of(entry)
-    if _one(entry, "isdeleted").upper() == b"TRUE":
+    if one_of(entry, "isdeleted").upper() == b"TRUE":
         found.deleted[one] = None
         return
     found.changed[one] = None
@@ -603,7 +595,7 @@ def _member(value: bytes) -> DirectoryId:
 
 
 def _guid_of(entry: RawEntry) -> DirectoryId:
-    return guid.decode_object_guid(_one(entry, "objectguid"))
+    return guid.decode_object_guid(one_of(entry, "objectguid"))
 
 
 def _key(one: DirectoryId) -> Key:
@@ -611,49 +603,28 @@ def _key(one: DirectoryId) -> Key:
     return Key(one, ldap_filter.equals("objectGUID", octets))
 
 
-def _one(entry: RawEntry, name: str) -> bytes:
-    return next(iter(entry.attributes.get(name, ())), b"")
-
-
 def _classes(entry: RawEntry) -> set[str]:
     names = entry.attributes.get("objectclass", ())
     return {name.decode("utf-8", "replace") for name in names}
 
 
+def _is_untold(name: str) -> bool:
+    """Whether an attribute changes untold; the names of many back-links tell it."""
+    return name in _UNTOLD or name.endswith("bl")
+
+
+def _is_old(state: State) -> bool:
+    """Whether too much time has gone by, or the clock was wrong then or is now."""
+    return abs(time.time() - number(state, "time")) > MOST_SECONDS
+
+
 def _tombstone(entry: RawEntry) -> bool:
     """Whether it is one; the container of them all is marked as deleted too."""
-    return b"\nDEL:" in _one(entry, "name")
+    return b"\nDEL:" in one_of(entry, "name")
 
 
 def _each_once(*names: str) -> tuple[str, ...]:
     return tuple({name.lower(): name for name in names}.values())
-
-
-def _born(entry: RawEntry) -> float:
-    try:
-        return generalized_time.decode(_one(entry, "whencreated")).timestamp()
-    except Undecodable:
-        return 0.0
-
-
-def _witnesses(state: State, fresh: Iterable[DirectoryId]) -> str:
-    now = time.time()
-    before = [f"{one}@{when:.0f}" for one, when in _parsed(state)]
-    return " ".join([*before, *(f"{one}@{now:.0f}" for one in fresh)][-WITNESSES:])
-
-
-def _parsed(state: State) -> list[tuple[DirectoryId, float]]:
-    found = []
-    for part in state.get("witnesses", "").split():
-        one, _, when = part.partition("@")
-        if when.isdigit():
-            found.append((DirectoryId(one), float(when)))
-    return found
-
-
-def _number(state: State, name: str) -> int:
-    text = state.get(name, "")
-    return int(text) if text.isdecimal() and text.isascii() else 0
 
 
 def _text(octets: bytes) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,10 +36,10 @@ from dirbridge.model.secret import Secret
 from testbed import cast, ldif, scale, slapd
 from testbed.bed import Bed
 from testbed.ldap_proxy import At, Fault, LdapProxy, Limits
-from testbed.process import run
+from testbed.process import run, wait_until
 from testbed.samba import Dc1
 from testbed.scale import Scale
-from testbed.slapd import Od1, Od2
+from testbed.slapd import Od1, Od2, Slapd
 from tests.directories import (
     AD_LOGIN,
     AD_MAIL,
@@ -213,6 +217,21 @@ def show_deletions(dc1: Dc1, person: str) -> None:
     dc1.delete(dn)
 
 
+def hide_deletions(dc1: Dc1) -> None:
+    """Let nobody but administrators read CN=Deleted Objects, as it was."""
+    rights = "(A;;RPWPCCDCLCRCWOWDSDSW;;;SY)(A;;RPLC;;;BA)"
+    values = [("nTSecurityDescriptor", f"O:SYG:SYD:PAI{rights}")]
+    tool = ["ldbmodify", "-H", dc1.sam, "--controls=show_deleted:1"]
+    run(tool, stdin=ldif.modify(DELETED, values), env=dc1.environment())
+
+
+def without(cursor: Cursor, name: str) -> Cursor:
+    """Return a cursor that knows less."""
+    body = json.loads(cursor.value)
+    del body["state"][name]
+    return Cursor(cursor.kind, json.dumps(body).encode())
+
+
 @pytest.fixture(scope="module")
 def changing(bed: Bed, dc1: Dc1) -> Iterator[Dc1]:
     """DC 1 for all of these tests, as new afterwards: a reset costs seconds."""
@@ -324,13 +343,15 @@ class TestActiveDirectory:
         self, bed: Bed, changing: Dc1
     ) -> None:
         """The server writes it into the group without telling that it changed."""
-        copy = copy_of(ad(bed, base=cast.AD_GROUPS))
+        own = copy_of(ad(bed, base=cast.AD_GROUPS))
+        usn = copy_of(ad(bed, base=cast.AD_GROUPS, modes=(ad_changes.Mode.USN,)))
         sean = cast.ad("o'brien").dn
         changing.modify(ldif.move(sean, "CN=Sean Connery", SALES))
-        group = next(one for one in copy.delta()[1] if isinstance(one, Entry))
-        assert group.dn.startswith("CN=Sales EMEA,")
-        assert f"CN=Sean Connery,{SALES}".encode() in group.values("member")
-        assert copy.is_true()
+        for copy in (own, usn):
+            group = next(one for one in copy.delta()[1] if isinstance(one, Entry))
+            assert group.dn.startswith("CN=Sales EMEA,")
+            assert f"CN=Sean Connery,{SALES}".encode() in group.values("member")
+            assert copy.is_true()
 
     @pytest.mark.parametrize(
         ("code", "text"), [(53, ""), (12, "0000203D: error processing control")]
@@ -341,8 +362,9 @@ class TestActiveDirectory:
         with LdapProxy.before(changing, limits=Limits(0, 0)) as proxy:
             copy = copy_of(ad(bed, server=str(proxy)))
             copy.delta()
-            # On the kept session: rootDSE, the DC's settings, then DirSync.
-            proxy.fault = Fault(At.SEARCH, 3, code, text=text)
+            # On the kept session: rootDSE, the DC's settings, how far it is, whom the
+            # delta before had seen; then DirSync.
+            proxy.fault = Fault(At.SEARCH, 4, code, text=text)
             assert copy.follow()[0].kind is ReadKind.FULL
             assert copy.held
 
@@ -363,22 +385,105 @@ class TestActiveDirectory:
         assert own.held == numbers.held
         assert dn in str(own.held)
 
-    def test_a_dc_that_lacks_the_new_is_behind(
+    def test_a_dc_that_lacks_some_of_the_new_is_behind(
         self, bed: Bed, changing: Dc1, dc2: Dc1
     ) -> None:
         usn = (ad_changes.Mode.USN,)
-        copy = copy_of(ad(bed, modes=usn))
+        bob = cast.ad("bob").dn
+        changing.modify(new_person("early")[1])
+        bed.wait_replicated()
+        numbers, own = copy_of(ad(bed, modes=usn)), copy_of(ad(bed))
+        assert "early" in str(numbers.held)
         dc2.freeze()
-        for name in ("one", "two", "three"):
-            changing.modify(new_person(name)[1])
-        copy.delta()
+        changing.modify(new_person("late")[1])
+        changing.modify(ldif.modify(bob, [("title", "Late")]))
+        for copy in (numbers, own):
+            copy.delta()
+            assert "late" in str(copy.held)
         changing.freeze()  # else it would hand them over at once
         dc2.thaw()
-        copy.connector = ad(bed, modes=usn, server=dc2.host)
-        with pytest.raises(Unreachable) as caught:
-            copy.follow()
-        assert caught.value.code == "behind"
+        others = ad(bed, modes=usn, server=dc2.host), ad(bed, server=dc2.host)
+        for copy, other in zip((numbers, own), others, strict=True):
+            assert copy.cursor is not None
+            for sign in ("seen", "witnesses"):
+                only = without(copy.cursor, sign)
+                for read in (
+                    lambda: other.read(only),  # noqa: B023 - called at once
+                    lambda: other.read(only, full=True),  # noqa: B023
+                    lambda: other.sweep(only),  # noqa: B023
+                ):
+                    with pytest.raises(Unreachable) as caught:
+                        list(read())
+                    assert caught.value.code == "behind"
+            # Nothing is known of what was read elsewhere.
+            unknown = without(without(copy.cursor, "seen"), "witnesses")
+            *_, end = other.read(unknown)
+            assert isinstance(end, Finished)
+            assert end.complete
         changing.thaw()
+        bed.wait_replicated()
+        for copy, other in zip((numbers, own), others, strict=True):
+            copy.connector = other
+            copy.follow()
+            assert "late" in str(copy.held)
+            assert copy.is_true()
+
+    def test_a_deleted_witness_is_asked_for_no_more(
+        self, bed: Bed, changing: Dc1, dc2: Dc1
+    ) -> None:
+        copy = copy_of(ad(bed))
+        dn, record = new_person("brief")
+        changing.modify(record)
+        copy.delta()
+        changing.delete(dn)
+        copy.delta()
+        assert copy.cursor is not None
+        assert "brief" not in str(copy.held)
+        bed.wait_replicated()
+        # Also where the DC does not tell how far it is.
+        copy.cursor = without(copy.cursor, "invocation")
+        copy.connector = ad(bed, server=dc2.host)
+        copy.delta()
+
+    @pytest.mark.parametrize("mode", [ad_changes.Mode.DIRSYNC, ad_changes.Mode.USN])
+    def test_deletions_are_told_only_while_they_are_shown(
+        self, bed: Bed, changing: Dc1, mode: ad_changes.Mode
+    ) -> None:
+        show_deletions(changing, "svc-repl")
+        dn, record = new_person("fading")
+        changing.modify(record)
+        copy = copy_of(ad(bed, "svc-repl", modes=(mode,)))
+        assert copy.delta()[0] is Vanished.TOLD
+        hide_deletions(changing)
+        changing.delete(dn)
+        assert copy.delta() == (Vanished.UNTOLD, [])
+        assert "fading" not in str(copy.held)
+
+    def test_who_is_below_an_organization_follows_it(
+        self, bed: Bed, changing: Dc1
+    ) -> None:
+        firm = f"O=Firm,{cast.AD_BASE}"
+        changing.modify(ldif.add(firm, [("objectClass", "organization")]))
+        unit = f"OU=In,{firm}"
+        changing.modify(ldif.add(unit, [("objectClass", "organizationalUnit")]))
+        changing.modify(new_person("clerk", unit)[1])
+        copies = [
+            copy_of(ad(bed, modes=modes, base=cast.AD_BASE))
+            for modes in (ad_changes.ALL_MODES, (ad_changes.Mode.USN,))
+        ]
+        changing.modify(ldif.move(firm, "O=Other", cast.AD_BASE))
+        for copy in copies:
+            copy.follow()
+            assert f"CN=clerk,OU=In,O=Other,{cast.AD_BASE}" in str(copy.held)
+
+    @pytest.mark.parametrize("name", ["directReports", "lastLogon", "ownerBL"])
+    def test_what_changes_untold_has_no_cursor(
+        self, bed: Bed, dc1: Dc1, name: str
+    ) -> None:
+        *_, end = ad(bed, filter=f"(!({name}=1))").read()
+        assert isinstance(end, Finished)
+        assert end.complete
+        assert end.cursor is None
 
     @pytest.mark.parametrize("mode", ad_changes.ALL_MODES)
     def test_a_cursor_that_does_not_hold_is_a_full_read(
@@ -389,7 +494,11 @@ class TestActiveDirectory:
         assert good is not None
         broken = good.value.replace(b'"cookie": "', b'"cookie": "AAAA')
         broken = broken.replace(b'"invocation": "', b'"invocation": "00')
+        now = json.loads(good.value)["state"]["time"]
+        assert now in good.value.decode()
+        month = str(int(now) - 31 * 86_400)
         for cursor in (
+            Cursor(good.kind, good.value.replace(now.encode(), month.encode())),
             Cursor(good.kind, broken),
             Cursor(good.kind, b"garbage"),
             Cursor("another", good.value),
@@ -424,8 +533,9 @@ class TestActiveDirectory:
                 assert len(items) == 10
                 assert isinstance(end, Finished)
                 assert end.kind is ReadKind.DELTA
-                # Ten keys, ten entries, rootDSE, and the DC's own settings.
-                assert proxy.counts.entries <= 24
+                # Ten keys, ten entries; rootDSE twice, the DC's own settings, how far
+                # it is, and those to know other DCs by.
+                assert proxy.counts.entries <= 30
                 assert proxy.counts.sent <= 3 * 10 * size
 
     def test_check_says_the_way_and_the_right_that_helps(
@@ -473,6 +583,65 @@ class Bare(Scale):
     replication = "dbnosync\n"
 
 
+class Overlaid(Logged):
+    """Groups follow the names of their members, and members their groups."""
+
+    replication = (
+        "moduleload refint\nmoduleload memberof\n"
+        f"{Logged.replication}"
+        "overlay refint\nrefint_attributes member\noverlay memberof\n"
+    )
+
+
+READ_BY_ALL = "access to * by * read\noverlay"
+
+
+class Hiding(Logged):
+    """Nobody may see an entry's number and time, but the suffix shows its own."""
+
+    right = "access to attrs=entryCSN,modifyTimestamp by * none"
+
+    def write_conf(self) -> None:
+        super().write_conf()
+        text = self.conf.read_text()
+        assert READ_BY_ALL in text
+        rights = f'access to dn.base="{self.base}" by * read\n{self.right}\n'
+        self.conf.write_text(text.replace(READ_BY_ALL, rights + READ_BY_ALL))
+
+
+class HidingBare(Hiding):
+    """The same without syncprov."""
+
+    replication = "dbnosync\n"
+
+
+class HidingOne(Hiding):
+    """One person's only."""
+
+    right = (
+        f'access to dn.base="{scale.person(29).dn}" '
+        "attrs=entryCSN,modifyTimestamp by * none"
+    )
+
+
+HIDING = (Hiding, HidingBare, HidingOne)
+
+
+class Ahead(Bare):
+    """One entry was written with a clock that was wrong by far."""
+
+    def load(self, records: Iterable[str]) -> None:
+        """Load them, one with another time."""
+        ahead = (
+            "entryCSN: 20990101000000.000000Z#000000#000#000000\n"
+            "modifyTimestamp: 20990101000000Z\n\n"
+        )
+        mark = f"dn: {scale.person(3).dn}\n"
+        super().load(
+            f"{each.rstrip()}\n{ahead}" if mark in each else each for each in records
+        )
+
+
 @pytest.fixture
 def large(tmp_path_factory: pytest.TempPathFactory, od1: Od1) -> Iterator[Any]:
     """Starts a slapd of its own kind, with so many accounts."""
@@ -507,6 +676,17 @@ def od(
         load_profile(profile),
         lambda: secret,
         modes=modes,
+    )
+
+
+def timed(bed: Bed, server: Slapd) -> LdapDirectory:
+    """A connector for one server of the bed that goes by its entries' times."""
+    return open_directory(
+        OD_MAIL,
+        od_settings(bed, server=server.host, suffix=cast.OD_BASE),
+        load_profile("open-directory"),
+        lambda: Secret(bed.password("diradmin", "od")),
+        modes=(od_changes.Mode.TIMES,),
     )
 
 
@@ -569,9 +749,13 @@ class TestOpenLdap:
                 change = [("title", "changed")]
                 server.modify(ldif.modify(scale.person(number).dn, change))
             proxy.reset()
-            assert len(copy.delta()[1]) == 10
+            *items, end = copy.connector.read(copy.cursor)
+            assert len(items) == 10
+            assert isinstance(end, Finished)
+            assert end.kind is ReadKind.DELTA
             assert proxy.counts.entries <= 13
             assert proxy.counts.sent <= 3 * 10 * size
+            copy.cursor = end.cursor
             proxy.reset()
             copy.delta()
             assert proxy.counts.searches <= 2
@@ -620,6 +804,153 @@ class TestOpenLdap:
                 sent.append(proxy.counts.sent)
             assert sent[0] > 1000 * 16
             assert sent[1] < 10_000
+
+    @pytest.mark.parametrize("mode", od_changes.ALL_MODES)
+    def test_a_container_that_moves_takes_all_along(
+        self, large: Any, mode: od_changes.Mode
+    ) -> None:
+        server = large(Logged, 2)
+        sales, person = f"cn=sales,{cast.OD_USERS}", scale.person(2)
+        copy = copy_of(od(server, modes=(mode,)))
+        server.modify(ldif.add(sales, [("objectClass", "container")]))
+        server.modify(ldif.move(person.dn, f"uid={person.uids[0]}", sales))
+        copy.delta()  # who stands below a new one has come there by itself
+        server.modify(ldif.move(sales, "cn=former", cast.OD_BASE))
+        assert copy.follow()[0].kind is ReadKind.FULL
+        assert "cn=sales" not in str(copy.held)
+        server.modify(ldif.move(f"cn=former,{cast.OD_BASE}", "cn=sales", cast.OD_USERS))
+        assert copy.follow()[0].kind is ReadKind.FULL
+        assert sales in str(copy.held)
+
+    @pytest.mark.parametrize("kind", HIDING)
+    def test_a_silence_that_nothing_proves_is_not_believed(
+        self, large: Any, kind: type[Scale]
+    ) -> None:
+        server = large(kind, 30)
+        connector = od(server)
+        *_, end = connector.read()
+        assert isinstance(end, Finished)
+        assert (end.complete, end.cursor) == (True, None)
+        (found,) = [f for f in connector.check() if f.what == "changes"]
+        assert found.outcome is Outcome.WARNING
+        assert "entryCSN" in found.next
+
+    @pytest.mark.parametrize("mode", od_changes.ALL_MODES)
+    def test_an_id_that_another_has_is_refused(
+        self, large: Any, mode: od_changes.Mode
+    ) -> None:
+        server = large(Logged, 2)
+        copy = copy_of(od(server, modes=(mode,)))
+        first = next(iter(copy.held))
+        server.create(scale.person(3), "secret")
+        stolen = [("apple-generateduid", first)]
+        server.modify(ldif.modify(scale.person(3).dn, stolen))
+        *_, end = copy.connector.read(copy.cursor)
+        assert isinstance(end, Finished)
+        assert (end.kind, end.complete) == (ReadKind.FULL, False)
+
+    def test_an_id_that_is_given_later_replaces_the_other(self, large: Any) -> None:
+        server = large(Logged, 2)
+        copy, dn = copy_of(od(server)), scale.person(2).dn
+        delete = "changetype: modify\ndelete: apple-generateduid"
+        server.modify(f"dn: {dn}\n{delete}\n\n")
+        assert copy.delta()[0] is Vanished.SUSPECTED
+        assert copy.is_true()
+        given = [("apple-generateduid", "AAAAAAAA-1111-2222-3333-444444444444")]
+        server.modify(ldif.modify(dn, given))
+        copy.delta()
+        assert copy.is_true()
+
+    def test_overlays_that_write_without_a_number(self, large: Any) -> None:
+        server = large(Overlaid, 3)
+        team, person = f"cn=team,{cast.OD_BASE}", scale.person(2)
+        members = [("objectClass", "groupOfNames"), ("member", person.dn)]
+        server.modify(ldif.add(team, members))
+        refint = copy_of(od(server, "openldap", type="ldap"))
+        in_team = f"(memberOf={team})"
+        linked = copy_of(od(server, "openldap", type="ldap", filter=in_team))
+        server.rename(person, "renamed")
+
+        def is_in() -> bool:
+            entries = [one for one in refint.connector.read() if isinstance(one, Entry)]
+            return any("uid=renamed" in "".join(e.values("member")) for e in entries)
+
+        wait_until(is_in, "the group has the new name")
+        _, items = refint.delta()
+        assert team in {item.dn for item in items if isinstance(item, Entry)}
+        assert refint.is_true()
+        linked.follow()
+        server.modify(ldif.modify(team, [("member", scale.person(3).dn)]))
+        linked.follow()
+        assert linked.is_true()
+        for modes in ((od_changes.Mode.CSN,), (od_changes.Mode.TIMES,)):
+            *_, end = od(server, "openldap", modes, type="ldap", filter=in_team).read()
+            assert isinstance(end, Finished)
+            assert end.cursor is None
+
+    def test_a_time_in_the_future_hides_nothing(self, large: Any) -> None:
+        server = large(Ahead, 3)
+        copy = copy_of(od(server))
+        server.create(scale.person(4), "secret")
+        server.modify(ldif.modify(scale.person(2).dn, [("mail", "a@example.org")]))
+        assert len(copy.delta()[1]) == 2
+        assert copy.delta()[1] == []
+        assert copy.is_true()
+
+    def test_a_restored_server_is_read_in_full(
+        self, large: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        server = large(Logged, 2)
+        server.stop()
+        saved = shutil.copytree(server.folder / "data", tmp_path / "saved")
+        server.start()
+        server.create(scale.person(3), "secret")
+        copy = copy_of(od(server))
+        server.stop()
+        shutil.copytree(saved, server.folder / "data", dirs_exist_ok=True)
+        server.start()
+        copy.connector = od(server)
+        with pytest.raises(Unreachable) as caught:  # one of many behind this name?
+            copy.follow()
+        assert caught.value.code == "behind"
+        monkeypatch.setattr(od_changes, "LAG", timedelta(0))
+        assert copy.follow()[0].kind is ReadKind.FULL
+        assert scale.person(3).dn not in str(copy.held)
+
+    def test_a_number_that_was_taken_away_holds_nobody_up(self, large: Any) -> None:
+        server = large(Logged, 2)
+        copy = copy_of(od(server))
+        assert copy.cursor is not None
+        body = json.loads(copy.cursor.value)
+        csn = body["state"]["csns"]
+        body["state"]["csns"] = f"{csn};{csn.replace('#000#', '#002#')}"
+        copy.cursor = Cursor(copy.cursor.kind, json.dumps(body).encode())
+        copy.delta()
+        copy.cursor = wrong_scope(copy.cursor)
+        assert copy.follow()[0].kind is ReadKind.FULL
+
+    def test_a_replica_that_is_behind_by_the_times_is_not_read(
+        self, bed: Bed, changeable_od: Od1, od2: Od2
+    ) -> None:
+        slapd.wait_replicated(changeable_od, od2)
+        copy = copy_of(timed(bed, changeable_od))
+        copy.connector = timed(bed, od2)
+        assert copy.follow()[0].kind is ReadKind.FULL
+        od2.stop()
+        copy.connector = timed(bed, changeable_od)
+        changeable_od.create(scale.person(1), "secret")
+        copy.follow()
+        changeable_od.stop()
+        od2.start()
+        copy.connector = timed(bed, od2)
+        for read in (
+            copy.connector.read(copy.cursor),
+            copy.connector.read(copy.cursor, full=True),
+            copy.connector.sweep(copy.cursor),
+        ):
+            with pytest.raises(Unreachable) as caught:
+                list(read)
+            assert caught.value.code == "behind"
 
     def test_a_replica_that_is_behind_is_not_asked(
         self, bed: Bed, changeable_od: Od1, od2: Od2
