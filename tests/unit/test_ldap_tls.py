@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 from gssapi.raw.misc import GSSError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dirbridge.cli.domains import note
 from dirbridge.config.settings import DirectorySettings, DomainSettings, LoginSettings
@@ -31,6 +33,7 @@ from dirbridge.errors import Unreachable, Unsupported
 from dirbridge.ldap import gss
 from dirbridge.ldap.access import Access, Endpoint
 from dirbridge.ldap.certificate import shown_pin
+from dirbridge.ldap.tls import _told_in_clear
 from dirbridge.ldap.transport import Transport, open_transport
 from dirbridge.mapping.profile import load_profile
 from dirbridge.model.deadline import Deadline
@@ -177,6 +180,23 @@ def test_our_certificate_is_shown_to_the_pinned_server_only(
         access = Access.of("example.com", settings(port, **mine))
         assert shown_pin(Endpoint(ADDRESS, port), access) == other.pin
     assert shown == []
+
+
+@pytest.mark.fuzz
+@given(st.binary(max_size=60), st.binary(max_size=6))
+def test_a_certificate_is_found_whatever_stands_around_it(
+    der: bytes, after: bytes
+) -> None:
+    body = len(der).to_bytes(3, "big") + der
+    body = len(body).to_bytes(3, "big") + body
+    hello, message = b"\2\0\0\1x", b"\x0b" + len(body).to_bytes(3, "big") + body
+    records = b"".join(
+        b"\x16\3\3" + len(part).to_bytes(2, "big") + part
+        for part in (hello, message[:7], message[7:])
+    )
+    assert _told_in_clear(records + after) == der
+    assert len(_told_in_clear(records[:-1])) < max(1, len(der))
+    _told_in_clear(b"\x16\3\3" + after + der)
 
 
 def test_a_pin_stands_for_the_end_too_where_our_certificate_is_shown(
