@@ -432,11 +432,17 @@ def test_servers_may_come_and_go_and_keep_their_health() -> None:
     world.down[ONE] = "refused"
     assert world.ask() == TWO
     source.servers = (THREE, ONE)
+    assert world.failover.lists(TWO)
     world.asked.clear()
     world.down[THREE] = "refused"
     world.down.pop(ONE)
     assert world.ask() == ONE
     assert world.asked == [THREE, ONE]
+    assert [world.failover.lists(one) for one in (ONE, TWO, THREE)] == [
+        True,
+        False,
+        True,
+    ]
     assert [state.up for state in world.failover.states()] == [False, True]
     source.servers = ()
     world.time += COOL_DOWN
