@@ -73,6 +73,7 @@ class Scope:
         entry: Gives an entry its id and kind.
         soon: Seconds for a first sign of life.
         patience: Seconds for an answer.
+        lone: Whether this is the only server there is.
     """
 
     filter: str
@@ -83,6 +84,7 @@ class Scope:
     entry: Callable[[RawEntry], Entry]
     soon: float
     patience: float
+    lone: Callable[[], bool] = lambda: False
 
     def fingerprint(self, place: Place) -> str:
         """Return what a cursor is bound to."""

@@ -306,7 +306,7 @@ class LdapDirectory:
     def entry(self, raw: RawEntry) -> Entry:
         """Give an entry its kind and its id, "" where it has none that can be read."""
         found = _id_of(raw.attributes, self._ids)
-        kind = self._kind_of(raw.attributes)
+        kind = self._kind_of(raw.dn, raw.attributes)
         return Entry(found, raw.dn, raw.attributes, kind, raw.digest)
 
     @property
@@ -382,6 +382,7 @@ class LdapDirectory:
             entry=self.entry,
             soon=access.connect_seconds,
             patience=access.read_seconds,
+            lone=lambda: len(self._client.failover.servers) == 1,
         )
 
     def _naming(self, session: Session, deadline: Deadline) -> Naming:

@@ -14,20 +14,24 @@ a hundredth of that. Nothing is ever concluded from such a list of who is presen
 server that cut it short would empty the mail system (facts: ad-semantics 4e).
 
 Deletions are named by entryUUID alone. Where the accounts' id is another attribute
-the deleted entry cannot be asked for it, so the end of the delta says `SUSPECTED`.
+the deleted entry cannot be asked for it, so the end of the delta says `SUSPECTED`; it
+does so too where something changed, as that may have been the id.
+
+What else a delta cannot be believed in is looked for by `open_directory_doubts`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from dirbridge.connectors import cursors
+from dirbridge.connectors import open_directory_doubts as doubts
 from dirbridge.connectors.base import ReadItem
 from dirbridge.connectors.changes import (
     BATCH,
@@ -77,7 +81,13 @@ OVERLAP = timedelta(minutes=5)
 BACK = timedelta(days=1)
 """How far back the newest entry is looked for, where nothing else tells the time."""
 
+LAG = timedelta(hours=1)
+"""How long a server that knows less than it did itself is taken for one that is behind:
+its name may stand for several. After that it was restored, and is read in full."""
+
 _ANY = "(objectClass=*)"
+_MADE = "createTimestamp"
+_TIMES = ("entryCSN", "modifyTimestamp")
 _NOBODY = "(!(objectClass=*))"
 _CSN = re.compile(
     r"(?P<when>\d{14}\.\d{6}Z#[0-9a-f]{6})#(?P<sid>[0-9a-f]{3})#[0-9a-f]{6}\Z",
@@ -125,6 +135,9 @@ class OpenDirectoryChanges:
         other = scope.id.lower() == "nsuniqueid"
         self._key = scope.id if other else "entryUUID"
         self._without_log: set[str] = set()
+        self._settable = doubts.is_settable(scope)
+        self._back_linked = doubts.is_back_linked(scope)
+        self._proofs = doubts.Proofs(scope)
 
     def mark(
         self,
@@ -135,15 +148,22 @@ class OpenDirectoryChanges:
     ) -> Cursor | None:
         """Say where a delta goes on; see `Changes.mark`."""
         csns = _context(session, naming, deadline)
-        for mode in (Mode.SYNCREPL, Mode.CSN) if csns else ():
-            state = cursors.unseal(after, mode, None)
-            if state is not None:
-                _see_progress(session, csns, _parsed(state.get("csns", "").split(";")))
-        provider = bool(csns) and _provides(session, naming, csns, deadline)
-        ways = {Mode.SYNCREPL: provider, Mode.CSN: provider, Mode.TIMES: True}
+        self._refuse_behind(after, csns, session, naming, deadline)
+        provider = (
+            bool(csns)
+            and max(csns.values()) < _horizon("entryCSN")
+            and _provides(session, naming, csns, deadline)
+            and self._proofs.shown("entryCSN", session, naming, deadline)
+        )
+        # A group that went takes the back link from entries that nothing names.
+        ways = {
+            Mode.SYNCREPL: provider,
+            Mode.CSN: provider and not self._back_linked,
+            Mode.TIMES: not self._back_linked,
+        }
         for mode in self._modes:
             if ways[mode] and mode is not Mode.TIMES:
-                return self._seal(mode, naming, {"csns": _written(csns)})
+                return self._sealed(mode, naming, session, csns)
             if ways[mode]:
                 start = self._begin_times(session, naming, deadline)
                 return self._seal(mode, naming, start) if start else None
@@ -164,22 +184,97 @@ class OpenDirectoryChanges:
         before = _parsed(state.get("csns", "").split(";"))
         if not before:
             return None
+        made_by = state.get("server", "")
         if mode is Mode.CSN or session.server in self._without_log:
-            return self._numbers(mode, before, session, naming)
-        return self._syncrepl(before, session, naming)
+            return self._numbers(mode, before, made_by, session, naming)
+        return self._syncrepl(before, made_by, session, naming)
 
     def describe(
         self, session: Session, naming: Place, deadline: Deadline
     ) -> list[Finding]:
         """Say which way results; see `Changes.describe`."""
         cursor = self.mark(session, naming, deadline)
-        text = _WAYS[Mode(cursor.kind)] if cursor else _NO_WAY
-        return [Finding(session.server, "changes", Outcome.OK, text)]
+        if cursor is not None:
+            text = _WAYS[Mode(cursor.kind)]
+            return [Finding(session.server, "changes", Outcome.OK, text)]
+        text, mend = _BACK_LINKED if self._back_linked else _NO_WAY
+        return [Finding(session.server, "changes", Outcome.WARNING, text, mend)]
+
+    # --- servers that know less --------------------------------------------------
+
+    def _refuse_behind(
+        self,
+        after: Cursor | None,
+        now: Csns,
+        session: Session,
+        naming: Place,
+        deadline: Deadline,
+    ) -> None:
+        """Refuse a server that lacks what an earlier read has seen elsewhere."""
+        for mode in Mode:
+            state = cursors.unseal(after, mode, None)
+            if state is None:
+                continue
+            made_by = state.get("server", "")
+            before = _parsed(state.get("csns", "").split(";"))
+            if now and before:
+                self._keeps_up(session, now, before, made_by)
+                return
+            newest = max(before.values(), default=state.get("newest", ""))
+            if not newest:
+                return
+            aged = newest[:14] < _lagging("modifyTimestamp")[:14]
+            if made_by == session.server or (aged and self._scope.lone()):
+                return
+            if max(now.values(), default="") < newest and not self._has_seen(
+                newest, session, naming, deadline
+            ):
+                raise behind(session, f"it has not seen the change of {newest} yet")
+
+    def _keeps_up(
+        self, session: Session, now: Csns, before: Csns, made_by: str
+    ) -> bool:
+        """Whether a server knows all changes that were read; False: it was restored.
+
+        Raises:
+            Unreachable: It is behind another one.
+        """
+        # A server's number goes when it is taken out of the replication.
+        latest = max(map(_when, now.values()), default="")
+        lacking = [
+            csn
+            for sid, csn in before.items()
+            if (now[sid] < csn if sid in now else latest < _when(csn))
+        ]
+        if not lacking:
+            return True
+        own = made_by == session.server or self._scope.lone()
+        if own and max(lacking) < _lagging("entryCSN"):
+            return False
+        raise behind(session, f"it has not seen the change {lacking[0]} yet")
+
+    def _has_seen(
+        self, newest: str, session: Session, naming: Place, deadline: Deadline
+    ) -> bool:
+        """Whether some entry's time is not before this one, nor in the future."""
+        for attribute in _TIMES:
+            bound = _of(attribute, newest)
+            ahead = ldap_filter.at_least(attribute, _horizon(attribute))
+            text = ldap_filter.at_least(attribute, bound)
+            query = Query(
+                base=naming.suffix,
+                filter=ldap_filter.all_of(text, ldap_filter.negate(ahead)),
+                attributes=("1.1",),
+                size_limit=1,
+            )
+            if session.search(query, deadline).entries:
+                return True
+        return False
 
     # --- RFC 4533 --------------------------------------------------------------
 
     def _syncrepl(
-        self, before: Csns, session: Session, naming: Place
+        self, before: Csns, made_by: str, session: Session, naming: Place
     ) -> list[ReadItem] | None:
         """Ask once: where nothing changed, that is the whole of it."""
         limit = self._scope.limit()
@@ -193,7 +288,7 @@ class OpenDirectoryChanges:
         if not answer.good or len(answer.entries) > MOST_CHANGED:
             # A server that is behind refuses a cookie from its future (53).
             if now := _context(session, naming, limit):
-                _see_progress(session, now, before)
+                self._keeps_up(session, now, before, made_by)
             return None
         try:
             answered = _answered(with_whole_ranges(session, answer, limit))
@@ -201,14 +296,19 @@ class OpenDirectoryChanges:
             return None
         if not answered.named:
             self._without_log.add(session.server)
-        return self._synchronised(answered, before, session, naming)
-
-    def _synchronised(
-        self, answered: _Answered, before: Csns, session: Session, naming: Place
-    ) -> list[ReadItem] | None:
         # Where nothing changed there is no new cookie.
         now = {**before, **answered.csns}
-        _see_progress(session, now, before)
+        if not self._keeps_up(session, now, before, made_by):
+            return None
+        if now != before and self._reached_many(before, now, session, naming):
+            return None
+        if self._back_linked and (answered.deleted or not answered.named):
+            return None
+        return self._synchronised(answered, now, session, naming)
+
+    def _synchronised(
+        self, answered: _Answered, now: Csns, session: Session, naming: Place
+    ) -> list[ReadItem] | None:
         entries = [self._scope.entry(raw) for raw in answered.entries]
         ids = {entry.id for entry in entries}
         left = self._left(answered.deleted, session, naming)
@@ -219,8 +319,31 @@ class OpenDirectoryChanges:
         items += [Gone(one) for one in dict.fromkeys(gone) if one not in ids]
         all_named = answered.named and not unknown
         vanished = Vanished.TOLD if all_named else Vanished.SUSPECTED
-        new = self._seal(Mode.SYNCREPL, naming, {"csns": _written(now)})
-        return [*items, told(session, naming, new, vanished)]
+        new = self._sealed(Mode.SYNCREPL, naming, session, now)
+        return self._concluded(items, session, naming, new, vanished)
+
+    def _reached_many(
+        self, before: Csns, now: Csns, session: Session, naming: Place
+    ) -> bool:
+        """Whether something changed that others hang on, or that cannot be told."""
+        bound = _bound(before, now)
+        if not bound:
+            return True
+        keys = self._reaching("entryCSN", bound, bound, session, naming)
+        return keys is None or any(_after(raw, before) for raw in keys)
+
+    def _reaching(
+        self, attribute: str, bound: str, cursor: str, session: Session, naming: Place
+    ) -> list[RawEntry] | None:
+        """Return changed entries on which others hang, None where not all came.
+
+        Who stands below a container that is new has come there after it.
+        """
+        many = doubts.reaching_many(self._scope)
+        keys = self._changed(attribute, bound, session, naming, many)
+        if keys is None or self._back_linked:
+            return keys
+        return [one for one in keys if _text(one, _MADE.lower())[:14] <= cursor[:14]]
 
     def _left(
         self, deleted: Sequence[str], session: Session, naming: Place
@@ -254,51 +377,54 @@ class OpenDirectoryChanges:
     # --- change numbers ----------------------------------------------------------
 
     def _numbers(
-        self, mode: Mode, before: Csns, session: Session, naming: Place
+        self, mode: Mode, before: Csns, made_by: str, session: Session, naming: Place
     ) -> list[ReadItem] | None:
         """Ask the entries for numbers above the cursor's, each by its own server's."""
         now = _context(session, naming, Deadline.after(self._scope.soon))
-        if not now:
+        if not now or not self._keeps_up(session, now, before, made_by):
             return None
-        _see_progress(session, now, before)
         if now == before:
             if not _provides(session, naming, now, self._scope.limit()):
                 return None
-            new = self._seal(mode, naming, {"csns": _written(before)})
+            new = self._sealed(mode, naming, session, before)
             return [told(session, naming, new, Vanished.TOLD)]
-        moved = [sid for sid, csn in now.items() if before.get(sid) != csn]
-        bound = min((before.get(sid, "") for sid in moved), default="")
-        if not bound:
+        bound = _bound(before, now)
+        if not bound or self._back_linked:
             return None
         keys = self._changed("entryCSN", bound, session, naming)
-        if keys is None:
+        if keys is None or self._reached_many(before, now, session, naming):
             return None
         fresh = []
         newest: dict[str, str] = {}
         for raw in keys:
-            csn = _text(raw, "entrycsn")
-            for sid, found in _parsed([csn]).items():
-                if found > before.get(sid, ""):
-                    fresh.append(raw)
-                    newest[sid] = max(newest.get(sid, ""), found)
+            for sid, found in _after(raw, before).items():
+                fresh.append(raw)
+                newest[sid] = max(newest.get(sid, ""), found)
         # The last change of a server that no entry shows was a deletion, most likely.
-        hidden = any(newest.get(sid, "") < now[sid] for sid in moved)
+        hidden = any(newest.get(sid, "") < now[sid] for sid in _moved(before, now))
         vanished = Vanished.SUSPECTED if hidden else Vanished.UNTOLD
-        new = self._seal(mode, naming, {"csns": _written(now)})
+        new = self._sealed(mode, naming, session, now)
         return self._again(fresh, session, naming, new, vanished)
 
     def _changed(
-        self, attribute: str, bound: str, session: Session, naming: Place
+        self,
+        attribute: str,
+        bound: str,
+        session: Session,
+        naming: Place,
+        which: str | None = None,
     ) -> list[RawEntry] | None:
+        later = ldap_filter.at_least(attribute, bound)
         query = Query(
             base=naming.suffix,
-            filter=ldap_filter.at_least(attribute, bound),
-            attributes=_each_once(*self._ids, self._key, attribute),
+            filter=ldap_filter.all_of(later, which),
+            attributes=_each_once(*self._ids, self._key, attribute, _MADE),
         )
         keys = read_keys(session, query, self._scope.patience)
-        if keys is None or any(not _text(raw, self._key.lower()) for raw in keys):
+        if keys is None:
             return None
-        return keys
+        shown = (self._key.lower(), attribute.lower())
+        return keys if all(_text(raw, name) for raw in keys for name in shown) else None
 
     def _again(
         self,
@@ -318,7 +444,29 @@ class OpenDirectoryChanges:
         items = read_again(self._scope, naming, session, wanted)
         if items is None:
             return None
-        return [*items, told(session, naming, new, vanished)]
+        return self._concluded(items, session, naming, new, vanished)
+
+    def _concluded(
+        self,
+        items: list[ReadItem],
+        session: Session,
+        naming: Place,
+        new: Cursor,
+        vanished: Vanished,
+    ) -> list[ReadItem] | None:
+        """End a delta, with who else must be told; None where it is not believed."""
+        entries = doubts.told_entries(items)
+        if doubts.shares_ids(self._scope, naming, session, entries):
+            return None
+        groups = doubts.groups_of(self._scope, naming, session, entries)
+        if groups is None:
+            return None
+        ids = {one.id for one in entries}
+        if items and self._settable and vanished is Vanished.TOLD:
+            # An entry that was given another id took it away from the old one.
+            vanished = Vanished.SUSPECTED
+        further = [group for group in groups if group.id not in ids]
+        return [*items, *further, told(session, naming, new, vanished)]
 
     # --- times -------------------------------------------------------------------
 
@@ -326,23 +474,18 @@ class OpenDirectoryChanges:
         self, session: Session, naming: Place, deadline: Deadline
     ) -> dict[str, str] | None:
         """Find the newest change; what the server calls now is nowhere to be read."""
-        query = Query(
-            base=naming.suffix,
-            filter=_ANY,
-            scope="BASE",
-            attributes=("entryCSN", "modifyTimestamp"),
-        )
+        query = Query(base=naming.suffix, filter=_ANY, scope="BASE", attributes=_TIMES)
         root = session.search(query, deadline).entries
-        if not root:
-            return None
-        attribute = "entryCSN" if _text(root[0], "entrycsn") else "modifyTimestamp"
-        if not _text(root[0], attribute.lower()):
-            return None
-        start = _written_time(attribute, datetime.now(UTC) - BACK)
-        keys = self._changed(attribute, start, session, naming)
-        if keys is None:
-            return None
-        return _times_state(self._key, attribute, start, keys, session.server)
+        shown = (name for name in _TIMES if root and _text(root[0], name.lower()))
+        for attribute in shown:
+            if self._proofs.shown(attribute, session, naming, deadline):
+                start = _written_time(attribute, datetime.now(UTC) - BACK)
+                keys = self._changed(attribute, start, session, naming)
+                if keys is not None:
+                    return _times_state(
+                        self._key, attribute, start, keys, session.server
+                    )
+        return None
 
     def _times(
         self, state: Mapping[str, str], session: Session, naming: Place
@@ -359,16 +502,38 @@ class OpenDirectoryChanges:
         if keys is None:
             return None
         seen = set(state.get("seen", "").split())
-        sure = "" if attribute == "entryCSN" else newest
-        fresh = [
-            raw
-            for raw in keys
-            if _mark_of(raw, self._key, attribute) not in seen
-            or (sure and _text(raw, attribute.lower()) >= sure)
-        ]
+        if seen and seen.isdisjoint(
+            _mark_of(raw, self._key, attribute) for raw in keys
+        ):
+            # A server that was restored shows nothing of what it showed.
+            return None
+        is_fresh = self._freshness(attribute, state.get("sure", ""), seen)
+        fresh = [raw for raw in keys if is_fresh(raw)]
+        if fresh:
+            begin = _earlier(newest)
+            found = self._reaching(attribute, begin, newest, session, naming)
+            if found is None or any(map(is_fresh, found)):
+                return None
         after = _times_state(self._key, attribute, newest, keys, session.server)
         new = self._seal(Mode.TIMES, naming, after)
         return self._again(fresh, session, naming, new, Vanished.UNTOLD)
+
+    def _freshness(
+        self, attribute: str, sure: str, seen: Iterable[str]
+    ) -> Callable[[RawEntry], bool]:
+        name = attribute.lower()
+
+        def is_fresh(raw: RawEntry) -> bool:
+            again = bool(sure) and sure <= _text(raw, name) < _horizon(attribute)
+            return again or _mark_of(raw, self._key, attribute) not in seen
+
+        return is_fresh
+
+    def _sealed(
+        self, mode: Mode, naming: Place, session: Session, csns: Csns
+    ) -> Cursor:
+        state = {"csns": _written(csns), "server": session.server}
+        return self._seal(mode, naming, state)
 
     def _seal(self, mode: Mode, naming: Place, state: Mapping[str, str]) -> Cursor:
         return cursors.seal(mode, self._scope.fingerprint(naming), state)
@@ -406,15 +571,24 @@ def _cookie(csns: Csns) -> bytes:
     return f"rid=000,csn={_written(csns)}".encode()
 
 
-def _see_progress(session: Session, now: Csns, before: Csns) -> None:
-    """Refuse a server that lacks changes which were read from another one.
+def _when(csn: str) -> str:
+    """Return a change number's time, without the server and the part."""
+    return csn.rsplit("#", 2)[0]
 
-    Raises:
-        Unreachable: It is behind.
-    """
-    lacking = [csn for sid, csn in before.items() if now.get(sid, "") < csn]
-    if lacking:
-        raise behind(session, f"it has not seen the change {lacking[0]} yet")
+
+def _moved(before: Csns, now: Csns) -> list[str]:
+    return [sid for sid, csn in now.items() if before.get(sid) != csn]
+
+
+def _bound(before: Csns, now: Csns) -> str:
+    """Return from where on entries are asked; "" where a server is new."""
+    return min((before.get(sid, "") for sid in _moved(before, now)), default="")
+
+
+def _after(raw: RawEntry, before: Csns) -> Csns:
+    """Return an entry's change number by its server, if it came after the cursor."""
+    found = _parsed([_text(raw, "entrycsn")])
+    return {sid: csn for sid, csn in found.items() if csn > before.get(sid, "")}
 
 
 def _answered(answer: Answer) -> _Answered:
@@ -476,6 +650,22 @@ def _written_time(attribute: str, when: datetime) -> str:
     )
 
 
+def _horizon(attribute: str) -> str:
+    """Return the first time that is in the future, whatever clock is right."""
+    return _written_time(attribute, datetime.now(UTC) + OVERLAP)
+
+
+def _lagging(attribute: str) -> str:
+    return _written_time(attribute, datetime.now(UTC) - LAG)
+
+
+def _of(attribute: str, newest: str) -> str:
+    """Write a time as an attribute has it; a grain of a second takes the whole one."""
+    if attribute == "entryCSN":
+        return newest if "#" in newest else f"{newest[:14]}.000000Z#000000#000#000000"
+    return f"{newest[:14]}Z"
+
+
 def _earlier(newest: str) -> str:
     """Return where to begin: the overlap before the newest change that was seen."""
     attribute = "entryCSN" if "#" in newest else "modifyTimestamp"
@@ -496,13 +686,18 @@ def _times_state(
     """Return the cursor's state: the newest change, and who is within the overlap."""
     name = attribute.lower()
     there = list(keys)
-    newest = max([newest, *(_text(raw, name) for raw in there)])
+    horizon = _horizon(attribute)
+    times = [_text(raw, name) for raw in there]
+    newest = max([newest, *(one for one in times if one < horizon)])
+    # Two changes within the grain of a time look like one as long as it lasts.
+    lasts = newest > _written_time(attribute, datetime.now(UTC) - OVERLAP)
     begin = _earlier(newest)
     seen = {_mark_of(raw, key, attribute) for raw in there if _text(raw, name) >= begin}
     return {
         "server": server,
         "attribute": attribute,
         "newest": newest,
+        "sure": newest if lasts and attribute != "entryCSN" else "",
         "seen": " ".join(sorted(seen)),
     }
 
@@ -512,9 +707,7 @@ def _mark_of(raw: RawEntry, key: str, attribute: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _text(raw: RawEntry, name: str) -> str:
-    values = raw.attributes.get(name, ())
-    return values[0].decode("utf-8", "replace") if values else ""
+_text = doubts.first_text
 
 
 def _each_once(*names: str) -> tuple[str, ...]:
@@ -533,6 +726,13 @@ _WAYS = {
     f"and `{_INDEX}` in slapd's database, and read access to contextCSN of the suffix.",
 }
 _NO_WAY = (
-    "The server tells no changes: everything is read each time. It would need "
-    "entryUUID with entryCSN or modifyTimestamp readable for the service account."
+    "The server tells no changes: everything is read each time.",
+    "Not needed, but faster: let the service account read and search entryUUID, and "
+    "entryCSN or modifyTimestamp, of all entries.",
+)
+_BACK_LINKED = (
+    "The mapping or the filter uses memberOf, whose changes this server does not tell: "
+    "everything is read each time.",
+    "Not needed, but faster: `overlay syncprov` with `syncprov-sessionlog 10000`, or "
+    "`member` of the groups instead of memberOf.",
 )
