@@ -37,7 +37,9 @@ from dirbridge.connectors.changes import (
     told,
 )
 from dirbridge.connectors.domain_controllers import (
+    NAME,
     Dc,
+    changed_at,
     newest,
     number,
     one_of,
@@ -114,6 +116,7 @@ MOST_SECONDS = 30 * 86_400.0
 """No cursor holds longer: tombstones live 60 days where nobody set another time, and
 who was deleted before that is not told any more (facts: ad-semantics 4c)."""
 
+_KEYS = ("objectGUID", "objectClass", "uSNCreated", "replPropertyMetaData")
 _FOLLOWED = ("isDeleted", "name", "objectClass", "parentGUID")
 
 
@@ -146,7 +149,7 @@ class _Told:
             containers or groups.
         members: Who came into or went out of a group.
         new: Those of `changed` that were created.
-        names: What those are called now of whom is not said whether they were renamed.
+        names: What those are called now who may have been renamed.
         all_deleted: Whether `deleted` are all that were.
     """
 
@@ -381,7 +384,7 @@ class ActiveDirectoryChanges:
             Query(
                 base=naming.suffix,
                 filter=ldap_filter.all_of(ldap_filter.any_of(*watched), newer),
-                attributes=("objectGUID", "objectClass", "uSNCreated"),
+                attributes=_KEYS,
             ),
             self._scope.patience,
         )
@@ -411,21 +414,23 @@ class ActiveDirectoryChanges:
     def _take_number(self, found: _Told, entry: RawEntry, first: int) -> bool:
         """Take one changed entry; False where it may have changed others unsaid.
 
-        A number does not say what has changed. A container may have been renamed,
-        and a group have other members.
+        A number does not say what has changed, only the stamps tell of a new name. A
+        container may have been renamed, and a group have other members.
         """
         classes = _classes(entry)
         is_new = int(one_of(entry, "usncreated") or 0) >= first
         group_counts = self._by_group and "group" in classes
         holds_others = not classes & set(_KINDS)
-        if group_counts or (holds_others and not is_new):
+        stamps = one_of(entry, "replpropertymetadata")
+        named = changed_at(stamps, NAME)
+        renamed = not is_new and (named is None or named >= first)
+        if group_counts or (holds_others and renamed):
             return False
         one = _guid_of(entry)
         found.changed[one] = None
         if is_new:
             found.new[one] = None
-        else:
-            # It may have another name now.
+        if renamed:
             found.names[one] = entry.dn
         return True
 

@@ -8,8 +8,8 @@ Numbers of two DCs cannot be compared (facts: ad-semantics 4a). Three signs can:
 | it has not yet had a change that was read on the cursor's DC | it is behind, for 3 h |
 | it lacks one of those who were created last (*witnesses*) | it is behind, for 7 d |
 
-The vector is an attribute of the naming context (MS-DRSR 5.50 and 5.216); ordinary
-accounts may read it on Samba. Where they may not, the witnesses decide alone. Both
+The vector is an attribute of the naming context (UPTODATE_VECTOR_V2_EXT in MS-DRSR);
+ordinary accounts may read it on Samba. Elsewhere the witnesses decide alone. Both
 signs of being behind have an end, so that a DC that is lost for good, and took its
 last changes with it, does not stop everything.
 """
@@ -47,6 +47,12 @@ _ANY = "(objectClass=*)"
 _HEADER = struct.Struct("<IIII")
 _CURSORS = {1: struct.Struct("<16sQ"), 2: struct.Struct("<16sQ8x")}
 """An entry of the vector by its version."""
+
+_STAMP = struct.Struct("<I4x8x16s8xQ")
+"""Attribute and the DC's own number in PROPERTY_META_DATA_EXT (MS-DRSR)."""
+
+NAME = 0x00090001
+"""The attribute `name`, stamped when an entry is renamed or moved."""
 
 State = Mapping[str, str]
 
@@ -203,6 +209,25 @@ def vector_of(octets: bytes) -> dict[str, int]:
     if each is None or len(octets) != _HEADER.size + count * each.size:
         return {}
     return {one.hex(): usn for one, usn in each.iter_unpack(octets[_HEADER.size :])}
+
+
+def changed_at(stamps: bytes, attribute: int) -> int | None:
+    """Return the number under which a DC took an attribute's last change.
+
+    Args:
+        stamps: The entry's `replPropertyMetaData`.
+        attribute: Which one, as the stamps name it.
+
+    Returns:
+        The number; None where the stamps are not to be read.
+    """
+    if len(stamps) < _HEADER.size:
+        return None
+    version, _, count, _ = _HEADER.unpack_from(stamps)
+    if version != 1 or len(stamps) != _HEADER.size + count * _STAMP.size:
+        return None
+    each = _STAMP.iter_unpack(stamps[_HEADER.size :])
+    return next((usn for one, _, usn in each if one == attribute), None)
 
 
 def number(state: State, name: str) -> int:

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dirbridge.connectors.domain_controllers import Dc, vector_of
+from dirbridge.connectors.domain_controllers import (
+    NAME,
+    Dc,
+    changed_at,
+    vector_of,
+)
 
 # Sent by Samba's second DC: one entry, of the first DC, up to 6215.
 SENT = bytes.fromhex(
@@ -50,3 +55,22 @@ def test_a_dc_covers_what_another_one_had(vector: dict[str, int], covers: bool) 
     assert Dc("B", "b", 20, vector).covers(state) is covers
     assert not Dc("", "", 0).covers(state)
     assert not Dc("", "", 0).covers({})
+
+
+# The second of two stamps is that of `name`; so Samba writes them.
+STAMPS = struct.pack("<IIII", 1, 0, 2, 0) + b"".join(
+    struct.pack("<IIQ16sQQ", attribute, 1, 0, bytes(16), theirs, ours)
+    for attribute, theirs, ours in ((3, 1, 2), (NAME, 4106, 4107))
+)
+
+
+def test_when_an_entry_was_named() -> None:
+    assert changed_at(STAMPS, NAME) == 4107
+    assert changed_at(STAMPS, 42) is None
+
+
+@pytest.mark.fuzz
+@given(st.binary(max_size=120), st.integers(0, len(STAMPS) - 1))
+def test_what_are_no_stamps_says_nothing(octets: bytes, keep: int) -> None:
+    changed_at(STAMPS[:keep] + octets, NAME)
+    assert changed_at(STAMPS[:keep], NAME) is None
