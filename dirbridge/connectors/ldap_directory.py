@@ -339,6 +339,7 @@ class LdapDirectory:
                 beside=partial(self._open_beside, session),
                 known=known,
                 first=deadline,
+                ids_only=attributes != self._attributes,
             )
             if reading.result is not None:
                 end = Answer((), reading.result.code, reading.result.text)

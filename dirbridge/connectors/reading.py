@@ -6,8 +6,10 @@ decoded at all. An entry that came with slices of its values is completed on a s
 session to the same server: on the first one the next page is coming in already.
 
 Silence is never absence: a read is complete only when every page ended with
-success, its last cookie was empty, every entry had an id of its own, and every entry
-came whole. Everything else is told by `Finished(complete=False)`.
+success, its last cookie was empty, every account had an id of its own, every entry
+came whole, and nothing below the base is on another server. Everything else is told by
+`Finished(complete=False)`. A group or contact without an id of its own is left out: it
+must not stop all accounts.
 """
 
 from __future__ import annotations
@@ -20,8 +22,15 @@ from dirbridge.errors import MOST_SAID, Unreachable, harmless
 from dirbridge.ldap.ranges import SLICE_FAILED, with_whole
 from dirbridge.ldap.session import AT_LEISURE, Query, RawEntry, Session
 from dirbridge.model.deadline import Deadline
-from dirbridge.model.entry import Entry, Finished, ReadKind, Unchanged
+from dirbridge.model.entry import (
+    Entry,
+    EntryKind,
+    Finished,
+    ReadKind,
+    Unchanged,
+)
 from dirbridge.model.names import DirectoryId
+from dirbridge.protocols.ldap_controls import DOMAIN_SCOPE
 from dirbridge.protocols.ldap_messages import Result
 
 PAGE = 1000
@@ -50,7 +59,7 @@ class Reading:
         result: How the search ended, None as long as entries come.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - called by name
         self,
         session: Session,
         query: Query,
@@ -59,6 +68,7 @@ class Reading:
         beside: Callable[[], Session],
         known: Known | None = None,
         first: Deadline = AT_LEISURE,
+        ids_only: bool = False,
     ) -> None:
         """Ask, and wait for the first entry.
 
@@ -69,6 +79,7 @@ class Reading:
             beside: Opens another session to the same server.
             known: Entries that are not decoded, by digest.
             first: When the first entry must be there.
+            ids_only: It is asked which ids there are, not whose: one may come twice.
 
         Raises:
             Unreachable: No answer came, or the server is busy or unavailable.
@@ -81,6 +92,9 @@ class Reading:
         self._second: Session | None = None
         self._faults: list[str] = []
         self._faulty = 0
+        self._left_out: list[str] = []
+        self._ids_only = ids_only
+        session.referred = ""
         self._stream = session.stream(query, page=PAGE, known=self._known, first=first)
         self._first = next(self._stream)
         if isinstance(self._first, Result):
@@ -109,20 +123,27 @@ class Reading:
                 yield found
             else:
                 self._refuse(found)
-                if self._faulty >= MOST_FAULTY:
+                if self._faulty + len(self._left_out) >= MOST_FAULTY:
+                    self._fault("too many entries have no id of their own")
                     return
 
     def finished(self, base: str) -> Finished:
         """Return the end of the read, after its last item."""
         if self.result is not None and self.result.code != 0:
             self._fault(f"result {self.result.code} {self.result.text}".strip())
-        more = f" (and {self._faulty - 1} more)" if self._faulty > 1 else ""
+        if self._session.referred and DOMAIN_SCOPE not in self._session.standing:
+            # Who is there is not here, and must not be taken for gone.
+            where = self._session.referred
+            self._fault(f"a part below {base} is on another server: {where}")
+        said = self._faults or self._left_out
+        count = self._faulty or len(self._left_out)
+        more = f" (and {count - 1} more)" if count > 1 else ""
         return Finished(
             ReadKind.FULL,
             complete=self.result is not None and not self._faulty,
             server=self._session.server,
             base=base,
-            why=self._faults[0] + more if self._faults else "",
+            why=said[0] + more if said else "",
         )
 
     def close(self) -> None:
@@ -156,9 +177,14 @@ class Reading:
         name = found.dn if isinstance(found, Entry) else "an entry"
         if found.id:
             # Nobody can say whose account it is.
-            self._fault(f"{name} and another entry have the same id {found.id}")
+            why = f"{name} and another entry have the same id {found.id}"
         else:
-            self._fault(f"{name} has no readable id")
+            why = f"{name} has no readable id"
+        is_person = isinstance(found, Unchanged) or found.kind is EntryKind.ACCOUNT
+        if is_person and not (found.id and self._ids_only):
+            self._fault(why)
+        else:
+            self._left_out.append(harmless(why, MOST_SAID))
 
     def _fault(self, why: str) -> None:
         self._faulty += 1

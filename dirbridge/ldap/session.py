@@ -121,12 +121,14 @@ class Session:
         transport: The stream below.
         standing: Controls that go with every search on this connection.
         pages: Whether the server says that it knows paging.
+        referred: The last reference to another server that came instead of entries.
     """
 
     def __init__(self, transport: Transport, access: Access) -> None:
         self.transport = transport
         self.standing: tuple[Control, ...] = ()
         self.pages = False
+        self.referred = ""
         self._access = access
         self._frames = Frames()
         self._waiting: list[bytes] = []
@@ -477,6 +479,7 @@ class Session:
             digest = b"" if salt is None else digest_of(message, at, salt)
             return self._decoder.decode(message, at, digest)
         if tag == SEARCH_REFERENCE:
+            self.referred = ldap_messages.parse_reference(message[at:])
             return None
         if tag == INTERMEDIATE:
             oid, value = ldap_messages.parse_intermediate(message)

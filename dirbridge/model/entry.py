@@ -101,7 +101,7 @@ class Finished:
         server: `host:port` that answered.
         base: The DN that was read below.
         cursor: Where a delta may go on, or None.
-        why: Where not complete, the server's own words.
+        why: Where not complete, the server's own words; else what was left out.
         vanished: What was told of entries that went.
     """
 

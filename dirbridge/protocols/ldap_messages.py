@@ -237,6 +237,19 @@ def _server_credentials(rest: bytes) -> bytes | None:
     return ber.take_if(rest, _SERVER_CREDENTIALS)[0]
 
 
+def parse_reference(operation: bytes) -> str:
+    """Return the first URL of a search result reference (RFC 4511 section 4.5.3).
+
+    Args:
+        operation: The message from its operation on.
+
+    Raises:
+        RemoteProtocolError: It is none.
+    """
+    urls, _ = ber.take(operation, SEARCH_REFERENCE)
+    return next(ber.each(urls, ber.OCTETS), b"").decode("utf-8", "replace")
+
+
 def parse_intermediate(message: bytes) -> tuple[str, bytes]:
     """Read an intermediate response: its OID and value (RFC 4511 section 4.13).
 
