@@ -62,7 +62,8 @@ class Connector(Protocol):
 
         After a delta that does not tell who vanished (`Vanished`), this does, at a
         small part of a full read's cost. It ends and fails as a full read does; its
-        `Finished` carries no cursor.
+        `Finished` carries no cursor. Where a group is missing that was there, read in
+        full: its members' entries have changed as well, which nothing tells.
 
         Args:
             cursor: Where the last read ended; no server is asked that knows less.
