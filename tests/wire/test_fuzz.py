@@ -216,6 +216,11 @@ CODECS = [
             ber.integer(5), ber.tlv(0x79, ber.tlv(0x80, b"1.2"), ber.tlv(0x81, b"v"))
         ),
     ),
+    remote(
+        "ldap_messages.parse_reference",
+        ldap_messages.parse_reference,
+        ber.tlv(ldap_messages.SEARCH_REFERENCE, ber.octets(b"ldap://b/dc=x")),
+    ),
     remote("ldap_messages.parse_entry", ldap_messages.parse_entry, ENTRY),
     remote("ldap_entry.opened", ldap_entry.opened, ENTRY, RESULT),
     remote("ldap_entry.EntryDecoder", decoded, ENTRY),
