@@ -67,12 +67,21 @@ def starter(answers: Answers) -> str:
         f"backup_server = {json.dumps(list(backup))}"
         if backup
         else '# backup_server = "dc2.company.com"',
+        '# discover = "dns"              # also, or only, the servers that DNS names',
         'security = "ldaps"              # certificate and host name are verified',
+        '# security = "sealed"           # domain controllers without a certificate',
         f"ca_file = {_text(str(answers.ca_file))}"
         if answers.ca_file
         else '# ca_file = "/etc/dirbridge/ca.pem"   # else the system\'s CAs',
+        '# certificate_pin = "sha256:..."   # or one certificate; `check` shows it',
+        "# tls_legacy = true             # for servers that know only TLS 1.0",
         f"username = {_text(answers.username)}",
         f"password = {{ file = {_text(str(answers.password_file))} }}",
+        '# bind = "kerberos"             # in place of the password, with a keytab:',
+        '# keytab = { file = "/etc/dirbridge/secrets/bridge.keytab" }',
+        '# bind = "external"             # or with our certificate, no username:',
+        '# cert_file = "/etc/dirbridge/bridge.pem"',
+        '# key_file = "/etc/dirbridge/secrets/bridge.key"',
         f"directory_domain = {_text(answers.directory_domain)}"
         if answers.directory_domain
         else '# directory_domain = "corp.company.com"   # the directory\'s own name',
@@ -80,6 +89,12 @@ def starter(answers: Answers) -> str:
         f"[domains.{_text(answers.domain)}.login]",
         '# methods = ["kerberos", "ldap-bind"]   # left out: Kerberos with a keytab,',
         "#                                       # else a bind to the directory",
+        "# `check` compares the realm with this file's:",
+        '# kerberos_file = "/etc/dirbridge/edu.mit.Kerberos"',
+        "",
+        f"[domains.{_text(answers.domain)}.sync]",
+        'interval = "5m"',
+        "# push = true                   # also when the directory tells of changes",
         "",
         f"[domains.{_text(answers.domain)}.limits]",
         "# What one run may take away before a person must approve.",
