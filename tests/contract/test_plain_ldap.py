@@ -112,7 +112,9 @@ def test_a_lock_of_the_password_policy_is_seen_live(
 def test_check_is_content(bed: Bed, plain: PlainSlapd, profile: str) -> None:
     base = plain_slapd.PEOPLE if profile == "openldap" else plain_slapd.REDHAT
     findings = connector(bed, plain, profile, base=base).check()
-    assert {each.outcome for each in findings} == {Outcome.OK}
+    # The ids of some entries are hidden here, so it tells no changes.
+    warned = {each.what for each in findings if each.outcome is not Outcome.OK}
+    assert warned == {"changes"}
 
 
 @pytest.mark.parametrize("profile", ["openldap", "389-ds"])
