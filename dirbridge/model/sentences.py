@@ -247,8 +247,8 @@ _CONNECTION = {
     "channel-binding": (
         "wants the bind tied to the TLS connection in a way that we do not offer",
         'Write security = "sealed"; or bind = "kerberos" over TLS, with a server '
-        "certificate that is signed with RSA or ECDSA. A proxy that ends TLS in between "
-        "must go.",
+        "certificate that is signed with RSA or ECDSA. A proxy that ends TLS in "
+        "between must go.",
     ),
     "kdc-unreachable": (
         "could not be asked, as no KDC of the account's realm answers",
