@@ -23,16 +23,17 @@ What else a delta cannot be believed in is looked for by `open_directory_doubts`
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from dirbridge.connectors import change_numbers as numbers
 from dirbridge.connectors import cursors
 from dirbridge.connectors import open_directory_doubts as doubts
 from dirbridge.connectors.base import ReadItem
+from dirbridge.connectors.change_numbers import Csns
 from dirbridge.connectors.changes import (
     BATCH,
     MOST_CHANGED,
@@ -75,28 +76,13 @@ class Mode(StrEnum):
 
 ALL_MODES = tuple(Mode)
 
-OVERLAP = timedelta(minutes=5)
-"""A change may become visible that much later than its time says: clocks, replicas."""
-
 BACK = timedelta(days=1)
 """How far back the newest entry is looked for, where nothing else tells the time."""
-
-LAG = timedelta(hours=1)
-"""How long a server that knows less than it did itself is taken for one that is behind:
-its name may stand for several. After that it was restored, and is read in full."""
 
 _ANY = "(objectClass=*)"
 _MADE = "createTimestamp"
 _TIMES = ("entryCSN", "modifyTimestamp")
 _NOBODY = "(!(objectClass=*))"
-_CSN = re.compile(
-    r"(?P<when>\d{14}\.\d{6}Z#[0-9a-f]{6})#(?P<sid>[0-9a-f]{3})#[0-9a-f]{6}\Z",
-    re.ASCII,
-)
-_COOKIE = re.compile(r"(?:\A|,)csn=(?P<csns>[^,]+)", re.ASCII)
-
-Csns = Mapping[str, str]
-"""The newest change number of each server that may be written to, by its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +137,7 @@ class OpenDirectoryChanges:
         self._refuse_behind(after, csns, session, naming, deadline)
         provider = (
             bool(csns)
-            and max(csns.values()) < _horizon("entryCSN")
+            and max(csns.values()) < numbers.horizon("entryCSN")
             and _provides(session, naming, csns, deadline)
             and self._proofs.shown("entryCSN", session, naming, deadline)
         )
@@ -181,7 +167,7 @@ class OpenDirectoryChanges:
             return None
         if mode is Mode.TIMES:
             return self._times(state, session, naming)
-        before = _parsed(state.get("csns", "").split(";"))
+        before = numbers.parsed(state.get("csns", "").split(";"))
         if not before:
             return None
         made_by = state.get("server", "")
@@ -216,14 +202,14 @@ class OpenDirectoryChanges:
             if state is None:
                 continue
             made_by = state.get("server", "")
-            before = _parsed(state.get("csns", "").split(";"))
+            before = numbers.parsed(state.get("csns", "").split(";"))
             if now and before:
                 self._keeps_up(session, now, before, made_by)
                 return
             newest = max(before.values(), default=state.get("newest", ""))
             if not newest:
                 return
-            aged = newest[:14] < _lagging("modifyTimestamp")[:14]
+            aged = newest[:14] < numbers.lagging("modifyTimestamp")[:14]
             if made_by == session.server or (aged and self._scope.lone()):
                 return
             if max(now.values(), default="") < newest and not self._has_seen(
@@ -240,16 +226,16 @@ class OpenDirectoryChanges:
             Unreachable: It is behind another one.
         """
         # A server's number goes when it is taken out of the replication.
-        latest = max(map(_when, now.values()), default="")
+        latest = max(map(numbers.when, now.values()), default="")
         lacking = [
             csn
             for sid, csn in before.items()
-            if (now[sid] < csn if sid in now else latest < _when(csn))
+            if (now[sid] < csn if sid in now else latest < numbers.when(csn))
         ]
         if not lacking:
             return True
         own = made_by == session.server or self._scope.lone()
-        if own and max(lacking) < _lagging("entryCSN"):
+        if own and max(lacking) < numbers.lagging("entryCSN"):
             return False
         raise behind(session, f"it has not seen the change {lacking[0]} yet")
 
@@ -258,8 +244,8 @@ class OpenDirectoryChanges:
     ) -> bool:
         """Whether some entry's time is not before this one, nor in the future."""
         for attribute in _TIMES:
-            bound = _of(attribute, newest)
-            ahead = ldap_filter.at_least(attribute, _horizon(attribute))
+            bound = numbers.in_form(attribute, newest)
+            ahead = ldap_filter.at_least(attribute, numbers.horizon(attribute))
             text = ldap_filter.at_least(attribute, bound)
             query = Query(
                 base=naming.suffix,
@@ -282,7 +268,7 @@ class OpenDirectoryChanges:
             base=naming.base,
             filter=self._scope.filter,
             attributes=self._scope.attributes,
-            controls=(sync_request(SyncMode.REFRESH_ONLY, _cookie(before)),),
+            controls=(sync_request(SyncMode.REFRESH_ONLY, numbers.cookie(before)),),
         )
         answer = session.search(query, limit)
         if not answer.good or len(answer.entries) > MOST_CHANGED:
@@ -326,7 +312,7 @@ class OpenDirectoryChanges:
         self, before: Csns, now: Csns, session: Session, naming: Place
     ) -> bool:
         """Whether something changed that others hang on, or that cannot be told."""
-        bound = _bound(before, now)
+        bound = numbers.bound(before, now)
         if not bound:
             return True
         keys = self._reaching("entryCSN", bound, bound, session, naming)
@@ -388,7 +374,7 @@ class OpenDirectoryChanges:
                 return None
             new = self._sealed(mode, naming, session, before)
             return [told(session, naming, new, Vanished.TOLD)]
-        bound = _bound(before, now)
+        bound = numbers.bound(before, now)
         if not bound or self._back_linked:
             return None
         keys = self._changed("entryCSN", bound, session, naming)
@@ -401,7 +387,9 @@ class OpenDirectoryChanges:
                 fresh.append(raw)
                 newest[sid] = max(newest.get(sid, ""), found)
         # The last change of a server that no entry shows was a deletion, most likely.
-        hidden = any(newest.get(sid, "") < now[sid] for sid in _moved(before, now))
+        hidden = any(
+            newest.get(sid, "") < now[sid] for sid in numbers.moved(before, now)
+        )
         vanished = Vanished.SUSPECTED if hidden else Vanished.UNTOLD
         new = self._sealed(mode, naming, session, now)
         return self._again(fresh, session, naming, new, vanished)
@@ -479,7 +467,7 @@ class OpenDirectoryChanges:
         shown = (name for name in _TIMES if root and _text(root[0], name.lower()))
         for attribute in shown:
             if self._proofs.shown(attribute, session, naming, deadline):
-                start = _written_time(attribute, datetime.now(UTC) - BACK)
+                start = numbers.written_time(attribute, datetime.now(UTC) - BACK)
                 keys = self._changed(attribute, start, session, naming)
                 if keys is not None:
                     return _times_state(
@@ -498,7 +486,7 @@ class OpenDirectoryChanges:
         attribute, newest = state.get("attribute", ""), state.get("newest", "")
         if state.get("server") != session.server or not newest or not attribute:
             return None
-        keys = self._changed(attribute, _earlier(newest), session, naming)
+        keys = self._changed(attribute, numbers.earlier(newest), session, naming)
         if keys is None:
             return None
         seen = set(state.get("seen", "").split())
@@ -510,7 +498,7 @@ class OpenDirectoryChanges:
         is_fresh = self._freshness(attribute, state.get("sure", ""), seen)
         fresh = [raw for raw in keys if is_fresh(raw)]
         if fresh:
-            begin = _earlier(newest)
+            begin = numbers.earlier(newest)
             found = self._reaching(attribute, begin, newest, session, naming)
             if found is None or any(map(is_fresh, found)):
                 return None
@@ -524,7 +512,7 @@ class OpenDirectoryChanges:
         name = attribute.lower()
 
         def is_fresh(raw: RawEntry) -> bool:
-            again = bool(sure) and sure <= _text(raw, name) < _horizon(attribute)
+            again = bool(sure) and sure <= _text(raw, name) < numbers.horizon(attribute)
             return again or _mark_of(raw, self._key, attribute) not in seen
 
         return is_fresh
@@ -532,7 +520,7 @@ class OpenDirectoryChanges:
     def _sealed(
         self, mode: Mode, naming: Place, session: Session, csns: Csns
     ) -> Cursor:
-        state = {"csns": _written(csns), "server": session.server}
+        state = {"csns": numbers.written(csns), "server": session.server}
         return self._seal(mode, naming, state)
 
     def _seal(self, mode: Mode, naming: Place, state: Mapping[str, str]) -> Cursor:
@@ -546,7 +534,7 @@ def _context(session: Session, naming: Place, deadline: Deadline) -> Csns:
     )
     found = session.search(query, deadline).entries
     values = found[0].attributes.get("contextcsn", ()) if found else ()
-    return _parsed(value.decode("utf-8", "replace") for value in values)
+    return numbers.parsed(value.decode("utf-8", "replace") for value in values)
 
 
 def _provides(session: Session, naming: Place, csns: Csns, deadline: Deadline) -> bool:
@@ -560,34 +548,15 @@ def _provides(session: Session, naming: Place, csns: Csns, deadline: Deadline) -
         base=naming.suffix,
         filter=_NOBODY,
         attributes=("1.1",),
-        controls=(sync_request(SyncMode.REFRESH_ONLY, _cookie(csns)),),
+        controls=(sync_request(SyncMode.REFRESH_ONLY, numbers.cookie(csns)),),
     )
     answer = session.search(query, deadline)
     return answer.good and SYNC_DONE_OID in answer.controls
 
 
-def _cookie(csns: Csns) -> bytes:
-    """Write OpenLDAP's cookie; as a consumer we are number 0 of none."""
-    return f"rid=000,csn={_written(csns)}".encode()
-
-
-def _when(csn: str) -> str:
-    """Return a change number's time, without the server and the part."""
-    return csn.rsplit("#", 2)[0]
-
-
-def _moved(before: Csns, now: Csns) -> list[str]:
-    return [sid for sid, csn in now.items() if before.get(sid) != csn]
-
-
-def _bound(before: Csns, now: Csns) -> str:
-    """Return from where on entries are asked; "" where a server is new."""
-    return min((before.get(sid, "") for sid in _moved(before, now)), default="")
-
-
 def _after(raw: RawEntry, before: Csns) -> Csns:
     """Return an entry's change number by its server, if it came after the cursor."""
-    found = _parsed([_text(raw, "entrycsn")])
+    found = numbers.parsed([_text(raw, "entrycsn")])
     return {sid: csn for sid, csn in found.items() if csn > before.get(sid, "")}
 
 
@@ -619,61 +588,7 @@ def _answered(answer: Answer) -> _Answered:
             # The octets had the state in them, which those of a full read have not.
             entries.append(raw._replace(digest=b""))
     uuids = tuple(dict.fromkeys(str(UUID(bytes=one)) for one in deleted))
-    return _Answered(tuple(entries), uuids, named, _csns_of(done.cookie))
-
-
-def _csns_of(cookie: bytes | None) -> Csns:
-    """Return the change numbers in OpenLDAP's cookie, such as `rid=000,csn=...`."""
-    match = _COOKIE.search((cookie or b"").decode("utf-8", "replace"))
-    return _parsed(match["csns"].split(";")) if match else {}
-
-
-def _parsed(values: Iterable[str]) -> dict[str, str]:
-    """Read change numbers by server; one that is none makes all worthless."""
-    found: dict[str, str] = {}
-    for value in values:
-        match = _CSN.match(value)
-        if match is None:
-            return {}
-        found[match["sid"]] = value
-    return found
-
-
-def _written(csns: Csns) -> str:
-    return ";".join(csns[sid] for sid in sorted(csns))
-
-
-def _written_time(attribute: str, when: datetime) -> str:
-    text = f"{when.year:04}{when:%m%d%H%M%S}"
-    return (
-        f"{text}.000000Z#000000#000#000000" if attribute == "entryCSN" else f"{text}Z"
-    )
-
-
-def _horizon(attribute: str) -> str:
-    """Return the first time that is in the future, whatever clock is right."""
-    return _written_time(attribute, datetime.now(UTC) + OVERLAP)
-
-
-def _lagging(attribute: str) -> str:
-    return _written_time(attribute, datetime.now(UTC) - LAG)
-
-
-def _of(attribute: str, newest: str) -> str:
-    """Write a time as an attribute has it; a grain of a second takes the whole one."""
-    if attribute == "entryCSN":
-        return newest if "#" in newest else f"{newest[:14]}.000000Z#000000#000#000000"
-    return f"{newest[:14]}Z"
-
-
-def _earlier(newest: str) -> str:
-    """Return where to begin: the overlap before the newest change that was seen."""
-    attribute = "entryCSN" if "#" in newest else "modifyTimestamp"
-    try:
-        when = datetime.strptime(newest[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-        return _written_time(attribute, when - OVERLAP)
-    except (ValueError, OverflowError):
-        return newest
+    return _Answered(tuple(entries), uuids, named, numbers.csns_in(done.cookie))
 
 
 def _times_state(
@@ -686,12 +601,14 @@ def _times_state(
     """Return the cursor's state: the newest change, and who is within the overlap."""
     name = attribute.lower()
     there = list(keys)
-    horizon = _horizon(attribute)
+    horizon = numbers.horizon(attribute)
     times = [_text(raw, name) for raw in there]
     newest = max([newest, *(one for one in times if one < horizon)])
     # Two changes within the grain of a time look like one as long as it lasts.
-    lasts = newest > _written_time(attribute, datetime.now(UTC) - OVERLAP)
-    begin = _earlier(newest)
+    lasts = newest > numbers.written_time(
+        attribute, datetime.now(UTC) - numbers.OVERLAP
+    )
+    begin = numbers.earlier(newest)
     seen = {_mark_of(raw, key, attribute) for raw in there if _text(raw, name) >= begin}
     return {
         "server": server,

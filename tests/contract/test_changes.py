@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from dirbridge.connectors import active_directory_changes as ad_changes
+from dirbridge.connectors import change_numbers
 from dirbridge.connectors import open_directory_changes as od_changes
 from dirbridge.connectors.active_directory import active_directory
 from dirbridge.connectors.base import Connector
@@ -950,7 +951,7 @@ class TestOpenLdap:
         with pytest.raises(Unreachable) as caught:  # one of many behind this name?
             copy.follow()
         assert caught.value.code == "behind"
-        monkeypatch.setattr(od_changes, "LAG", timedelta(0))
+        monkeypatch.setattr(change_numbers, "LAG", timedelta(minutes=-1))
         assert copy.follow()[0].kind is ReadKind.FULL
         assert scale.person(3).dn not in str(copy.held)
 

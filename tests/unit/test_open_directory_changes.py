@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dirbridge.connectors import change_numbers as numbers
 from dirbridge.connectors import open_directory_changes as changes
 from dirbridge.ldap.session import RawEntry
 
@@ -14,14 +15,14 @@ TWO = "20261122131724.000001Z#000000#00a#000000"
 
 
 def test_numbers_are_kept_by_server() -> None:
-    assert changes._parsed([TWO, ONE]) == {"001": ONE, "00a": TWO}
-    assert changes._written({"00a": TWO, "001": ONE}) == f"{ONE};{TWO}"
-    assert changes._cookie({"001": ONE}) == f"rid=000,csn={ONE}".encode()
+    assert numbers.parsed([TWO, ONE]) == {"001": ONE, "00a": TWO}
+    assert numbers.written({"00a": TWO, "001": ONE}) == f"{ONE};{TWO}"
+    assert numbers.cookie({"001": ONE}) == f"rid=000,csn={ONE}".encode()
 
 
 @pytest.mark.parametrize("broken", ["", "20261122", ONE.upper() + " ", "csn"])
 def test_one_broken_number_makes_all_worthless(broken: str) -> None:
-    assert changes._parsed([ONE, broken]) == {}
+    assert numbers.parsed([ONE, broken]) == {}
 
 
 @pytest.mark.parametrize(
@@ -35,18 +36,18 @@ def test_one_broken_number_makes_all_worthless(broken: str) -> None:
     ],
 )
 def test_a_cookie_names_the_numbers(cookie: str, found: dict[str, str]) -> None:
-    assert changes._csns_of(cookie.encode()) == found
+    assert numbers.csns_in(cookie.encode()) == found
 
 
 @given(st.binary(max_size=80))
 def test_any_cookie_can_be_looked_at(cookie: bytes) -> None:
-    assert isinstance(changes._csns_of(cookie), dict)
+    assert isinstance(numbers.csns_in(cookie), dict)
 
 
 def test_the_overlap_is_taken_off_in_the_same_form() -> None:
-    assert changes._earlier(ONE) == "20261122131223.000000Z#000000#000#000000"
-    assert changes._earlier("20261122130200Z") == "20261122125700Z"
-    assert changes._earlier("nonsense") == "nonsense"
+    assert numbers.earlier(ONE) == "20261122131223.000000Z#000000#000#000000"
+    assert numbers.earlier("20261122130200Z") == "20261122125700Z"
+    assert numbers.earlier("nonsense") == "nonsense"
 
 
 def test_what_is_older_than_the_overlap_need_not_be_remembered() -> None:
