@@ -60,7 +60,7 @@ def identify_active_directory(transport: Transport, account: Account) -> Doubt |
 def identify_by_dn(transport: Transport, account: Account) -> Doubt | None:
     """Compare the id of the entry that has just bound; look for `DisabledUser`.
 
-    slapd does not look at authAuthority itself (facts: open-directory 3).
+    slapd does not look at authAuthority itself.
     """
     wanted = (*guid.ID_ATTRIBUTES, "authAuthority")
     entry = _read(transport, account.values.dn, wanted)
@@ -83,7 +83,7 @@ def identify_open_directory(transport: Transport, account: Account) -> Doubt | N
     Who is disabled by the policy has no DisabledUser, and not every release's slapd
     looks at the policy at a bind. The server makes these values up for one entry,
     each as the only one that is asked for; who may not read them, or an older
-    server, says nothing (facts: open-directory 2.2 and 3).
+    server, says nothing (odusers.c of Apple's slapd).
     """
     doubt = identify_by_dn(transport, account)
     for name in _POLICY if doubt is None else ():

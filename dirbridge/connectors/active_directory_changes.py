@@ -7,12 +7,14 @@
 | `usn` | nothing | on one DC, until it is restored from a backup |
 
 None of the three is sure to tell deletions. Whether it does is proven, not assumed:
-by a tombstone that the account was shown the same way (facts: ad-semantics 4c; with
-Samba 4.17 the replication right alone shows none). Without such a proof the end of a
-delta says `UNTOLD`, and a sweep finds them.
+by a tombstone that the account was shown the same way (a search that may not see them
+ends with success and nobody; measured on Samba 4.17, where the replication right alone
+shows none). Without such a proof the end of a delta says `UNTOLD`, and a sweep finds
+them.
 
 A container that was renamed or moved, and what changes the groups of many, is not
-told for each account below it: then everything is read (facts: ad-semantics 4b).
+told for each account below it: then everything is read (win32 docs, "Polling for
+Changes Using the DirSync Control").
 """
 
 from __future__ import annotations
@@ -114,7 +116,7 @@ _UNTOLD = frozenset(
 
 MOST_SECONDS = 30 * 86_400.0
 """No cursor holds longer: tombstones live 60 days where nobody set another time, and
-who was deleted before that is not told any more (facts: ad-semantics 4c)."""
+who was deleted before that is not told any more (tombstoneLifetime)."""
 
 _KEYS = ("objectGUID", "objectClass", "uSNCreated", "replPropertyMetaData")
 _FOLLOWED = ("isDeleted", "name", "objectClass", "parentGUID")

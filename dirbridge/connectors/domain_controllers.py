@@ -1,6 +1,7 @@
 """Which domain controller answers, and whether it knows what another one knew.
 
-Numbers of two DCs cannot be compared (facts: ad-semantics 4a). Three signs can:
+Numbers of two DCs cannot be compared (win32 docs, "Polling for Changes Using
+USNChanged"). Three signs can:
 
 | sign | says |
 |---|---|
@@ -59,7 +60,7 @@ State = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Dc:
-    """Which DC it is, and how far it is (facts: ad-semantics 4a).
+    """Which DC it is, and how far it is.
 
     Attributes:
         service: The name of its settings.

@@ -3,8 +3,8 @@
 What differs between Active Directory, Open Directory and plain LDAP servers comes
 in as `Traits`: values and functions. There is no `if` on the kind here.
 
-Silence is never absence (facts: ad-semantics 1, open-directory 8): how a read ends
-is told by `reading`, what changed since the last one by `changes`.
+Silence is never absence: how a read ends is told by `reading`, what changed since the
+last one by `changes`.
 """
 
 from __future__ import annotations

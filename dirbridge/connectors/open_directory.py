@@ -52,7 +52,7 @@ _ENTRY_UUID = "entryUUID"
 _NS_UNIQUE_ID = "nsUniqueId"
 
 IN_USERS = "(cn:dn:=users)"
-"""Accounts stand in cn=users (facts: open-directory 1.1); of whoever was moved to
+"""Accounts stand in cn=users (Apple's AppleOpenLDAP.plist); of whoever was moved to
 another container the entry is there still."""
 
 STATE_ATTRIBUTES = (_AUTHORITY, "altSecurityIdentities")
@@ -138,8 +138,8 @@ def _realm(
 def _expected(settings: DirectorySettings, *, apple: bool) -> str | None:
     """Return the suffix that the settings lead us to expect, None for the server's.
 
-    slapconfig makes it of the master's whole name, host label included (facts:
-    open-directory 1.1). A backup has another name but the same suffix.
+    slapconfig makes it of the master's whole name, host label included. A backup has
+    another name but the same suffix.
     """
     if settings.suffix:
         return settings.suffix
@@ -173,7 +173,7 @@ def _proposed(root: RootDse, known: Sequence[str]) -> tuple[str, ...]:
     """Return the suffixes that a server proposes, the likeliest first.
 
     Its default one is said by Open Directory and 389 Directory Servers; without it
-    only names made of DNS labels are a directory's own tree (facts: 1.1).
+    only names made of DNS labels are a directory's own tree: `cn=authdata` is none.
     """
     default = root.one("defaultNamingContext")
     own = [each for each in known if same_dn(each, default)]
@@ -215,7 +215,7 @@ def _names(name: str) -> str:
 def _computed(
     session: Session, naming: Naming, entry: Entry, deadline: Deadline
 ) -> dict[str, tuple[bytes, ...]]:
-    """Read what the server makes up of one account (facts: open-directory 2.2).
+    """Read what the server makes up of one account (odusers.c of Apple's slapd).
 
     Each value is answered only where it is the first that is asked for, so each has
     a search of its own. What the server refuses or does not know is left out.

@@ -1,4 +1,4 @@
-"""What an Open Directory says of itself below cn=config (facts: open-directory 1).
+"""What an Open Directory says of itself below cn=config (Apple's LDAPv3 plug-in).
 
 Nothing here fails on a record that is broken: it is named, and the rest goes on.
 """
@@ -30,7 +30,7 @@ from dirbridge.model.names import RealmName
 V = TypeVar("V")
 
 _PRIVATE = "cn=authdata"
-"""Holds password data and is never searched (facts: open-directory 1.1)."""
+"""Holds password data and is never searched (odusers.c of Apple's slapd)."""
 
 _MARKER = ldap_filter.all_of(
     ldap_filter.equals("objectClass", "organizationalUnit"),
@@ -49,7 +49,7 @@ _RECORDS = ldap_filter.any_of(
     ldap_filter.starts_with("cn", "passwordserver_"),
 )
 # The server makes a value up for apple-xmlplist where it is asked for first, so it
-# must not be (facts: open-directory 1.3).
+# must not be (odusers.c of Apple's slapd).
 _ATTRIBUTES = (
     "cn",
     "apple-config-realname",
@@ -90,7 +90,7 @@ class ConfigRecords:
     broken: tuple[tuple[str, str], ...] = ()
 
     def realm_of(self, configured: RealmName | None, principals: Iterable[str]) -> str:
-        """Return the realm in the order in which the sources count (facts: 1.3)."""
+        """Return the realm in the order in which the sources count."""
         client = self.kerberos.default_realm if self.kerberos else None
         return realm.first_of(configured, self.realm, client, principals=principals)
 

@@ -34,7 +34,7 @@ from dirbridge.protocols.ldap_controls import DOMAIN_SCOPE
 from dirbridge.protocols.ldap_messages import Result
 
 PAGE = 1000
-"""Entries for each page: Active Directory's own limit (facts: ad-semantics 1)."""
+"""Entries for each page: Active Directory's own limit (MS-ADTS 3.1.1.3.4.6)."""
 
 MOST_FAULTY = 10_000
 """Such a read is of no use, and a server may give the same entries for ever."""

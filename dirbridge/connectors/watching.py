@@ -61,7 +61,7 @@ def content_sync(session: Session, suffix: str, deadline: Deadline) -> Query:
             code="no-push",
             detail=f"no contextCSN at {suffix}",
         )
-    # Several masters have a number each (facts: performance 4).
+    # Several masters have a number each (contextCSN of slapo-syncprov).
     cookie = b"rid=000,csn=" + b";".join(sorted(numbers))
     control = sync_request(SyncMode.REFRESH_AND_PERSIST, cookie)
     return Query(base=suffix, filter=ANY, controls=(control,))

@@ -255,7 +255,7 @@ def is_disabled(values: Iterable[bytes | str]) -> bool:
     """Tell whether any value has the tag `DisabledUser`.
 
     As Apple's own server does it, a text is searched for: a value that is broken
-    otherwise still disables (facts: open-directory 3).
+    otherwise still disables.
     """
     return any(_says_disabled(raw) for raw in values)
 

@@ -14,7 +14,7 @@ _MAC_LOCAL = {".local", "local"}
 
 @dataclass(frozen=True, slots=True)
 class KerberosClient:
-    """What the record says (facts: open-directory 1.3 and 6).
+    """What the record says (as Apple's DirectoryService reads it).
 
     Attributes:
         default_realm: The directory's realm.

@@ -1,7 +1,7 @@
 """What the codes of Kerberos mean: the KDC's answers and libkrb5's own.
 
 A code is the number within libkrb5's error table; the first 128 are those of RFC 4120
-section 7.5.9 (facts: ad-semantics 6, testbed 3).
+section 7.5.9; which of them come was measured on Samba 4.17 and MIT 1.20.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The form is that of MIT Kerberos (krb5.conf(5)); what Macs do otherwise is let pass:
 `[v4 realms]` and `[v4 domain_realm]` are left out, KDC names may end with a dot,
-braces may be left open, lines that say nothing are passed over (facts:
-open-directory 6).
+braces may be left open, lines that say nothing are passed over (documentation of
+Apple's KerberosLibraries).
 """
 
 from __future__ import annotations

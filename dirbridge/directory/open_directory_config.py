@@ -1,4 +1,4 @@
-"""The smaller records below cn=config of an Open Directory (facts: 1.3)."""
+"""The smaller records below cn=config of an Open Directory."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def is_client_mapping(raw: bytes | str) -> bool:
     """Tell whether the description of ou=macosxodconfig makes it an Open Directory.
 
     Look-alikes publish the record too; it counts only with a record map that is not
-    empty (facts: open-directory 1.1).
+    empty (CLDAPv3PluginNewServerSetup of Apple's DirectoryService).
     """
     try:
         plist = plists.decode(raw)
@@ -69,7 +69,7 @@ def is_client_mapping(raw: bytes | str) -> bool:
 def decode_replicas(values: Iterable[bytes]) -> tuple[str, ...]:
     """Read apple-ldap-replica: the hosts of LDAP URLs in lower case, each once.
 
-    Values that are none are passed over; only the host counts (facts: 1.3).
+    Values that are none are passed over; only the host counts, as it does to a Mac.
     """
     hosts = (_host(value) for value in values)
     return tuple(dict.fromkeys(host for host in hosts if host))

@@ -2,7 +2,7 @@
 
 The tag DisabledUser is only one sign; who is disabled with Apple's own tools has it
 not. The server tells more of one account than it could tell of many, so these values
-are asked for one entry at a time (facts: open-directory 2.2, 3, 8).
+are asked for one entry at a time (odusers.c of Apple's slapd).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ POLICY = "apple-user-passwordpolicy-effective"
 ALLOWED = "apple-authenticationAllowed"
 SYNTHETIC = (POLICY, ALLOWED, "apple-user-passwordpolicy")
 """Values that the server makes up when asked: each as the first attribute of a search
-of its own, at the entry itself (facts: open-directory 2.2)."""
+of its own, at the entry itself (odusers.c of Apple's slapd)."""
 
 DISABLED_GROUP = "com.apple.access_disabled"
 """The group of those whom the policy disables, since 10.9; also the name under which
@@ -32,7 +32,7 @@ _REASONS = {
     4: Reason.LOCKED,
     5: Reason.MUST_CHANGE,
 }
-"""effectiveDisableReason (facts: open-directory 2.2)."""
+"""effectiveDisableReason (Apple's slapd)."""
 
 _REFUSALS = {
     5301: Reason.DISABLED,

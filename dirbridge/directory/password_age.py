@@ -31,7 +31,7 @@ def decode_last_set(raw: bytes | str) -> datetime | None:
     """Read pwdLastSet (MS-ADA3 2.175).
 
     0 means that the password must be changed at the next login, unless it never
-    expires: look at `AccountControl.DONT_EXPIRE_PASSWORD` (facts: ad-semantics 5).
+    expires: look at `AccountControl.DONT_EXPIRE_PASSWORD`.
 
     Returns:
         When the password was set (UTC), or None where it must be changed.

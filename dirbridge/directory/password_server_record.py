@@ -1,7 +1,7 @@
 """Which Password Servers an Open Directory has: passwordserver_<HEX> in cn=config.
 
 The list is the property list of apple-password-server-list, the same text that a
-Password Server returns to LISTREPLICAS (facts: open-directory 1.4).
+Password Server returns to LISTREPLICAS (ReplicaFile of Apple's DSPasswordServerPlugin).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dirbridge.directory import plists
 from dirbridge.directory.errors import Undecodable, as_text
 
 MOST_ADDRESSES = 32
-"""Addresses of one server (facts: open-directory 1.4)."""
+"""Addresses of one server (ReplicaFile of Apple's DSPasswordServerPlugin)."""
 
 MOST_TIERS = 4
 """The master, its replicas, since 10.6 replicas of those; and some to be safe."""
@@ -99,7 +99,7 @@ class PasswordServerRecord:
         """Return the servers in the order in which to ask them.
 
         The one that is the LDAP server in use comes first, then the master, then
-        the replicas; who was away lately comes last (facts: open-directory 4.8).
+        the replicas; who was away lately comes last. Apple's client does much the same.
 
         Args:
             ldap_host: DNS name or address of the LDAP server in use.
@@ -119,7 +119,7 @@ def identity(public_key: str) -> str:
     """Return the id of the servers that have a public key.
 
     It is the MD5 of the whole text with its comment, without the address that
-    follows it in authAuthority (facts: open-directory 4.3).
+    follows it in authAuthority (Apple's DSPasswordServerPlugin).
 
     Args:
         public_key: `bits exponent modulus comment`.
@@ -135,7 +135,7 @@ def choose(
     """Return the record of the servers that have a user's key, None where none has.
 
     A record that tells no id is the last resort: the key itself, which each server
-    has to show, decides (facts: open-directory 4.8).
+    has to show, decides.
 
     Args:
         records: What the directory has, see `decode`.

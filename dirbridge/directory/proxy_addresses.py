@@ -2,7 +2,7 @@
 
 `SMTP:` in capitals marks the primary address, `smtp:` an alias, everything else
 (`X500:`, `sip:`, `EUM:`) is no mail of ours. LDAP compares the values without
-regard to case, so only what was fetched tells them apart (facts: ad-semantics 7).
+regard to case, so only what was fetched tells them apart (measured on Samba 4.17).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Kerberos realms as Open Directory writes them down in many places.
 
 Every Mac runs a realm of its own, `LKDC:SHA1.` and 40 hex digits, which only that
-Mac can answer for; such a name is never taken, wherever it stands (facts:
-open-directory 6).
+Mac can answer for; such a name is never taken, wherever it stands.
 """
 
 from __future__ import annotations
@@ -49,8 +48,7 @@ def first_of(*candidates: RealmName | None, principals: Iterable[str] = ()) -> s
 
     Args:
         candidates: What was found, the one that counts most first: what the
-            settings say, cn=KerberosKDC, cn=KerberosClient (facts:
-            open-directory 1.3).
+            settings say, cn=KerberosKDC, cn=KerberosClient.
         principals: `name@REALM` of people, the last resort; used only where all of
             them agree.
 

@@ -1,1 +1,1 @@
-"""What dirbridge adds around ldap3: TLS and deadlines, failover, kept connections."""
+"""LDAP connections of our own: TLS, seals, deadlines, failover, kept connections."""

@@ -67,7 +67,7 @@ def read_certificate(der: bytes, now: datetime) -> Certificate | None:
     """Read a certificate (DER); None where it is not readable.
 
     Samba's self-made certificates have a serial number that is not positive, which
-    the parser refuses (facts: ad-semantics 11).
+    the parser refuses (seen with Samba 4.17).
     """
     try:
         certificate = x509.load_der_x509_certificate(der)

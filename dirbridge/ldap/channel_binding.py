@@ -3,7 +3,7 @@
 It ties the Kerberos ticket to the server's certificate, so that nobody can take a
 ticket that was given to them and use it on a TLS connection of their own. Active
 Directory asks for `tls-server-end-point` where LdapEnforceChannelBinding says so
-(facts: ad-semantics 11).
+(MS-ADTS, SSL/TLS message security).
 """
 
 from __future__ import annotations

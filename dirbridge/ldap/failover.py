@@ -11,7 +11,8 @@ next server: a refused password is an answer, and one that was sent and not answ
 A server that fails again soon after its return rests longer each time, so that one
 that flaps does not cost every other call its time. The servers may change while the
 bridge runs (`Servers`); what is known of those that stay is kept.
-ldap3's ServerPool does none of this (facts: ad-semantics 0.8 and 13).
+ldap3's ServerPool does none of this: measured with 2.9.1, a first server that accepts
+and stays silent was the end, the second one was not tried.
 """
 
 from __future__ import annotations

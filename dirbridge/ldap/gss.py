@@ -38,7 +38,7 @@ _PRINCIPAL = gssapi.NameType.kerberos_principal
 _HOST_SERVICE = gssapi.NameType.hostbased_service
 
 # GSS_KRB5_CRED_NO_CI_FLAGS_X of MIT's gssapi_ext.h. Without it MIT asks for integrity
-# and confidentiality always, and a server refuses both inside TLS (facts: testbed 2).
+# and confidentiality always, and Samba 4.17 refuses both inside TLS.
 _NO_LAYERS = gssapi.OID.from_int_seq("1.2.752.43.13.29")
 
 _Flag = gssapi.RequirementFlag
@@ -77,7 +77,7 @@ class Context(gssapi.SecurityContext):
     """A security context whose steps raise their errors at once.
 
     Without this, a step over a wrong keytab returns a token as if all were well
-    (facts: ad-semantics 0.5).
+    (measured with python-gssapi 1.12; `.complete` alone raises).
     """
 
 

@@ -1,9 +1,10 @@
 """Attributes that come in slices: `memberOf;range=0-1499`.
 
 Active Directory gives at most 1500 values of an attribute at a time; the last
-slice ends in `-*` (facts: ad-semantics 2). An entry is only whole with all of
-them, so they are fetched before anybody sees the entry. Slices that are read one
-after the other are of one state only if the entry's change number stayed the same.
+slice ends in `-*` (win32 docs, "Attribute Range Retrieval"). An entry is only whole
+with all of them, so they are fetched before anybody sees the entry. Slices that are
+read one after the other are of one state only if the entry's change number stayed the
+same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A stream on which every message is sealed, under the same `Transport`.
 
 After a GSS-SPNEGO bind that negotiated confidentiality, all that is sent is wrapped
-and all that comes is unwrapped (facts: ad-semantics 13). Who sends and receives LDAP
+and all that comes is unwrapped (RFC 4422 section 3.7). Who sends and receives LDAP
 messages above does not notice.
 """
 

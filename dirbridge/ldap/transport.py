@@ -2,7 +2,7 @@
 
 ldap3's own socket code is not used: it sets no TCP_NODELAY (48 ms instead of 6 for
 an LDAPS bind), its handshake and read time-outs are one whole number of seconds,
-and its errors no longer say what happened (facts: performance 5, ad-semantics 13).
+and its errors no longer say what happened (measured with ldap3 2.9.1).
 ldap3 gets a `Transport` for its socket instead.
 """
 

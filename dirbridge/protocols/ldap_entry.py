@@ -1,10 +1,9 @@
 """Search results in bulk: a stream cut into messages, and entries decoded fast.
 
 One pass, and what stands before a value is looked up whole, tags, lengths and name: it
-is the same for most entries. Twenty times as fast as ldap3's decoder (facts:
-performance 1). Bounds need no check at
-each step: a value that is too long ends beyond what encloses it, and every level
-must end exactly where it said.
+is the same for most entries. Twenty times as fast as ldap3's decoder (measured with
+2.9.1). Bounds need no check at each step: a value that is too long ends beyond what
+encloses it, and every level must end exactly where it said.
 """
 
 from __future__ import annotations
@@ -179,7 +178,7 @@ def digest_of(message: bytes, at: int, salt: bytes) -> bytes:
     """Hash an entry's undecoded octets, from its operation on: DN and attributes.
 
     The octets depend on the server's order of attributes and values, so that equal
-    digests mean equal entries, and different ones nothing (facts: performance 2).
+    digests mean equal entries, and different ones nothing.
     """
     return blake2b(message[at:], digest_size=DIGEST_OCTETS, salt=salt).digest()
 
