@@ -8,10 +8,10 @@
 
 `syncrepl` is RFC 4533 refreshOnly. Its cookie is made of the contextCSN that was read
 before a paged full read, so the first load needs no search of everything at once
-(facts: performance 4). Without a session log the server answers each change with the
+(measured on slapd 2.5). Without a session log the server answers each change with the
 ids of all entries; then the entries themselves are asked for their change numbers, at
 a hundredth of that. Nothing is ever concluded from such a list of who is present: a
-server that cut it short would empty the mail system (facts: ad-semantics 4e).
+server that cut it short would empty the mail system (as in erthink/ReOpenLDAP#70).
 
 Deletions are named by entryUUID alone. Where the accounts' id is another attribute
 the deleted entry cannot be asked for it, so the end of the delta says `SUSPECTED`; it
