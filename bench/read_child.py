@@ -26,17 +26,18 @@ TWELVE = (
     "apple-generateduid",
     "authAuthority",
     "cn",
+    "entryCSN",
     "entryUUID",
     "gidNumber",
     "givenName",
     "homeDirectory",
-    "loginShell",
     "mail",
     "sn",
     "uid",
     "uidNumber",
 )
-"""Attributes that every account of the large slapd has."""
+"""Attributes that every account of the large slapd has; a connector asks for the
+change number itself."""
 
 
 @dataclass(frozen=True, slots=True)

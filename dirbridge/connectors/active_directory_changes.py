@@ -223,6 +223,10 @@ class ActiveDirectoryChanges:
         place = Dc.read(session, naming.suffix, deadline)
         refuse_behind(session, naming.suffix, place, state, deadline)
 
+    def stamp(self, mark: Cursor) -> str:  # noqa: ARG002
+        """Return nothing; who hides uSNChanged is told by the next full read."""
+        return ""
+
     def since(
         self, cursor: Cursor, session: Session, naming: Place
     ) -> list[ReadItem] | None:

@@ -127,6 +127,15 @@ class Changes(Protocol):
         """
         ...
 
+    def stamp(self, mark: Cursor) -> str:
+        """Return the attribute that every entry must show for deltas after `mark`.
+
+        Returns:
+            Its name in lower case; "" where deltas search by none, or prove it
+            themselves.
+        """
+        ...
+
     def since(
         self, cursor: Cursor, session: Session, naming: Place
     ) -> Sequence[ReadItem] | None:

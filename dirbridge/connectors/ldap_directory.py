@@ -140,6 +140,8 @@ class Traits:
         narrow: A filter that settings add, such as that of a required group.
         compare: What `check` compares beyond the base, on a bound session.
         changes: How what changed is learned, or None: everything is read each time.
+        stamps: What deltas search by. Full reads ask for it too, as a server that
+            hides it from us answers a delta with a success and nobody.
     """
 
     kind_of: KindOf
@@ -153,6 +155,7 @@ class Traits:
     narrow: str | None = None
     compare: Callable[[Session, RootDse, Deadline], list[Finding]]
     changes: Callable[[Scope], Changes] | None = None
+    stamps: Sequence[str] = ()
 
 
 class LdapDirectory:
@@ -183,9 +186,8 @@ class LdapDirectory:
         recipients = (selection.group_filter, selection.contact_filter)
         self._filter = ldap_filter.any_of(self._account_filter, *recipients)
         self._kind_of = traits.kind_of if any(recipients) else kinds.account
-        self._attributes = _unique(
-            (*selection.attributes, selection.id, traits.id_fallback or selection.id)
-        )
+        ids = (selection.id, traits.id_fallback or selection.id)
+        self._attributes = _unique((*selection.attributes, *ids, *traits.stamps))
         self._ids = tuple(name.lower() for name in self._id_attributes)
         self._changes = traits.changes(self._scope()) if traits.changes else None
         self._places: WeakKeyDictionary[Session, Naming] = WeakKeyDictionary()
@@ -221,8 +223,19 @@ class LdapDirectory:
             yield from without_known(delta, known)
             return
         begun = self._begin(self._attributes, after=cursor, known=known)
+        mark, stamp = begun.mark, self._stamp(begun.mark)
         for item in self._items(begun):
-            yield with_cursor(item, begun.mark) if isinstance(item, Finished) else item
+            if isinstance(item, Finished):
+                yield with_cursor(item, mark)
+                return
+            if stamp and isinstance(item, Entry) and stamp not in item.attributes:
+                mark = None  # what changes there would never be told
+            yield item
+
+    def _stamp(self, mark: Cursor | None) -> str:
+        if mark is None or self._changes is None:
+            return ""
+        return self._changes.stamp(mark)
 
     def sweep(self, cursor: Cursor | None = None) -> Iterator[DirectoryId | Finished]:
         """Stream the ids of all entries in scope; see `Connector.sweep`."""

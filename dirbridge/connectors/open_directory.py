@@ -113,6 +113,7 @@ def open_directory(  # noqa: PLR0913 - called once, by name
         state=_computed if apple else None,
         compare=checks.compare,
         changes=partial(OpenDirectoryChanges, modes=modes),
+        stamps=("entryCSN",) if apple else ("entryCSN", "modifyTimestamp"),
     )
     client = Client.of(domain, settings, password, refusals)
     return LdapDirectory(domain, settings, selection, client, traits, source=source)

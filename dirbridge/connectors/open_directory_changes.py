@@ -139,7 +139,7 @@ class OpenDirectoryChanges:
             bool(csns)
             and max(csns.values()) < numbers.horizon("entryCSN")
             and _provides(session, naming, csns, deadline)
-            and self._proofs.shown("entryCSN", session, naming, deadline)
+            and self._proofs.sampled("entryCSN", session, naming, deadline)
         )
         # A group that went takes the back link from entries that nothing names.
         ways = {
@@ -154,6 +154,11 @@ class OpenDirectoryChanges:
                 start = self._begin_times(session, naming, deadline)
                 return self._seal(mode, naming, start) if start else None
         return None
+
+    def stamp(self, mark: Cursor) -> str:
+        """Return what entries are searched by; see `Changes.stamp`."""
+        state = cursors.unseal(mark, mark.kind, None) or {}
+        return state.get("attribute", "entryCSN").lower()
 
     def since(
         self, cursor: Cursor, session: Session, naming: Place
@@ -180,7 +185,10 @@ class OpenDirectoryChanges:
     ) -> list[Finding]:
         """Say which way results; see `Changes.describe`."""
         cursor = self.mark(session, naming, deadline)
-        if cursor is not None:
+        limit = self._scope.limit()
+        if cursor is not None and self._proofs.shown(
+            self.stamp(cursor), session, naming, limit
+        ):
             text = _WAYS[Mode(cursor.kind)]
             return [Finding(session.server, "changes", Outcome.OK, text)]
         text, mend = _BACK_LINKED if self._back_linked else _NO_WAY
@@ -466,7 +474,7 @@ class OpenDirectoryChanges:
         root = session.search(query, deadline).entries
         shown = (name for name in _TIMES if root and _text(root[0], name.lower()))
         for attribute in shown:
-            if self._proofs.shown(attribute, session, naming, deadline):
+            if self._proofs.sampled(attribute, session, naming, deadline):
                 start = numbers.written_time(attribute, datetime.now(UTC) - BACK)
                 keys = self._changed(attribute, start, session, naming)
                 if keys is not None:

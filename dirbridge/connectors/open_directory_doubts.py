@@ -123,15 +123,28 @@ class Proofs:
         self._lock = threading.Lock()
         self._until: dict[tuple[str, ...], float] = {}
 
+    def sampled(
+        self, attribute: str, session: Session, place: Place, deadline: Deadline
+    ) -> bool:
+        """Whether some entries in scope all show it; quick, for every full read.
+
+        The read itself sees whether any other does not.
+        """
+        shown, _more = self._sample(attribute, session, place, deadline)
+        return bool(shown) and all(shown)
+
     def shown(
         self, attribute: str, session: Session, place: Place, deadline: Deadline
     ) -> bool:
-        """Whether each entry in scope shows it, as far as there is time to see."""
+        """Whether each entry in scope shows it, as far as there is time to see.
+
+        It counts everybody twice: for `check`, which reads nobody.
+        """
         key = (session.server, attribute, self._scope.fingerprint(place))
         with self._lock:
             if self._until.get(key, 0.0) > time.monotonic():
                 return True
-        # The full read that follows has to begin before the deadline.
+        # What follows needs its time too.
         limit = Deadline.after(deadline.left() / 4)
         if not self._is_shown(attribute, session, place, limit):
             return False
@@ -139,17 +152,25 @@ class Proofs:
             self._until[key] = time.monotonic() + PROVEN_SECONDS
         return True
 
+    def _sample(
+        self, attribute: str, session: Session, place: Place, deadline: Deadline
+    ) -> tuple[list[object], bool]:
+        """Return the values of some entries that have it, and whether more do."""
+        having = ldap_filter.all_of(self._scope.filter, ldap_filter.present(attribute))
+        query = Query(base=place.base, filter=having, attributes=(attribute,))
+        answer = session.search(query, deadline, page=SAMPLE)
+        shown = [raw.attributes.get(attribute.lower()) for raw in answer.entries]
+        return (list(shown) if answer.good else []), bool(answer.cookie)
+
     def _is_shown(
         self, attribute: str, session: Session, place: Place, limit: Deadline
     ) -> bool:
         everybody = self._scope.filter
         having = ldap_filter.all_of(everybody, ldap_filter.present(attribute))
-        query = Query(base=place.base, filter=having, attributes=(attribute,))
-        answer = session.search(query, self._scope.limit(), page=SAMPLE)
-        shown = [raw.attributes.get(attribute.lower()) for raw in answer.entries]
-        if not answer.good or not shown or not all(shown):
+        shown, more = self._sample(attribute, session, place, self._scope.limit())
+        if not shown or not all(shown):
             return False
-        if not answer.cookie and len(shown) < SAMPLE:
+        if not more and len(shown) < SAMPLE:
             return self._count(everybody, session, place, limit) in (None, len(shown))
         # Somebody may come or go between the two: only a difference is looked into.
         before = self._count(everybody, session, place, limit)

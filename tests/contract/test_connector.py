@@ -327,7 +327,7 @@ class TestOpenDirectory(ConnectorContract):
             name_attribute="uid",
             people={"anna", "siobhan", "maximilian", "dora"},
             left_out={"_jabber"},
-            attributes=wanted("open-directory") | {"entryuuid"},
+            attributes=wanted("open-directory") | {"entryuuid", "entrycsn"},
         )
 
     def test_ids_are_written_as_the_directory_writes_them(self, case: Case) -> None:
