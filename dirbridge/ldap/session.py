@@ -309,21 +309,6 @@ class Session:
             raise self._failed(error) from error
         return None
 
-    def abandon(self, asked: int) -> None:
-        """Tell the server that a search's answer is no longer wanted.
-
-        Parts of it may still come, so the session is of no further use.
-
-        Raises:
-            Unreachable: It could not be sent.
-        """
-        try:
-            self.transport.sendall(
-                ldap_messages.abandon_request(self.transport.take_id(), asked)
-            )
-        except OSError as error:
-            raise self.transport.error("read", detail=str(error)) from error
-
     def cookie_of(self, result: Result, *, paged: bool) -> bytes:
         """Return where the next page goes on, b"" where this was the last.
 

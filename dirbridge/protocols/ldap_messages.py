@@ -38,7 +38,7 @@ SEARCH_ENTRY, SEARCH_DONE, SEARCH_REFERENCE = 0x64, 0x65, 0x73
 
 Scope = Literal["BASE", "LEVEL", "SUBTREE"]
 
-_BIND, _SEARCH, _ABANDON, _EXTENDED = 0x60, 0x63, 0x50, 0x77
+_BIND, _SEARCH, _EXTENDED = 0x60, 0x63, 0x77
 _SIMPLE, _SASL = 0x80, 0xA3
 _REQUEST_NAME, _REQUEST_VALUE = 0x80, 0x81
 _RESPONSE_NAME, _RESPONSE_VALUE = 0x80, 0x81
@@ -166,11 +166,6 @@ def search_request(  # noqa: PLR0913, PLR0917 - the fields of RFC 4511 section 4
 def read_request(message_id: int, base: str, attributes: Sequence[str]) -> bytes:
     """Write a search for the one entry `base`, "" for the rootDSE."""
     return search_request(message_id, base, "BASE", ANY, attributes)
-
-
-def abandon_request(message_id: int, abandoned: int) -> bytes:
-    """Write that an operation's answers are no longer wanted (section 4.11)."""
-    return message(message_id, ber.integer(abandoned, _ABANDON))
 
 
 def message(message_id: int, operation: bytes, controls: bytes = b"") -> bytes:

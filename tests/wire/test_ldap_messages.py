@@ -125,11 +125,6 @@ def test_a_sasl_bind_is_what_another_codec_reads(credentials: bytes | None) -> N
     assert (bytes(given) if given.hasValue() else None) == credentials
 
 
-def test_abandon_is_what_another_codec_reads() -> None:
-    message, _ = decoder.decode(messages.abandon_request(9, 8), asn1Spec=LDAPMessage())
-    assert int(message["protocolOp"]["abandonRequest"]) == 8
-
-
 def test_a_bind_answer_gives_the_servers_credentials() -> None:
     body = ber.enumerated(14) + ber.octets(b"") * 2 + ber.tlv(0x87, b"token")
     answer = messages.message(2, ber.tlv(messages.BIND_ANSWER, body))
