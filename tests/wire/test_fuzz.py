@@ -222,6 +222,11 @@ CODECS = [
         ber.tlv(ldap_messages.SEARCH_REFERENCE, ber.octets(b"ldap://b/dc=x")),
     ),
     remote("ldap_messages.parse_entry", ldap_messages.parse_entry, ENTRY),
+    remote(
+        "ldap_messages.parse_attributes",
+        ldap_messages.parse_attributes,
+        ber.sequence(ber.octets(b"uid"), ber.tlv(ber.SET, ber.octets(b"anna"))),
+    ),
     remote("ldap_entry.opened", ldap_entry.opened, ENTRY, RESULT),
     remote("ldap_entry.EntryDecoder", decoded, ENTRY),
     remote("ldap_entry.Frames", framed, ENTRY + RESULT, ENTRY + b"HTTP/1.1 400 Bad"),
