@@ -44,13 +44,22 @@ def check(call: Call) -> int:
 
 
 def report(out: Output, findings: list[Finding]) -> None:
-    """Show findings as a table, and each that needs a mend as a problem."""
+    """Show findings as a table, each that needs a mend as a problem, then advice."""
     out.table(
         "Check",
         ("place", "tried", "result", "seen"),
         [(one.where, one.what, _MARKS[one.outcome], one.text) for one in findings],
     )
-    out.problem(*(_problem(one) for one in findings if one.next))
+    for text in dict.fromkeys(one.next for one in findings if _is_advice(one)):
+        out.say(f"Advice: {text}")
+    out.problem(
+        *(_problem(one) for one in findings if one.next and not _is_advice(one))
+    )
+
+
+def _is_advice(one: Finding) -> bool:
+    """Whether nothing is wrong, but something could be better."""
+    return bool(one.next) and one.outcome is Outcome.OK
 
 
 def _problem(one: Finding) -> Problem:

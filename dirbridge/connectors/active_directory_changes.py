@@ -255,9 +255,11 @@ class ActiveDirectoryChanges:
             return [Finding(session.server, "changes", Outcome.OK, text)]
         mode, deletions = Mode(cursor.kind), state.get("told") == "yes"
         text = f"{_WAYS[mode]}; {_DELETIONS[deletions]}."
+        advice = ""
         if mode is not Mode.DIRSYNC or not deletions:
-            text += _hint(mode, deletions, self._who(session, naming, deadline), naming)
-        return [Finding(session.server, "changes", Outcome.OK, text)]
+            who = self._who(session, naming, deadline)
+            advice = _advice(mode, deletions, who, naming)
+        return [Finding(session.server, "changes", Outcome.OK, text, advice)]
 
     # --- DirSync ---------------------------------------------------------------
 
@@ -667,12 +669,12 @@ _WAYS = {
 }
 _DELETIONS = {
     True: "deletions are told",
-    False: "deletions are not shown to the account, so that a sweep of all ids finds "
+    False: "no deletion has been shown to the account yet, so a sweep of all ids finds "
     "them",
 }
 
 
-def _hint(mode: Mode, deletions: bool, who: _Who, naming: Place) -> str:
+def _advice(mode: Mode, deletions: bool, who: _Who, naming: Place) -> str:
     """Return the very lines that give more; nothing is wrong without them."""
     parts = []
     if mode is not Mode.DIRSYNC:
@@ -688,4 +690,4 @@ def _hint(mode: Mode, deletions: bool, who: _Who, naming: Place) -> str:
             f'/G "{who.name}:LCRP" (Samba: add (A;;RPLC;;;{who.sid}) to its '
             "nTSecurityDescriptor; docs/directories.md)"
         )
-    return f" Not needed, but faster: {' and '.join(parts)}."
+    return f"Not needed, but changes are read faster with {' and '.join(parts)}."

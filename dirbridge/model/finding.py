@@ -24,7 +24,7 @@ class Finding:
         what: What was tried: `connect`, `certificate`, `bind`, `base`, `realm`.
         outcome: How it ended.
         text: What was seen, one sentence.
-        next: The mend; empty when the outcome is ok.
+        next: The mend; where the outcome is ok, what could be better, or "".
         code: Stable word for programs.
     """
 
