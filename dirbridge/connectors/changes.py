@@ -127,6 +127,16 @@ class Changes(Protocol):
         """
         ...
 
+    def behind(
+        self, cursor: Cursor, session: Session, naming: Place, deadline: Deadline
+    ) -> None:
+        """Refuse a server that knows less than a cursor, as `mark` does.
+
+        Raises:
+            Unreachable: It does (`behind`).
+        """
+        ...
+
     def stamp(self, mark: Cursor) -> str:
         """Return the attribute that every entry must show for deltas after `mark`.
 

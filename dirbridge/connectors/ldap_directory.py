@@ -340,10 +340,12 @@ class LdapDirectory:
             session: Session, deadline: Deadline
         ) -> tuple[Naming, Cursor | None, Reading]:
             naming = self._naming(session, deadline)
+            # Both refuse a server that is behind: what that one lacks is not gone.
             mark = None
-            if self._changes is not None and (after or attributes == self._attributes):
-                # It refuses a server that is behind: what that one lacks is not gone.
+            if self._changes is not None and attributes == self._attributes:
                 mark = self._changes.mark(session, naming, deadline, after)
+            elif self._changes is not None and after is not None:
+                self._changes.behind(after, session, naming, deadline)
             query = Query(base=naming.base, filter=self._filter, attributes=attributes)
             reading = Reading(
                 session,

@@ -155,6 +155,13 @@ class OpenDirectoryChanges:
                 return self._seal(mode, naming, start) if start else None
         return None
 
+    def behind(
+        self, cursor: Cursor, session: Session, naming: Place, deadline: Deadline
+    ) -> None:
+        """Refuse a server that knows less than a cursor; see `Changes.behind`."""
+        csns = _context(session, naming, deadline)
+        self._refuse_behind(cursor, csns, session, naming, deadline)
+
     def stamp(self, mark: Cursor) -> str:
         """Return what entries are searched by; see `Changes.stamp`."""
         state = cursors.unseal(mark, mark.kind, None) or {}
