@@ -194,7 +194,7 @@ def test_a_transform_that_is_not_known(
     text = (ROOT / "mappings/active-directory.toml").read_text()
     (folder / "mappings").mkdir()
     (folder / "mappings/active-directory.toml").write_text(
-        text.replace('"smtp-primary"', '"smtp-primery"')
+        text.replace('"smtp-primary"', '"smtp-primery"', 1)
     )
     done = site.run(*words)
     assert done.code == 2
