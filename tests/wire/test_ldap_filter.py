@@ -37,9 +37,12 @@ EXAMPLES = [
 ]
 
 names = st.sampled_from(["uid", "cn", "sAMAccountName", "cn;lang-de", "2.5.4.3"])
-values = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+# ldap3 takes blanks at the ends away, which are a part of the value (RFC 4515).
+values = texts.filter(lambda value: value == value.strip())
+octets = st.binary(min_size=1, max_size=16).filter(lambda value: value == value.strip())
 items = st.one_of(
-    st.builds(ldap_filter.equals, names, values | st.binary(min_size=1, max_size=16)),
+    st.builds(ldap_filter.equals, names, values | octets),
     st.builds(ldap_filter.at_least, names, values),
     st.builds(ldap_filter.at_most, names, values),
     st.builds(ldap_filter.starts_with, names, values),
@@ -64,6 +67,10 @@ def of_ldap3(text: str) -> bytes:
 @pytest.mark.parametrize("text", EXAMPLES)
 def test_a_filter_is_what_ldap3_makes_of_it(text: str) -> None:
     assert encode(text) == of_ldap3(text)
+
+
+def test_blanks_at_the_ends_are_a_part_of_the_value() -> None:
+    assert encode("(uid= )") == b"\xa3\x08\x04\x03uid\x04\x01 "
 
 
 @given(filters)
