@@ -267,18 +267,16 @@ class ActiveDirectoryChanges:
         self, mode: Mode, session: Session, naming: Place, _place: Dc
     ) -> dict[str, str] | None:
         """Take a cookie, and see on the way whether tombstones are shown."""
-        seen: list[RawEntry] = []
-        cookie = self._exchange(
-            (mode, "(isDeleted=TRUE)", ("isDeleted", "name")),
-            b"",
-            session,
-            naming,
-            seen.extend,
-        )
+        shown: set[bool] = set()
+
+        def see(entries: Sequence[RawEntry]) -> None:
+            shown.update(map(_tombstone, entries))
+
+        wanted = (mode, "(isDeleted=TRUE)", ("isDeleted", "name"))
+        cookie = self._exchange(wanted, b"", session, naming, see)
         if cookie is None:
             return None
-        shown = any(_tombstone(entry) for entry in seen)
-        return {"cookie": _text(cookie), "told": _yes(shown)}
+        return {"cookie": _text(cookie), "told": _yes(True in shown)}
 
     def _dirsync(
         self, mode: Mode, state: State, session: Session, naming: Place, _place: Dc
