@@ -20,6 +20,7 @@ from dirbridge.ldap.discovery import Record, Records
 from dirbridge.ldap.failover import Failover
 from dirbridge.model.finding import Outcome
 from dirbridge.model.names import DomainName, RealmName
+from tests.folders import opened
 
 # Many of these start processes or wait for a clock: not for every save.
 pytestmark = pytest.mark.slow
@@ -51,7 +52,7 @@ def config(tmp_path: Path) -> Path:
     """A configuration whose store belongs to nobody."""
     folder = tmp_path / "db"
     folder.mkdir()
-    for place in (folder, tmp_path, *tmp_path.parents[:2]):
+    for place in (folder, *opened(tmp_path)):
         place.chmod(0o755)
     if os.geteuid() == 0:
         os.chown(folder, NOBODY, NOBODY)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.folders import opened
+
 # Many of these start processes or wait for a clock: not for every save.
 pytestmark = pytest.mark.slow
 
@@ -184,7 +186,7 @@ def test_relative_paths_count_from_here(init: Init) -> None:
 def test_the_password_belongs_to_whoever_owns_the_store(init: Init) -> None:
     store = init.folder / "db"
     store.mkdir()
-    for place in (store, init.folder, *init.folder.parents[:2]):
+    for place in (store, *opened(init.folder)):
         place.chmod(0o755)
     os.chown(store, NOBODY, NOBODY)
     problems = init.run()
