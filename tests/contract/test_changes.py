@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -410,9 +411,9 @@ class TestActiveDirectory:
             for sign in ("seen", "witnesses"):
                 only = without(copy.cursor, sign)
                 for read in (
-                    lambda: other.read(only),  # noqa: B023 - called at once
-                    lambda: other.read(only, full=True),  # noqa: B023
-                    lambda: other.sweep(only),  # noqa: B023
+                    partial(other.read, only),
+                    partial(other.read, only, full=True),
+                    partial(other.sweep, only),
                 ):
                     with pytest.raises(Unreachable) as caught:
                         list(read())

@@ -53,7 +53,7 @@ def read(connector: LdapDirectory) -> tuple[list[Entry], Finished]:
     *entries, last = connector.read()
     assert isinstance(last, Finished)
     assert all(isinstance(entry, Entry) for entry in entries)
-    return entries, last  # type: ignore[return-value]
+    return entries, last
 
 
 def test_more_than_a_page_comes_whole(bed: Bed, dc1: Dc1, proxy: LdapProxy) -> None:
@@ -203,7 +203,7 @@ def test_a_size_limit_of_slapd_is_partial_and_named(
     cut = conf.replace("size.prtotal=unlimited", "size.prtotal=3")
     assert cut != conf
     od1.stop()
-    od1.write_conf = lambda: od1.conf.write_text(cut)  # type: ignore[method-assign,assignment]
+    od1.write_conf = lambda: od1.conf.write_text(cut)
     try:
         od1.start()
         _, last = read(od_connector(bed))

@@ -164,7 +164,7 @@ def test_no_entry_is_read_through_ldap3(
         assert isinstance(items[-1], Finished)
         assert items[-1].complete
         assert connector.lookup("anna")
-        assert connector.find(items[0].id)  # type: ignore[union-attr]
+        assert connector.find(items[0].id)
         connector.check()
 
 

@@ -25,7 +25,7 @@ def rsa_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, 2048)
 
 
-def certificate(key, algorithm=None, **more) -> bytes:  # type: ignore[no-untyped-def]
+def certificate(key, algorithm=None, **more) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dc1.corp.example.com")])
     builder = (
         x509.CertificateBuilder()

@@ -27,7 +27,9 @@ from dirbridge.model.names import DirectoryId
 
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)  # a Sunday
 HOUR = timedelta(hours=1)
-TIMES = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+# hypothesis takes its bounds without a zone and adds that of `timezones`.
+FIRST, LAST = datetime(1990, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001
+TIMES = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
 
 
 def hours(*allowed: int) -> LogonHours:

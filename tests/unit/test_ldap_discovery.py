@@ -233,7 +233,7 @@ def test_named_servers_come_first_and_wait_for_no_dns() -> None:
         go_on.wait(5)
         return srv(name, seconds)
 
-    world.zone.srv = slow  # type: ignore[method-assign]
+    world.zone.srv = slow
     assert world.list.current(Deadline.after(5)) == ldaps("named")
     go_on.set()
     world.servers()
@@ -322,8 +322,8 @@ def test_a_directory_takes_names_below_its_own_alone() -> None:
     servers = (FOREIGN, record("ldap"), record("dc.corp"))
     zone.names["_ldap._tcp.corp.example.com"] = Records(servers)
     settings = DirectorySettings(
-        type="ldap",  # type: ignore[arg-type]
-        discover="dns",  # type: ignore[arg-type]
+        type="ldap",
+        discover="dns",
         directory_domain="corp.example.com",
         username="bridge@corp.example.com",
     )
@@ -381,8 +381,8 @@ def test_open_directory_has_records_of_its_own() -> None:
     zone = Zone()
     zone.names["_ldap._tcp.example.com"] = Records((record("od"),))
     settings = DirectorySettings(
-        type="open-directory-kerberos",  # type: ignore[arg-type]
-        discover="dns",  # type: ignore[arg-type]
+        type="open-directory-kerberos",
+        discover="dns",
         username="uid=diradmin",
     )
     found = discovered("example.com", settings, zone).current(Deadline.after(5))
@@ -398,7 +398,7 @@ def test_many_callers_ask_dns_once() -> None:
         go_on.wait(5)
         return srv(name, seconds)
 
-    world.zone.srv = slow  # type: ignore[method-assign]
+    world.zone.srv = slow
     world.zone.names[EVERYBODY] = Records((record("dc1"),))
     found: list[tuple[Endpoint, ...]] = []
     threads = [

@@ -119,7 +119,7 @@ def names(items: list[RawEntry | bytes | Result]) -> str:
 
 
 def stream(session: Session, **changes: object) -> Iterator[RawEntry | bytes | Result]:
-    return session.stream(EVERYBODY, page=2, **changes)  # type: ignore[arg-type]
+    return session.stream(EVERYBODY, page=2, **changes)
 
 
 def test_the_next_page_is_asked_for_before_the_first_entry_is_given(

@@ -261,7 +261,7 @@ def test_a_watch_that_breaks_leaves_the_interval(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
-    connector.watch = broken  # type: ignore[method-assign]
+    connector.watch = broken
     with caplog.at_level(logging.ERROR, "dirbridge.sync"):
         start(Scheduled(job, timedelta(seconds=0.05), push=True))
         eventually(lambda: connector.reads >= 3)
