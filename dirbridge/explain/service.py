@@ -17,7 +17,7 @@ from dirbridge.directory.account_state import barriers
 from dirbridge.errors import ConfigError, DirectoryError
 from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.service import barred_by, refuse
-from dirbridge.model.account import Account, AccountState, Origin
+from dirbridge.model.account import LIVE, Account, AccountState, Origin
 from dirbridge.model.entry import Entry, Finished, Found, ReadKind
 from dirbridge.model.finding import Explanation, Finding, Outcome, Step
 from dirbridge.model.login import Attempt, IPAddress, Reason
@@ -26,7 +26,6 @@ from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import REASONS, problems_of
-from dirbridge.sync.changes import LIVE
 from dirbridge.sync.fields import differences
 from dirbridge.sync.planner import Policy, Read, as_mapped, make_plan
 

@@ -50,7 +50,6 @@ ACCOUNT_FIELDS: Mapping[str, Field] = {
     "title": Field(),
     "department": Field(),
     "phone": Field(),
-    "groups": Field(many=True),
     "primary_group": Field(),
     # An account is disabled where a source of `state` yields a reason.
     "state": Field(Kind.REASON),

@@ -329,7 +329,6 @@ def _values(work: _Work) -> AccountValues:
         title=_one(work.found, "title", str),
         department=_one(work.found, "department", str),
         phone=_one(work.found, "phone", str),
-        groups=_all(work.found, "groups"),
         state=AccountState.DISABLED if reason else AccountState.ACTIVE,
         state_reason=reason,
         expires_at=_one(work.found, "expires_at", datetime),

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from dirbridge.model.entry import EntryKind
 from dirbridge.model.names import Address, DirectoryId, DomainName
+from dirbridge.model.recipient import Reference
 
 
 class AccountState(StrEnum):
@@ -21,6 +23,10 @@ class AccountState(StrEnum):
     DISABLED = "disabled"
     DEACTIVATED = "deactivated"
     REMOVED = "removed"
+
+
+LIVE = frozenset({AccountState.ACTIVE, AccountState.DISABLED})
+"""The states of an account that the directory still has."""
 
 
 class Origin(StrEnum):
@@ -41,8 +47,12 @@ class Role(StrEnum):
 class AccountValues:
     """What the directory says of one account, in our words.
 
+    Groups and contacts get mail as well, and are kept in the same way: as accounts
+    that nobody logs in to. They have no login names, no UPN and no mailbox.
+
     Attributes:
         directory_id: The entry's stable id.
+        kind: Somebody who logs in, a group, or a contact.
         dn: Where the entry stands now.
         login_names: Names to log in by; the first is the main one.
         upn: The user principal name (Active Directory), `name@suffix`.
@@ -52,12 +62,17 @@ class AccountValues:
         surname: Last name.
         primary_address: The address that mail from this account carries.
         aliases: Further addresses.
-        forward: Where mail is to be forwarded to.
+        forward: Where mail is to be forwarded to; of a contact, where it goes.
+        forward_dn: The entry that mail goes on to (altRecipient).
+        forward_keep: Whether the mailbox keeps a copy of what goes on.
         quota: Mailbox limit in bytes.
         title: Job title.
         department: Department.
         phone: Telephone number.
-        groups: DNs of the groups that the entry names itself.
+        name: A group's short name.
+        members: Whom a group names, groups among them; see `directory.membership`.
+        number: By which accounts name a group as their primary one (RID, gidNumber).
+        primary_group: The number of an account's primary group.
         state: `active` or `disabled`.
         state_reason: Why it is disabled.
         expires_at: When the account ends (UTC); judged at login.
@@ -65,6 +80,7 @@ class AccountValues:
     """
 
     directory_id: DirectoryId
+    kind: EntryKind = EntryKind.ACCOUNT
     dn: str = ""
     login_names: tuple[str, ...] = ()
     upn: str | None = None
@@ -75,11 +91,16 @@ class AccountValues:
     primary_address: Address | None = None
     aliases: tuple[Address, ...] = ()
     forward: Address | None = None
+    forward_dn: str | None = None
+    forward_keep: bool = False
     quota: int | None = None
     title: str | None = None
     department: str | None = None
     phone: str | None = None
-    groups: tuple[str, ...] = ()
+    name: str | None = None
+    members: tuple[Reference, ...] = ()
+    number: str | None = None
+    primary_group: str | None = None
     state: AccountState = AccountState.ACTIVE
     state_reason: str | None = None
     expires_at: datetime | None = None
@@ -101,7 +122,8 @@ class Account:
     Attributes:
         number: The store's own key.
         domain: The mail domain that it belongs to.
-        mailbox: The mailbox name; given once, changed by no sync.
+        mailbox: The mailbox name; given once, changed by no sync. Groups and
+            contacts have none: "".
         origin: Mapped from a directory, or local.
         role: User or admin.
         state: See `AccountState`.
@@ -111,6 +133,8 @@ class Account:
         kept: Old primary addresses that still reach it.
         source: Name of the directory within its domain, as its settings say it
             (`directory` where they say nothing).
+        digest: `Entry.digest` of the octets that the values were mapped from; b""
+            where the entry must be mapped again, though its octets are the same.
     """
 
     number: int
@@ -124,8 +148,20 @@ class Account:
     values: AccountValues
     kept: tuple[KeptAddress, ...] = field(default=())
     source: str = "directory"
+    digest: bytes = field(default=b"", repr=False)
+
+    @property
+    def kind(self) -> EntryKind:
+        """Somebody who logs in, a group, or a contact."""
+        return self.values.kind
 
     @property
     def canonical(self) -> str:
-        """The name that every hook answers: `mailbox@domain`."""
+        """The name that every hook answers: `mailbox@domain`.
+
+        Groups and contacts have no mailbox: theirs is for people only.
+        """
+        if self.kind is not EntryKind.ACCOUNT:
+            shown = self.values.primary_address or self.values.name
+            return shown or self.values.dn or self.values.directory_id
         return f"{self.mailbox}@{self.domain}"

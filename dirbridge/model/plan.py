@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from dirbridge.model.account import Account
-from dirbridge.model.entry import Cursor, ReadKind
+from dirbridge.model.entry import Cursor, EntryKind, ReadKind
 from dirbridge.model.names import DirectoryId, DomainName
 
-Value = str | int | None | tuple[str, ...]
+Value = str | int | bool | None | tuple[str, ...]
 """What a field holds in a change, an audit row, a preview and in JSON."""
 
 
@@ -59,6 +59,33 @@ class Change:
     result: Account | None = field(default=None, repr=False, compare=False)
 
 
+Covered = tuple[Op, DirectoryId]
+"""What a limit counts: who loses what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a stopped run offers to a person: to let just this pass, once.
+
+    Attributes:
+        id: What the person types.
+        domain: The mail domain.
+        source: The directory within the domain.
+        covers: What tripped the limit; it holds for any subset as well.
+        offered_at: When the run stopped (UTC).
+        until: When the offer lapses (UTC).
+        used_by: The run that used it, or None.
+    """
+
+    id: str
+    domain: DomainName
+    source: str
+    covers: frozenset[Covered]
+    offered_at: datetime
+    until: datetime
+    used_by: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that a run would do to one domain.
@@ -71,17 +98,24 @@ class Plan:
         made_at: When it was made (UTC).
         base: The DN that was read below.
         read: Entries that were read.
-        containers: How many accounts this directory has in the store that are
-            active or disabled, for each container's DN; the limits' wholes.
+        wholes: What the limits' shares are of: accounts of this directory in the
+            store that are active or disabled, by kind; counted only for the kinds
+            of which the plan takes some away.
+        containers: The same within one container, by kind and its DN.
         unchanged: Accounts that stay as they are.
         changes: What changes, in the order in which it is applied: what takes
-            away first, so that names and addresses become free.
+            away first, so that names and addresses become free. It may be walked
+            through several times; of a first import it does not fit into memory,
+            and makes each `Change` anew.
         cursor: Stored with the changes, for the next delta.
         based_on: The store's version before its accounts were read; a store that
             has moved on refuses the plan. None for a plan that needs no such guard.
         scope_changed: Whether base, filter or mapping are others than at the last
             run, so that somebody may only seem to have vanished.
         source: Name of the directory within the domain, see `Account.source`.
+        remembered: New `Account.digest` by account number, of accounts that do not
+            change otherwise; no audit row tells of it.
+        approved: The approval that let it pass; used up by applying it.
     """
 
     domain: DomainName
@@ -91,18 +125,16 @@ class Plan:
     made_at: datetime
     base: str = ""
     read: int = 0
-    containers: Mapping[str, int] = field(default_factory=dict)
+    wholes: Mapping[EntryKind, int] = field(default_factory=dict)
+    containers: Mapping[tuple[EntryKind, str], int] = field(default_factory=dict)
     unchanged: int = 0
-    changes: tuple[Change, ...] = ()
+    changes: Collection[Change] = ()
     cursor: Cursor | None = None
     based_on: int | None = None
     scope_changed: bool = False
     source: str = "directory"
-
-    @property
-    def stored(self) -> int:
-        """Accounts of this directory that were active or disabled before."""
-        return sum(self.containers.values())
+    remembered: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    approved: Approval | None = None
 
     def of(self, *ops: Op) -> tuple[Change, ...]:
         """Return the changes with one of these operations."""

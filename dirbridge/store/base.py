@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from threading import Event
+from typing import NamedTuple, Protocol
 
-from dirbridge.model.account import Account
-from dirbridge.model.entry import Cursor
+from dirbridge.model.account import Account, AccountState
+from dirbridge.model.entry import Cursor, EntryKind
 from dirbridge.model.login import Attempt
-from dirbridge.model.names import DomainName
-from dirbridge.model.plan import Plan
+from dirbridge.model.names import DirectoryId, DomainName
+from dirbridge.model.plan import Approval, Plan
 
 
 class NameKind(StrEnum):
@@ -108,6 +110,151 @@ class RecordedAttempt:
     attempt: Attempt
 
 
+class Remembered(NamedTuple):
+    """What a read must know of a stored account.
+
+    Attributes:
+        id: Its stable id.
+        digest: See `Account.digest`.
+        kind: Account, group or contact.
+        state: Its state.
+    """
+
+    id: DirectoryId
+    digest: bytes
+    kind: EntryKind
+    state: AccountState
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that needs a person, told once and once more when it is over.
+
+    Attributes:
+        key: What it is about; one cause has one key.
+        domain: The mail domain, "" where it is about no single one.
+        code: A word for it, such as `sync-stopped`.
+        text: What is wrong, one sentence.
+        next: What to do, one sentence.
+        since: Since when (UTC).
+        told_at: When people were told (UTC), None where nobody could be yet.
+        over_at: When it was over (UTC); kept until people were told that, too.
+    """
+
+    key: str
+    domain: str
+    code: str
+    text: str
+    next: str
+    since: datetime
+    told_at: datetime | None = None
+    over_at: datetime | None = None
+
+
+class StoreView(Protocol):
+    """What the store has at one moment, for a plan; used by one thread.
+
+    Every method may raise `StoreError`. Tested by `tests/contract/test_store_view.py`.
+
+    Attributes:
+        version: See `StoreReader.version`.
+    """
+
+    version: int
+
+    def cursor(self, domain: DomainName, source: str) -> Cursor | None:
+        """Return where the next delta of a domain's directory goes on, or None."""
+        ...
+
+    def remembered(self, domain: DomainName, source: str) -> Iterator[Remembered]:
+        """Stream what a read must know of each mapped account of a directory.
+
+        Groups, contacts and removed accounts are among them.
+        """
+        ...
+
+    def by_id(
+        self, domain: DomainName, source: str, ids: Collection[DirectoryId]
+    ) -> dict[DirectoryId, Account]:
+        """Return those of a directory's mapped accounts that have one of these ids."""
+        ...
+
+    def holders(
+        self,
+        domain: DomainName,
+        names: Collection[str],
+        addresses: Collection[str],
+    ) -> tuple[Account, ...]:
+        """Return every account that has one of these names or addresses.
+
+        Whatever its state and origin: who asks judges whether it still holds them.
+
+        Args:
+            domain: The mail domain in which the names are looked for.
+            names: Login names and UPNs, folded.
+            addresses: Addresses of any domain, folded; kept ones and an account's
+                own `mailbox@domain` count.
+        """
+        ...
+
+    def taken(self, domain: DomainName, mailboxes: Collection[str]) -> frozenset[str]:
+        """Return which mailbox names nobody new may have, numbered ones too.
+
+        Args:
+            domain: The mail domain.
+            mailboxes: Wanted names, folded.
+
+        Returns:
+            Of the wanted names and of each with `-NUMBER` behind it those, folded,
+            that an account of the domain has or had as mailbox name, or that stand
+            before `@domain` in an address of whomever.
+        """
+        ...
+
+    def live(self, domain: DomainName) -> Mapping[tuple[str, EntryKind], int]:
+        """Count a domain's active and disabled accounts by source and kind.
+
+        Local ones are among them, under their source.
+        """
+        ...
+
+    def containers(
+        self, domain: DomainName, source: str
+    ) -> Mapping[tuple[EntryKind, str], int]:
+        """Count a directory's active and disabled accounts by kind and parent DN."""
+        ...
+
+    def due(
+        self, domain: DomainName, source: str, since: datetime
+    ) -> tuple[Account, ...]:
+        """Return a directory's accounts that are deactivated since then or longer."""
+        ...
+
+    def mapped(self, domain: DomainName, source: str) -> Iterator[Account]:
+        """Stream a directory's mapped accounts, removed ones too, by number."""
+        ...
+
+
+class Turn(Protocol):
+    """The right to sync one domain, held by one bridge at a time."""
+
+    def check(self) -> None:
+        """Make sure that the turn is still ours.
+
+        Raises:
+            StoreError: `turn-lost`: another bridge may have it by now.
+        """
+        ...
+
+    def apply(self, plan: Plan, run: Run) -> Run:
+        """Apply a plan as `Store.apply` does; nothing is written without the turn.
+
+        Raises:
+            StoreError: Also `turn-lost`.
+        """
+        ...
+
+
 class StoreReader(Protocol):
     """What may be asked of the local user database, from any thread.
 
@@ -121,7 +268,8 @@ class StoreReader(Protocol):
         """Return a domain's accounts that have a name of that kind.
 
         Names are compared after `fold`. For `ALIAS`, addresses that are kept for
-        a time after a rename count while they last. Removed accounts never come.
+        a time after a rename count while they last. Removed accounts, groups and
+        contacts never come: nobody logs in as one.
         A name that no database can hold (with a NUL) belongs to nobody.
 
         Args:
@@ -140,10 +288,17 @@ class StoreReader(Protocol):
         """Return where the next delta of a domain's directory goes on, or None."""
         ...
 
-    def version(self) -> int:
-        """Return the number of the newest run of any domain, 0 before the first.
+    def view(self) -> AbstractContextManager[StoreView]:
+        """Give a view of one moment, which no write moves, for as long as it is open.
 
-        It moves with every `apply`; see `Plan.based_on`.
+        Keep it short: PostgreSQL cannot tidy up behind it.
+        """
+        ...
+
+    def version(self) -> int:
+        """Return the number of the newest run that changed accounts, 0 before.
+
+        See `Plan.based_on`.
         """
         ...
 
@@ -157,6 +312,27 @@ class StoreReader(Protocol):
             limit: How many at most.
             source: Only those of this directory; `local` is what admins did.
         """
+        ...
+
+    def run(self, number: int) -> Run | None:
+        """Return one run, None where there is none with this number."""
+        ...
+
+    def history(self, account: DirectoryId, limit: int = 100) -> tuple[AuditRow, ...]:
+        """Return what runs changed of one account, newest first.
+
+        Args:
+            account: Its stable id.
+            limit: How many rows at most.
+        """
+        ...
+
+    def approval(self, name: str) -> Approval | None:
+        """Return what a stopped run offered, also when it lapsed or was used."""
+        ...
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Return what needs a person, and what is over and not told yet."""
         ...
 
     def audit(self, run: int) -> tuple[AuditRow, ...]:
@@ -187,7 +363,8 @@ class Store(StoreReader, Protocol):
         given by the store. A create takes `change.result` with a new number; any
         other operation replaces the account of `change.result.number`. Uniqueness
         is judged on the outcome: two accounts may swap addresses. A plan without a
-        cursor keeps the cursor that is there.
+        cursor keeps the cursor that is there. `plan.remembered` is written without an
+        audit row, and `plan.approved` is marked as used by this run.
 
         Args:
             plan: What to change; its changes are applied in their order.
@@ -199,6 +376,55 @@ class Store(StoreReader, Protocol):
         Raises:
             StoreError: Nothing was written; `outrun` where another run was applied
                 since the plan's accounts were read.
+        """
+        ...
+
+    def turn(self, domain: DomainName) -> AbstractContextManager[Turn]:
+        """Take the right to sync a domain, for all processes that use the store.
+
+        It ends with the block, and with the process or its database session.
+
+        Raises:
+            StoreError: `turn-taken`: another run of the domain is going on.
+        """
+        ...
+
+    def remember(self, run: Run, offer: Approval | None = None) -> Run:
+        """Remember a run that wrote nothing: it stopped, or failed.
+
+        Args:
+            run: As for `apply`; it moves no version.
+            offer: What would let it pass. One with the same id that was used or
+                lapsed is offered anew.
+        """
+        ...
+
+    def notice(self, notice: Notice) -> None:
+        """Keep a notice under its key, or replace it."""
+        ...
+
+    def forget_notice(self, key: str) -> None:
+        """Forget a notice: people were told that it is over."""
+        ...
+
+    def changed(self, told: Callable[[DomainName], None], stop: Event) -> None:
+        """Call `told` with a domain whenever another process changed its accounts.
+
+        Blocks until stopped, and is called in a thread of its own. Where something
+        may have been missed, each domain is told. Raises nothing: what fails is
+        tried again.
+        """
+        ...
+
+    def prune(
+        self, attempts_before: datetime | None, changes_before: datetime | None
+    ) -> tuple[int, int]:
+        """Forget old attempts, and old audit rows with the runs that have no others.
+
+        The newest run of each directory stays.
+
+        Returns:
+            How many attempts and how many audit rows were forgotten.
         """
         ...
 

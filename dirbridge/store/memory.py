@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from threading import Lock
+from threading import Event, Lock
 from typing import Self
 
 from dirbridge.errors import StoreError
 from dirbridge.model.account import Account, AccountState
-from dirbridge.model.entry import Cursor
+from dirbridge.model.entry import Cursor, EntryKind
 from dirbridge.model.login import Attempt
-from dirbridge.model.names import Address, DomainName, fold
-from dirbridge.model.plan import Op, Plan
+from dirbridge.model.names import Address, DirectoryId, DomainName, fold
+from dirbridge.model.plan import Approval, Op, Plan
 from dirbridge.store import rows
-from dirbridge.store.base import AuditRow, NameKind, RecordedAttempt, Run
+from dirbridge.store.base import (
+    AuditRow,
+    NameKind,
+    Notice,
+    RecordedAttempt,
+    Run,
+    RunResult,
+)
+from dirbridge.store.view import AccountsView
 
 _WHERE = "memory"
 
@@ -30,6 +39,8 @@ class _Content:
     audit: dict[int, tuple[AuditRow, ...]] = field(default_factory=dict)
     cursors: dict[tuple[DomainName, str], Cursor] = field(default_factory=dict)
     attempts: tuple[RecordedAttempt, ...] = ()
+    approvals: dict[str, Approval] = field(default_factory=dict)
+    notices: dict[str, Notice] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -45,6 +56,7 @@ class MemoryStore:
         self._clock = clock
         self._lock = Lock()
         self._content = _Content()
+        self._turns: dict[DomainName, Lock] = {}
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -64,6 +76,7 @@ class MemoryStore:
             account
             for account in self.accounts(domain)
             if account.state is not AccountState.REMOVED
+            and account.kind is EntryKind.ACCOUNT
             and folded in map(fold, _names(account, kind, now))
         )
 
@@ -78,7 +91,31 @@ class MemoryStore:
 
     def version(self) -> int:
         """Return the number of the newest run of any domain, 0 before the first."""
-        return self._content.runs[-1].number if self._content.runs else 0
+        return _version(self._content)
+
+    @contextmanager
+    def view(self) -> Iterator[AccountsView]:
+        """Give a view of one moment."""
+        held = self._content
+        yield AccountsView(held.accounts.values(), _version(held), held.cursors)
+
+    def run(self, number: int) -> Run | None:
+        """Return one run, None where there is none with this number."""
+        return next((run for run in self._content.runs if run.number == number), None)
+
+    def history(self, account: DirectoryId, limit: int = 100) -> tuple[AuditRow, ...]:
+        """Return what runs changed of one account, newest first."""
+        told = (row for rows in self._content.audit.values() for row in rows)
+        own = [row for row in told if row.account == account]
+        return tuple(reversed(own))[:limit]
+
+    def approval(self, name: str) -> Approval | None:
+        """Return what a stopped run offered."""
+        return self._content.approvals.get(name)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Return what needs a person."""
+        return tuple(self._content.notices.values())
 
     def last_runs(
         self, domain: DomainName, limit: int = 1, source: str | None = None
@@ -113,6 +150,80 @@ class MemoryStore:
         """Return an account's Argon2id verifier, or None."""
         return self._content.verifiers.get(account.number)
 
+    @contextmanager
+    def turn(self, domain: DomainName) -> Iterator[_Turn]:
+        """Take the right to sync a domain."""
+        lock = self._turns.setdefault(domain, Lock())
+        if not lock.acquire(blocking=False):
+            raise StoreError("turn-taken", _WHERE, domain)
+        try:
+            yield _Turn(self)
+        finally:
+            lock.release()
+
+    def remember(self, run: Run, offer: Approval | None = None) -> Run:
+        """Remember a run that wrote nothing."""
+        with self._lock:
+            old = self._content
+            number = old.runs[-1].number + 1 if old.runs else 1
+            known = replace(run, number=number)
+            approvals = dict(old.approvals)
+            if offer is not None:
+                approvals[offer.id] = offer
+            self._content = replace(old, runs=(*old.runs, known), approvals=approvals)
+            return known
+
+    def notice(self, notice: Notice) -> None:
+        """Keep a notice under its key, or replace it."""
+        with self._lock:
+            held = {**self._content.notices, notice.key: notice}
+            self._content = replace(self._content, notices=held)
+
+    def forget_notice(self, key: str) -> None:
+        """Forget a notice."""
+        with self._lock:
+            held = dict(self._content.notices)
+            held.pop(key, None)
+            self._content = replace(self._content, notices=held)
+
+    def changed(self, told: Callable[[DomainName], None], stop: Event) -> None:
+        """Nobody else can change what is in this process's memory."""
+        del told
+        stop.wait()
+
+    def prune(
+        self, attempts_before: datetime | None, changes_before: datetime | None
+    ) -> tuple[int, int]:
+        """Forget old attempts and audit rows."""
+        with self._lock:
+            old = self._content
+            attempts = tuple(
+                one
+                for one in old.attempts
+                if attempts_before is None or one.at >= attempts_before
+            )
+            audit = {
+                number: tuple(
+                    row
+                    for row in told
+                    if changes_before is None or row.at >= changes_before
+                )
+                for number, told in old.audit.items()
+            }
+            newest = {(run.domain, run.source): run.number for run in old.runs}
+            runs = tuple(
+                run
+                for run in old.runs
+                if audit.get(run.number)
+                or run.number in newest.values()
+                or changes_before is None
+                or run.finished_at >= changes_before
+            )
+            self._content = replace(old, attempts=attempts, audit=audit, runs=runs)
+            forgotten = sum(map(len, old.audit.values()))
+            kept = sum(map(len, audit.values()))
+            return len(old.attempts) - len(attempts), forgotten - kept
+
     def set_verifier(self, account: Account, verifier: str | None) -> None:
         """Keep an account's Argon2id verifier, or forget it."""
         with self._lock:
@@ -135,9 +246,9 @@ class MemoryStore:
         """Apply a plan: accounts, audit rows, cursor and run, all or nothing."""
         with self._lock:
             old = self._content
-            number = self.version() + 1
-            if plan.based_on not in (None, number - 1):
-                raise StoreError("outrun", "memory")
+            if plan.based_on not in (None, _version(old)):
+                raise StoreError("outrun", _WHERE)
+            number = old.runs[-1].number + 1 if old.runs else 1
             known = replace(run, number=number)
             accounts = _applied(old.accounts, plan)
             _check_unique(accounts.values())
@@ -145,14 +256,39 @@ class MemoryStore:
             cursors = dict(old.cursors)
             if plan.cursor is not None:
                 cursors[plan.domain, plan.source] = plan.cursor
+            approvals = dict(old.approvals)
+            if plan.approved is not None:
+                used = replace(plan.approved, used_by=number)
+                approvals[used.id] = used
             self._content = replace(
                 old,
+                approvals=approvals,
                 accounts=accounts,
                 runs=(*old.runs, known),
                 audit={**old.audit, number: tuple(told)},
                 cursors=cursors,
             )
             return known
+
+
+class _Turn:
+    """Always ours: the lock is in this process."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def check(self) -> None:
+        """Nothing can take it away."""
+
+    def apply(self, plan: Plan, run: Run) -> Run:
+        """Apply a plan as the store does."""
+        return self._store.apply(plan, run)
+
+
+def _version(content: _Content) -> int:
+    """Return the newest run that changed accounts."""
+    runs = reversed(content.runs)
+    return next((run.number for run in runs if run.result is RunResult.APPLIED), 0)
 
 
 def _applied(old: dict[int, Account], plan: Plan) -> dict[int, Account]:
@@ -172,6 +308,10 @@ def _applied(old: dict[int, Account], plan: Plan) -> dict[int, Account]:
         except rows.Unstorable as error:
             raise _refused(str(error)) from error
         held[account.number] = account
+    for number, digest in plan.remembered.items():
+        if number not in old:
+            raise _refused(f"account {number} is not there")
+        held[number] = replace(held[number], digest=digest)
     return held
 
 
@@ -204,7 +344,8 @@ def _check_unique(accounts: Iterable[Account]) -> None:
 
 def _unique(account: Account) -> Iterable[tuple[str, ...]]:
     """Return what no other account may have, each with its kind in front."""
-    yield "mailbox name", account.domain, fold(account.mailbox)
+    if account.mailbox:
+        yield "mailbox name", account.domain, fold(account.mailbox)
     yield (
         "directory id",
         account.domain,

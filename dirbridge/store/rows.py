@@ -127,7 +127,6 @@ class Lists:
     primary: Address | None = None
     aliases: list[Address] = field(default_factory=list)
     kept: list[KeptAddress] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
 
     def add_name(self, kind: str, name: str) -> None:
         """Take a row of `names`."""
@@ -178,7 +177,6 @@ def account(row: Sequence[Any], lists: Lists) -> Account:
             title=title,
             department=department,
             phone=phone,
-            groups=tuple(lists.groups),
             state=AccountState(said),
             state_reason=said_reason,
             expires_at=expires,
@@ -299,7 +297,6 @@ def _listed(account: Account) -> Iterable[str]:
     values = account.values
     yield values.upn or ""
     yield from values.login_names
-    yield from values.groups
     for _, _, address, _ in _addresses(account):
         yield address
 

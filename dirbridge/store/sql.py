@@ -9,9 +9,10 @@ statement for a miss and four for a hit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import blake2b
+from threading import Event
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import (
@@ -29,10 +30,18 @@ from dirbridge.errors import StoreError
 from dirbridge.model.account import Account, AccountState
 from dirbridge.model.entry import Cursor
 from dirbridge.model.login import Attempt
-from dirbridge.model.names import DomainName
-from dirbridge.model.plan import Change, Op, Plan
+from dirbridge.model.names import DirectoryId, DomainName
+from dirbridge.model.plan import Approval, Change, Op, Plan
 from dirbridge.store import rows
-from dirbridge.store.base import AuditRow, NameKind, RecordedAttempt, Run
+from dirbridge.store.base import (
+    AuditRow,
+    NameKind,
+    Notice,
+    RecordedAttempt,
+    Run,
+    RunResult,
+    Turn,
+)
 from dirbridge.store.database import Database, wrapped
 from dirbridge.store.schema import (
     SCHEMA,
@@ -43,14 +52,13 @@ from dirbridge.store.schema import (
     ChangeRow,
     CursorRow,
     DomainRow,
-    GroupRow,
-    MembershipRow,
     NameRow,
     RunRow,
     VerifierRow,
     key,
     table,
 )
+from dirbridge.store.view import AccountsView
 
 T = TypeVar("T")
 
@@ -133,8 +141,55 @@ class SqlStore:
             row = connection.execute(_CURSOR, wanted).one_or_none()
         return None if row is None else Cursor(row.kind, bytes(row.value))
 
+    @contextmanager
+    def view(self) -> Iterator[AccountsView]:
+        """Give a view of one moment."""
+        yield AccountsView(self.accounts(), self.version(), {})
+
+    def run(self, number: int) -> Run | None:
+        """Return one run, None where there is none with this number."""
+        raise NotImplementedError
+
+    def history(self, account: DirectoryId, limit: int = 100) -> tuple[AuditRow, ...]:
+        """Return what runs changed of one account, newest first."""
+        raise NotImplementedError
+
+    def approval(self, name: str) -> Approval | None:
+        """Return what a stopped run offered."""
+        raise NotImplementedError
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Return what needs a person."""
+        raise NotImplementedError
+
+    def turn(self, domain: DomainName) -> AbstractContextManager[Turn]:
+        """Take the right to sync a domain."""
+        raise NotImplementedError
+
+    def remember(self, run: Run, offer: Approval | None = None) -> Run:
+        """Remember a run that wrote nothing."""
+        raise NotImplementedError
+
+    def notice(self, notice: Notice) -> None:
+        """Keep a notice under its key, or replace it."""
+        raise NotImplementedError
+
+    def forget_notice(self, key: str) -> None:
+        """Forget a notice."""
+        raise NotImplementedError
+
+    def changed(self, told: Callable[[DomainName], None], stop: Event) -> None:
+        """Call `told` whenever another process changed accounts."""
+        raise NotImplementedError
+
+    def prune(
+        self, attempts_before: datetime | None, changes_before: datetime | None
+    ) -> tuple[int, int]:
+        """Forget old attempts and audit rows."""
+        raise NotImplementedError
+
     def version(self) -> int:
-        """Return the number of the newest run of any domain, 0 before the first."""
+        """Return the number of the newest run that changed accounts."""
         return int(self._all(_VERSION)[0][0])
 
     def last_runs(
@@ -239,7 +294,7 @@ class _Application:
 
     def _clear(self, numbers: list[int]) -> None:
         for some in _portions(numbers):
-            for child in (NameRow, AddressRow, MembershipRow):
+            for child in (NameRow, AddressRow):
                 gone = delete(child).where(child.account.in_(some))
                 self._connection.execute(gone)
 
@@ -269,40 +324,14 @@ class _Application:
         return numbered
 
     def _fill(self, accounts: list[Account]) -> None:
-        groups = self._groups(accounts)
         for row, new in (
             (
                 NameRow,
                 [r for a in accounts for r in rows.name_rows(a.number, a.values)],
             ),
             (AddressRow, [r for a in accounts for r in rows.address_rows(a.number, a)]),
-            (MembershipRow, [r for a in accounts for r in _memberships(a, groups)]),
         ):
             self._database.insert(self._connection, table(row), new)
-
-    def _groups(self, accounts: list[Account]) -> dict[tuple[str, str], int]:
-        """Return the number of every group by domain and digest, new ones made."""
-        wanted = {
-            (a.domain, _digest(dn)): dn for a in accounts for dn in a.values.groups
-        }
-        known = self._known_groups(wanted)
-        new = [
-            {"domain": domain, "digest": digest, "dn": dn}
-            for (domain, digest), dn in wanted.items()
-            if (domain, digest) not in known
-        ]
-        self._database.insert(self._connection, table(GroupRow), new)
-        return self._known_groups(wanted) if new else known
-
-    def _known_groups(
-        self, wanted: Iterable[tuple[str, str]]
-    ) -> dict[tuple[str, str], int]:
-        known: dict[tuple[str, str], int] = {}
-        for some in _portions(sorted({digest for _, digest in wanted})):
-            there = _GROUPS.where(GroupRow.digest.in_(some))
-            for number, domain, digest in self._connection.execute(there):
-                known[domain, digest] = number
-        return known
 
     def _audit(self, plan: Plan, run: Run) -> None:
         new = []
@@ -345,23 +374,6 @@ def _result(change: Change) -> Account:
     return change.result
 
 
-def _memberships(
-    account: Account, groups: dict[tuple[str, str], int]
-) -> list[rows.Row]:
-    return [
-        {
-            "account": account.number,
-            "position": position,
-            "group": groups[account.domain, _digest(dn)],
-        }
-        for position, dn in enumerate(account.values.groups)
-    ]
-
-
-def _digest(dn: str) -> str:
-    return blake2b(dn.encode("utf-8"), digest_size=16).hexdigest()
-
-
 def _portions(values: Sequence[T]) -> Iterator[Sequence[T]]:
     return (values[i : i + _MANY] for i in range(0, len(values), _MANY))
 
@@ -381,9 +393,6 @@ def _with_lists(connection: Connection, found: Sequence[Any]) -> tuple[Account, 
     for number, kind, address, until in connection.execute(_ADDRESSES, span):
         if (own := lists.get(number)) is not None:
             own.add_address(kind, address, until)
-    for number, dn in connection.execute(_MEMBERSHIPS, span):
-        if (own := lists.get(number)) is not None:
-            own.groups.append(dn)
     return tuple(rows.account(row, lists[row.number]) for row in found)
 
 
@@ -441,14 +450,9 @@ _ADDRESSES = (
     .where(AddressRow.account.between(bindparam("first"), bindparam("last")))
     .order_by(AddressRow.account, AddressRow.kind, AddressRow.position)
 )
-_MEMBERSHIPS = (
-    select(MembershipRow.account, GroupRow.dn)
-    .join(GroupRow, GroupRow.number == MembershipRow.group)
-    .where(MembershipRow.account.between(bindparam("first"), bindparam("last")))
-    .order_by(MembershipRow.account, MembershipRow.position)
+_VERSION = select(func.coalesce(func.max(RunRow.number), 0)).where(
+    RunRow.result == RunResult.APPLIED.value
 )
-_GROUPS = select(GroupRow.number, GroupRow.domain, GroupRow.digest)
-_VERSION = select(func.coalesce(func.max(RunRow.number), 0))
 
 _CURSOR = select(CursorRow.kind, CursorRow.value).where(
     CursorRow.domain == bindparam("domain"), CursorRow.source == bindparam("source")

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from dirbridge.model.account import Account, AccountState
+from dirbridge.model.account import LIVE, Account
 from dirbridge.model.plan import Change, Op
 from dirbridge.sync.claims import Clash
 from dirbridge.sync.fields import NAMES, differences, fingerprint, show
 from dirbridge.sync.mailboxes import mailbox_name
-
-LIVE = frozenset({AccountState.ACTIVE, AccountState.DISABLED})
-"""The states of an account that the directory still has."""
 
 _WHY = {
     Op.CREATE: "New in the directory.",

@@ -34,7 +34,6 @@ FIELDS: Mapping[str, Callable[[Account], Value]] = {
     "title": lambda a: a.values.title,
     "department": lambda a: a.values.department,
     "phone": lambda a: a.values.phone,
-    "groups": lambda a: tuple(sorted(a.values.groups)),
     "expires_at": lambda a: _time(a.values.expires_at),
     "dn": lambda a: a.values.dn,
     "state": lambda a: str(a.state),

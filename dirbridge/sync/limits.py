@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dirbridge.directory.dn import parent
 from dirbridge.errors import UnsafePlan
-from dirbridge.model.entry import ReadKind
+from dirbridge.model.entry import EntryKind, ReadKind
 from dirbridge.model.names import DomainName
 from dirbridge.model.plan import TAKES_AWAY, Change, Plan
 
@@ -71,7 +71,7 @@ def check(plan: Plan, limits: Limits, approved: str | None = None) -> None:
 def _tripped(
     plan: Plan, away: tuple[Change, ...], limits: Limits
 ) -> tuple[str, dict[str, int]] | None:
-    whole = plan.stored
+    whole = sum(plan.wholes.values())
     counts = {"away": len(away), "accounts": whole}
     if plan.kind is ReadKind.FULL and plan.read == 0 and away:
         return (EMPTY, counts)
@@ -83,7 +83,7 @@ def _tripped(
         return ("share", counts)
     containers = Counter(parent(str(_dn(change))) for change in away)
     for container, gone in containers.items():
-        inside = plan.containers.get(container, 0)
+        inside = plan.containers.get((EntryKind.ACCOUNT, container), 0)
         if inside >= limits.from_accounts and gone > limits.container_share * inside:
             return ("container-share", {"away": gone, "accounts": inside})
     return None

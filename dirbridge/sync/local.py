@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from dirbridge.model.account import Account
+from dirbridge.model.account import LIVE, Account
 from dirbridge.model.entry import ReadKind
 from dirbridge.model.names import fold
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.store.base import Run, RunResult
-from dirbridge.sync.changes import LIVE, limit_conflict
+from dirbridge.sync.changes import limit_conflict
 from dirbridge.sync.claims import (
     Claim,
     address_claims,

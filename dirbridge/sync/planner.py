@@ -29,18 +29,18 @@ from datetime import datetime, timedelta
 
 from dirbridge.directory.dn import parent
 from dirbridge.model.account import (
+    LIVE,
     Account,
     AccountState,
     AccountValues,
     KeptAddress,
     Origin,
 )
-from dirbridge.model.entry import Finished, Gone, ReadKind
+from dirbridge.model.entry import EntryKind, Finished, Gone, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName, fold
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.sync.changes import (
-    LIVE,
     apply_order,
     clash_conflict,
     difference,
@@ -139,6 +139,7 @@ def make_plan(
         for who, draft in settled.items()
         if (change := difference(ours.get(who), draft, now))
     ]
+    live = [a for a in _ours(policy, before).values() if a.state in LIVE]
     return Plan(
         domain=policy.domain,
         source=policy.source,
@@ -148,7 +149,8 @@ def make_plan(
         base=read.finished.base,
         made_at=now,
         read=read.count,
-        containers=_containers(_ours(policy, before).values()),
+        wholes=Counter(a.kind for a in live),
+        containers=_containers(live),
         unchanged=len(settled) - len(changes),
         changes=(
             *away,
@@ -181,9 +183,9 @@ def _after(
     return tuple(results.get(account.number, account) for account in accounts)
 
 
-def _containers(accounts: Iterable[Account]) -> dict[str, int]:
+def _containers(live: Iterable[Account]) -> dict[tuple[EntryKind, str], int]:
     """Count live accounts in each container; the limits' wholes."""
-    return dict(Counter(parent(a.values.dn) for a in accounts if a.state in LIVE))
+    return dict(Counter((a.kind, parent(a.values.dn)) for a in live))
 
 
 def _is_ours(policy: Policy, account: Account) -> bool:

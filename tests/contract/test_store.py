@@ -79,7 +79,6 @@ ANNA = Account(
         title="Geschäftsführerin; DROP TABLE accounts",
         department="Vertrieb\tSüd\n2. Stock",
         phone="+49 30 1234-5",
-        groups=("CN=Mail,DC=corp", "CN=Sales \\, Süd,DC=corp"),
         state=AccountState.DISABLED,
         state_reason="ACCOUNTDISABLE",
         expires_at=NOW + 90 * 24 * HOUR,
