@@ -32,6 +32,8 @@ def fold(text: str) -> str:
     Returns:
         The text to compare or to look up; never to show.
     """
+    if text.isascii():  # is its own normal form
+        return text.strip().lower()
     composed = unicodedata.normalize("NFC", text.strip())
     return unicodedata.normalize("NFC", composed.casefold())
 

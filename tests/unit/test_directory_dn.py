@@ -102,3 +102,28 @@ def test_garbage_gives_only_undecodable(text: str) -> None:
     except Undecodable:
         return
     assert dn.parse(dn.join(parsed)) == parsed
+
+
+LEVELS = st.lists(
+    st.tuples(st.sampled_from(["CN", "ou", "dc"]), st.text("aB ß=#+\\0.", max_size=5)),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(LEVELS)
+def test_the_quick_way_says_the_same(levels) -> None:
+    text = ",".join(f"{name}={value}" for name, value in levels)
+    if not dn._PLAIN.match(text):
+        return
+    slow = dn._parse_with_care(text)
+    assert dn.parse(text) == slow
+    assert dn.join(slow) == text
+    assert dn.parent(text) == dn.join(slow[1:])
+    assert dn.rdn_value(text) == slow[0][0].value
+
+
+def test_the_quick_way_is_the_usual_one() -> None:
+    assert dn._PLAIN.match("CN=Groß Jürgen,OU=Staff,DC=corp,DC=company,DC=com")
+    assert not dn._PLAIN.match("CN= a,DC=x")
+    assert not dn._PLAIN.match("CN=\ud800,DC=x")
