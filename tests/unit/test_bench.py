@@ -18,6 +18,7 @@ from bench import harness
 from bench.harness import select, show
 from bench.row import BenchError, Bound, Pair, Row, result_of, take_round
 from bench.rows import ROWS
+from testbed import apple, scale
 
 # Many of these start processes or wait for a clock: not for every save.
 pytestmark = pytest.mark.slow
@@ -192,6 +193,13 @@ def test_an_unknown_prefix_ends_with_2_and_keeps_the_file(tmp_path: Path) -> Non
     assert done.returncode == 2
     assert "works" in done.stderr
     assert out.read_text() == "of the last run"
+
+
+def test_very_many_records_are_those_of_each_person() -> None:
+    password, key = "{SSHA}100%sure==", "1024 65537 987654 root@od.example.com"
+    made = list(scale.people(1234, password, key))
+    people = map(scale.person, range(1, 1235))
+    assert made == [apple.person_ldif(one, password, key) for one in people]
 
 
 def test_every_row_is_documented() -> None:
