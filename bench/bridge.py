@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from bench.databases import Database, SqliteFile
 from bench.row import BenchError
 from testbed import namespace, scale
 from testbed.cast import OD_BASE, OD_MAIL_DOMAIN, OD_USERS
 from testbed.process import Daemon, run, wait_until
 
 DIRBRIDGE = Path(sys.executable).with_name("dirbridge")
+LAUNCHER = Path(__file__).with_name("launch.py")
 DOMAIN = OD_MAIL_DOMAIN
+
+LONGEST = 3600.0
+"""Seconds that a command may take."""
 
 CONFIGURATION = """\
 [store]
-url = "sqlite:///{folder}/dirbridge.db"
+{store}
 
 [serve]
 run_dir = "{folder}/run"
@@ -44,36 +50,27 @@ password = {{ file = "{folder}/secret" }}
 
 [domains."{domain}".login]
 methods = ["ldap-bind"]
+
+[domains."{domain}".sync]
+{sync}
 """
-
-
-class Monitored(scale.Scale):
-    """The large slapd, which also counts its operations."""
-
-    def write_conf(self) -> None:
-        """Write slapd.conf with the monitor."""
-        super().write_conf()
-        with self.conf.open("a") as conf:
-            conf.write("\ndatabase monitor\n")
-
-    def binds(self) -> int:
-        """How many binds it has answered; asking is one of them."""
-        base = "cn=Bind,cn=Operations,cn=Monitor"
-        text = run(
-            [
-                *("ldapsearch", "-x", "-LLL", "-H", f"ldap://{self.address}"),
-                *("-b", base, "-s", "base", "monitorOpCompleted"),
-            ]
-        )
-        return int(text.rpartition("monitorOpCompleted:")[2])
 
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """dirbridge with a configuration for the large slapd."""
+    """dirbridge with a configuration for the large slapd.
+
+    Attributes:
+        folder: Holds everything of it.
+        server: The slapd.
+        accounts: How many accounts that has.
+        database: Where its accounts go.
+    """
 
     folder: Path
-    server: Monitored
+    server: scale.Scale
+    accounts: int
+    database: Database
 
     @property
     def environment(self) -> dict[str, str]:
@@ -102,11 +99,40 @@ class Bridge:
         data: dict[str, Any] = json.loads(text.splitlines()[-1])["data"]
         return data, seconds
 
+    def sync(self, *arguments: str) -> float:
+        """Run `dirbridge sync` as cron does; gives the seconds.
+
+        Raises:
+            BedError: It failed.
+        """
+        started = time.monotonic()
+        run([DIRBRIDGE, "sync", *arguments], env=self.environment, timeout=LONGEST)
+        return time.monotonic() - started
+
+    def peak_of_sync(self, *arguments: str) -> float:
+        """Run `dirbridge sync` as cron does; gives its peak of memory in MB.
+
+        Raises:
+            BedError: It failed.
+        """
+        peak = self.folder / "peak"
+        launcher = [sys.executable, "-I", "-S", LAUNCHER, peak]
+        argv = [*launcher, DIRBRIDGE, "sync", *arguments]
+        run(argv, env=self.environment, timeout=LONGEST)
+        return int(peak.read_text()) / 1024
+
+    def check_stored(self) -> None:
+        """Demand that the store has every account, and each one active."""
+        sql = "SELECT state, count(*) FROM accounts GROUP BY state"
+        found = self.database.query(sql)
+        if found != [("active", self.accounts)]:
+            raise BenchError(f"the store has {found}, not {self.accounts} active ones")
+
     @contextmanager
-    def serving(self) -> Iterator[Daemon]:
-        """Run `dirbridge serve`, without syncs."""
+    def serving(self, *options: str) -> Iterator[Daemon]:
+        """Run `dirbridge serve`."""
         daemon = Daemon("dirbridge serve", self.folder / "serve.log")
-        argv: list[str | Path] = [DIRBRIDGE, "serve", "--no-sync", "--json"]
+        argv: list[str | Path] = [DIRBRIDGE, "serve", *options, "--json"]
         try:
             daemon.start(argv, env=self.environment)
             wait_until(
@@ -119,40 +145,84 @@ class Bridge:
         finally:
             daemon.stop()
 
+    @contextmanager
+    def jobs(self) -> Iterator[Callable[[str], dict[str, Any]]]:
+        """Run the sync job in a process that is kept, see `bench.sync_child`.
+
+        Gives a function that runs it once, `full` or `delta`, and tells how it went.
+        """
+        argv = [sys.executable, "-m", "bench.sync_child", str(self.config)]
+        with subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            _line(child.stdout)
+
+            def once(kind: str) -> dict[str, Any]:
+                print(kind, file=child.stdin, flush=True)
+                return _line(child.stdout)
+
+            try:
+                yield once
+            finally:
+                child.stdin.close()
+
+
+def _line(lines: IO[str] | None) -> dict[str, Any]:
+    text = next(lines or iter(()), "")
+    if not text:
+        raise BenchError("the process that syncs has ended; see above")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
 
 @contextmanager
-def bridge(folder: Path, accounts: int) -> Iterator[Bridge]:
-    """Give a bridge whose store has all accounts of a running slapd."""
+def bridge(
+    folder: Path,
+    accounts: int,
+    *,
+    kind: Callable[[Path], scale.Scale] = scale.Scale,
+    database: Database | None = None,
+    sync: str = "",
+    synced: bool = True,
+) -> Iterator[Bridge]:
+    """Give a bridge whose store has all accounts of a running slapd.
+
+    Args:
+        folder: An empty folder.
+        accounts: How many accounts the slapd has.
+        kind: Which slapd; those of two kinds may run at once.
+        database: Where the accounts go; a SQLite file in the folder if None.
+        sync: Lines for the domain's table `sync`.
+        synced: Whether the store shall have the accounts, or be empty.
+    """
     namespace.enter()
-    bed = folder / "bed"
-    scale.load(bed, accounts)
-    server = Monitored(bed)
-    made = Bridge(folder, server)
-    _configure(made)
+    server = scale.load(folder / "bed", accounts, kind)
+    made = Bridge(folder, server, accounts, database or SqliteFile(folder))
+    _configure(made, sync)
     try:
         server.start()
-        _check_read(made.run("sync")[0], accounts)
+        if synced:
+            made.sync()
+            made.check_stored()
         yield made
     finally:
         server.stop()
 
 
-def _configure(made: Bridge) -> None:
+def _configure(made: Bridge, sync: str) -> None:
     secret = made.folder / "secret"
     secret.touch(mode=0o600)
     secret.write_text(made.server.password(scale.PASSWORD_KEY))
     text = CONFIGURATION.format(
         folder=made.folder,
+        store=made.database.settings,
         domain=DOMAIN,
         host=made.server.host,
         suffix=OD_BASE,
         users=OD_USERS,
         ca=made.server.ca_file,
+        sync=sync,
     )
     made.config.write_text(text)
-
-
-def _check_read(data: dict[str, Any], accounts: int) -> None:
-    read = sum(one["read"] for one in data["runs"])
-    if read != accounts:
-        raise BenchError(f"the sync read {read} entries, not {accounts}")

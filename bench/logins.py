@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.bridge import Monitored, bridge
+from bench.bridge import bridge
 from bench.row import BenchError, Pair
 from testbed import scale
 from testbed.cast import OD_USERS
 from testbed.process import Daemon, environment, run, wait_until
+from testbed.scale import Scale
 
 ACCOUNTS = 1000
 CLIENTS = 4
@@ -37,7 +38,7 @@ def saslauthd_ldap(logins: int, folder: Path) -> Iterator[Pair]:
     load = _compile(folder)
     with (
         bridge(folder, ACCOUNTS) as ours,
-        ours.serving(),
+        ours.serving("--no-sync"),
         _saslauthd(folder, ours.server) as theirs,
     ):
         mine = Load(load, ours.socket, ours.server)
@@ -60,7 +61,7 @@ class Load:
 
     program: Path
     socket: Path
-    server: Monitored
+    server: Scale
 
     def run(self, logins: int, *, binds: int | None = None) -> float:
         """Log in so often; gives logins for each second.
@@ -100,7 +101,7 @@ def _compile(folder: Path) -> Path:
 
 
 @contextmanager
-def _saslauthd(folder: Path, server: Monitored) -> Iterator[Path]:
+def _saslauthd(folder: Path, server: Scale) -> Iterator[Path]:
     """Run the real saslauthd; gives its socket."""
     place = folder / "saslauthd"
     place.mkdir()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from bench import changing, peers, syncs, writes
 from bench.connecting import failover_frozen, failover_stopped, ldaps_bind
 from bench.deltas import delta_nothing
 from bench.logins import saslauthd_ldap
 from bench.reads import memory, read_in
 from bench.row import Bound, Row
-from bench.syncs import full_sync
 
 ROWS = (
     Row(
@@ -47,11 +47,120 @@ ROWS = (
         aim=Bound("<=", 0.2),
     ),
     Row(
-        id="full-sync-10k",
-        what="`dirbridge sync --full`, nothing changed, against ldapsearch",
-        n=10_000,
+        id="sync-unchanged",
+        what="`dirbridge sync --full` of 100k, nothing changed, against ldapsearch",
+        n=100_000,
         unit="s",
-        prepare=full_sync,
+        prepare=syncs.unchanged,
+        must=Bound("<=", 2.0),
+        aim=Bound("<=", 1.3),
+    ),
+    Row(
+        id="sync-1pct",
+        what="the same, 1 % has new values every round",
+        n=100_000,
+        unit="s",
+        prepare=syncs.one_per_cent,
+        must=Bound("<=", 2.3),
+        aim=Bound("<=", 1.5),
+    ),
+    Row(
+        id="first-import-sqlite",
+        what="`dirbridge sync` into an empty SQLite file, against ldapsearch",
+        n=100_000,
+        unit="s",
+        prepare=syncs.first_into_sqlite,
+        must=Bound("<=", 8),
+        aim=Bound("<=", 5),
+    ),
+    Row(
+        id="first-import-postgresql",
+        what="`dirbridge sync` into an empty PostgreSQL, against ldapsearch",
+        n=100_000,
+        unit="s",
+        prepare=syncs.first_into_postgresql,
+        must=Bound("<=", 8),
+        aim=Bound("<=", 5),
+    ),
+    Row(
+        id="bulk-write-sqlite",
+        what="`Store.apply` of new accounts, against executemany of the same rows",
+        n=100_000,
+        unit="s",
+        prepare=writes.into_sqlite,
+        must=Bound("<=", 2.0),
+        aim=Bound("<=", 1.3),
+    ),
+    Row(
+        id="bulk-write-postgresql",
+        what="`Store.apply` of new accounts, against binary COPY of the same rows",
+        n=100_000,
+        unit="s",
+        prepare=writes.into_postgresql,
+        must=Bound("<=", 2.0),
+        aim=Bound("<=", 1.3),
+    ),
+    Row(
+        id="sync-memory-100k",
+        what="peak of memory: first import, and a full sync of nothing changed",
+        n=100_000,
+        unit="MB",
+        prepare=syncs.memory,
+        must=Bound("<=", 150),
+        aim=Bound("<=", 90),
+    ),
+    Row(
+        id="sync-memory-1m",
+        what="the same with a million accounts",
+        n=1_000_000,
+        unit="MB",
+        prepare=syncs.memory,
+        must=Bound("<=", 800),
+        aim=Bound("<=", 400),
+    ),
+    Row(
+        id="delta-10",
+        what="a run with 10 changes of 100k, to committed rows, on kept sessions",
+        n=100_000,
+        unit="ms",
+        prepare=changing.delta_ten,
+        must=Bound("<=", 100),
+        aim=Bound("<=", 20),
+    ),
+    Row(
+        id="push",
+        what="from a change in the directory to its row, `dirbridge serve`, push",
+        n=100_000,
+        unit="s",
+        prepare=changing.push,
+        must=Bound("<=", 2),
+        aim=Bound("<=", 0.5),
+    ),
+    Row(
+        id="sync-growth-full",
+        what="a full run of nothing changed, per account, 500k against 10k",
+        n=500_000,
+        unit="s",
+        prepare=changing.growth_full,
+        must=Bound("<=", 1.3),
+        aim=Bound("<=", 1.1),
+    ),
+    Row(
+        id="sync-growth-delta",
+        what="a run with 10 changes, 500k against 10k",
+        n=500_000,
+        unit="ms",
+        prepare=changing.growth_delta,
+        must=Bound("<=", 1.5),
+        aim=Bound("<=", 1.1),
+    ),
+    Row(
+        id="peer-loop",
+        what="a sync of nothing changed, per account, against a usual script",
+        n=100_000,
+        unit="us",
+        prepare=peers.script,
+        aim=Bound("<=", 0.01),
     ),
     Row(
         id="saslauthd-ldap",

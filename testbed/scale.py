@@ -10,7 +10,7 @@ from typing import TypeVar
 from testbed import apple, slapd
 from testbed.bed import Bed
 from testbed.cast import OdPerson, od_guid
-from testbed.process import BedError, environment
+from testbed.process import BedError, environment, run
 from testbed.slapd import Slapd
 
 FIRST_UID_NUMBER = 10_000
@@ -27,6 +27,23 @@ class Scale(Slapd):
     address = "127.0.0.22"
     maxsize = 8 * 1024**3  # a sparse file
     debug = "0"
+
+    def write_conf(self) -> None:
+        """Write slapd.conf; it also counts its operations."""
+        super().write_conf()
+        with self.conf.open("a") as conf:
+            conf.write("\ndatabase monitor\n")
+
+    def binds(self) -> int:
+        """How many binds it has answered; asking is one of them."""
+        base = "cn=Bind,cn=Operations,cn=Monitor"
+        text = run(
+            [
+                *("ldapsearch", "-x", "-LLL", "-H", f"ldap://{self.address}"),
+                *("-b", base, "-s", "base", "monitorOpCompleted"),
+            ]
+        )
+        return int(text.rpartition("monitorOpCompleted:")[2])
 
     def load(self, records: Iterable[str]) -> None:
         """Fill the stopped server with slapadd, which reads while we write."""
