@@ -29,10 +29,11 @@ class Scale(Slapd):
     debug = "0"
 
     def write_conf(self) -> None:
-        """Write slapd.conf; it also counts its operations."""
+        """Write slapd.conf: it counts operations, and does not wait for the disk."""
         super().write_conf()
-        with self.conf.open("a") as conf:
-            conf.write("\ndatabase monitor\n")
+        size = f"maxsize {self.maxsize}\n"
+        text = self.conf.read_text().replace(size, f"{size}dbnosync\n")
+        self.conf.write_text(f"{text}\ndatabase monitor\n")
 
     def binds(self) -> int:
         """How many binds it has answered; asking is one of them."""
