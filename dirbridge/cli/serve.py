@@ -17,7 +17,7 @@ from dirbridge.errors import ConfigError, Problem, harmless
 from dirbridge.hooks.server import serve as serve_hooks
 from dirbridge.login.attempts import AttemptsLog
 from dirbridge.login.service import LoginService
-from dirbridge.scheduler import Scheduler
+from dirbridge.scheduler.service import Scheduler
 
 _LONGEST_LINE = 8000
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
@@ -20,7 +20,7 @@ from typing import assert_never
 
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.errors import StoreError
-from dirbridge.login.domains import Resolver
+from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.model.account import Account, AccountState, Origin
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import (
@@ -54,6 +54,10 @@ _STATE_REASONS = {
 }
 
 
+Refresh = Callable[[Collection[DomainName], Deadline], Cause | None]
+"""Brings domains up to date; see `LoginService.refresh`."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoginService:
     """Answer logins, from any thread.
@@ -64,6 +68,8 @@ class LoginService:
         local: The authenticator of local accounts.
         limit: How long an answer may take where the request has no deadline.
         attempted: Told each attempt, for the attempts log; must not block.
+        refresh: Brings domains up to date for a name that nobody has there; says why
+            it could not, or None. It ends well before the deadline.
     """
 
     resolver: Resolver
@@ -71,6 +77,7 @@ class LoginService:
     local: Authenticator
     limit: timedelta = timedelta(seconds=9)
     attempted: Callable[[Attempt], None] = lambda _attempt: None
+    refresh: Refresh = lambda _domains, _deadline: None
     _places: dict[DomainName, BoundedSemaphore] = field(default_factory=dict)
 
     def answer(self, request: LoginRequest) -> Verdict:
@@ -112,12 +119,9 @@ class LoginService:
             return Rejected(refusal)
         if not deadline.left():
             return Unavailable(Cause.TIMEOUT)
-        try:
-            found = self.resolver.resolve(
-                request.name, request.local_ip, request.remote_ip
-            )
-        except StoreError as error:
-            return Unavailable(Cause.STORE, detail=error.code)
+        found = self._meant(request, deadline)
+        if isinstance(found, Unavailable):
+            return found
         account = found.account
         if account is None:
             return Rejected(found.reason or Reason.UNKNOWN)
@@ -125,6 +129,24 @@ class LoginService:
         if barred is not None:
             return Rejected(barred, user=account.canonical)
         return self._ask(account, request.password, deadline)
+
+    def _meant(
+        self, request: LoginRequest, deadline: Deadline
+    ) -> Resolution | Unavailable:
+        """Find out who is meant; somebody hired at nine logs in at nine."""
+        try:
+            found = self._resolve(request)
+            if found.reason is not Reason.UNKNOWN:
+                return found
+            cause = self.refresh(found.domains, deadline)
+            if cause is not None:
+                return Unavailable(cause, detail="for a name not known here")
+            return self._resolve(request)
+        except StoreError as error:
+            return Unavailable(Cause.STORE, detail=error.code)
+
+    def _resolve(self, request: LoginRequest) -> Resolution:
+        return self.resolver.resolve(request.name, request.local_ip, request.remote_ip)
 
     def _ask(self, account: Account, password: Secret, deadline: Deadline) -> Verdict:
         if account.origin is Origin.LOCAL:
@@ -245,7 +267,7 @@ def log_line(attempt: Attempt) -> str:
         "server": verdict.server,
         "ms": f"{attempt.milliseconds:.0f}",
     }
-    return "login " + " ".join(f"{key}={_plain(text)}" for key, text in fields.items())
+    return "login " + " ".join(f"{key}={plain(text)}" for key, text in fields.items())
 
 
 def _words(verdict: Verdict) -> tuple[str, str]:
@@ -260,8 +282,8 @@ def _words(verdict: Verdict) -> tuple[str, str]:
             assert_never(verdict)
 
 
-def _plain(text: str) -> str:
-    """Percent-encode what would break the line into other fields or lines."""
+def plain(text: str) -> str:
+    """Percent-encode what would break a log's line into other fields or lines."""
 
     def encoded(match: re.Match[str]) -> str:
         return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace"))

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from dirbridge.connectors.memory import MemoryConnector
+from dirbridge.errors import StoreError
 from dirbridge.model.account import AccountValues
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Entry
+from dirbridge.model.login import Attempt, Cause, Reason, Rejected
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import DirectoryId, DomainName
-from dirbridge.scheduler import (
+from dirbridge.scheduler import housekeeping
+from dirbridge.scheduler.asking import REST, WAITERS, Asking
+from dirbridge.scheduler.housekeeping import Housekeeping, Retention
+from dirbridge.scheduler.service import AT_ONCE, JITTER, Scheduled, Scheduler, jitter
+from dirbridge.scheduler.turns import (
+    ASKED_WHILE_FAILING,
     GATHER,
+    LONGEST_BACKOFF,
     LONGEST_PAUSE,
     PAUSE,
-    Scheduled,
-    Scheduler,
+    TAKEN,
     Turns,
 )
 from dirbridge.store.memory import MemoryStore
@@ -37,7 +47,7 @@ class TestTurns:
     def test_it_runs_at_once_and_then_at_intervals(self) -> None:
         turns = Turns(300)
         assert turns.next() == 0
-        turns.begin()
+        turns.begin(0)
         turns.end(12, 2, changed=True)
         assert turns.next() == 312
 
@@ -51,14 +61,14 @@ class TestTurns:
         for word in range(50):
             turns.ask(200 + word / 10)
         assert turns.next() == 200 + GATHER
-        turns.begin()
+        turns.begin(0)
         turns.end(203, 1, changed=True)
         assert turns.next() == 203 + DAY
 
     def test_what_is_said_during_a_run_is_answered_by_another_one(self) -> None:
         turns = after_a_run(at=100, took=2)
         turns.ask(200)
-        turns.begin()
+        turns.begin(0)
         turns.ask(200.5)
         turns.end(205, 4, changed=True)
         assert turns.next() == 205 + PAUSE + 4
@@ -68,7 +78,7 @@ class TestTurns:
         for _ in range(20):
             turns.ask(now)
             now = turns.next()
-            turns.begin()
+            turns.begin(0)
             now, busy = now + 40, busy + 40
             turns.end(now, 40, changed=True)
         assert busy / now <= 0.51
@@ -78,7 +88,7 @@ class TestTurns:
         for _ in range(10):
             turns.ask(now)
             now = turns.next()
-            turns.begin()
+            turns.begin(0)
             turns.end(now, 0, changed=False)
             ends.append(now)
         gaps = [b - a for a, b in itertools.pairwise(ends)]
@@ -88,7 +98,7 @@ class TestTurns:
     def test_a_change_that_is_found_ends_that(self) -> None:
         turns = in_vain(times=8)
         turns.ask(1000)
-        turns.begin()
+        turns.begin(0)
         turns.end(1001, 1, changed=True)
         turns.ask(1001)
         assert turns.next() == 1001 + PAUSE + 1
@@ -97,22 +107,146 @@ class TestTurns:
         turns = in_vain(times=8)
         turns.ask(5000)
         assert turns.next() == 5000 + GATHER
-        turns.begin()
+        turns.begin(0)
         turns.end(5001, 0, changed=False)
         turns.ask(5001)
         assert turns.next() == 5001 + PAUSE
 
     def test_the_interval_goes_on_beside_it(self) -> None:
         turns = Turns(1)
-        turns.begin()
+        turns.begin(0)
         turns.end(100, 40, changed=True)
         turns.ask(100)
         assert turns.next() == 101
 
+    def test_the_interval_is_a_little_shorter_or_longer_each_time(self) -> None:
+        factors = iter((0.9, 1.1))
+        turns = Turns(100, lambda: next(factors))
+        for ended, due in ((0, 90), (90, 200)):
+            turns.begin(0)
+            turns.end(ended, 1, changed=True)
+            assert turns.next() == pytest.approx(due)
+
+    def test_what_fails_is_tried_ever_more_seldom_up_to_an_hour(self) -> None:
+        turns, now, gaps = Turns(300), 0.0, []
+        for _ in range(8):
+            turns.begin(now)
+            turns.fail(now, 1)
+            gaps.append(turns.next() - now)
+            now = turns.next()
+        assert gaps[:4] == [300, 600, 1200, 2400]
+        assert set(gaps[4:]) == {LONGEST_BACKOFF}
+        turns.begin(now)
+        turns.end(now, 1, changed=False)
+        assert turns.next() == now + 300
+        assert turns.failures == 0
+
+    def test_an_interval_of_a_day_stays_one_while_it_fails(self) -> None:
+        turns = Turns(DAY)
+        for _ in range(3):
+            turns.begin(0)
+            turns.fail(0, 1)
+        assert turns.next() == DAY
+
+    @pytest.mark.parametrize("ask", [Turns.ask, Turns.ask_at_once])
+    def test_who_asks_while_it_fails_is_heard_once_a_minute(self, ask) -> None:
+        turns = Turns(3600)
+        turns.begin(0)
+        turns.fail(1, 1)
+        begun, now = [], 10.0
+        while now < 400:
+            ask(turns, now)
+            if turns.next() <= now:
+                turns.begin(now)
+                turns.fail(now, 0)
+                begun.append(now)
+            now += 1
+        assert begun[0] < 15
+        gaps = [b - a for a, b in itertools.pairwise(begun)]
+        assert len(gaps) >= 4
+        assert min(gaps) >= ASKED_WHILE_FAILING
+
+    def test_who_waits_is_answered_at_once_also_in_a_storm(self) -> None:
+        turns = in_vain(times=8)
+        turns.ask(1000)
+        turns.ask_at_once(1000)
+        assert turns.next() == 1000
+
+    def test_a_domain_that_another_bridge_syncs_is_looked_at_again(self) -> None:
+        turns = after_a_run(at=0, took=1)
+        turns.ask_at_once(50)
+        turns.begin(50)
+        turns.taken(50)
+        assert turns.next() == 50 + TAKEN
+        turns.begin(51)
+        turns.taken(51)
+        assert turns.next() == 51 + TAKEN
+        turns.begin(52)
+        turns.end(52, 0, changed=False)
+        turns.begin(52 + DAY)
+        turns.taken(52 + DAY)
+        # It may die: somebody must take over within the interval.
+        assert turns.next() == 52 + DAY + DAY / 2
+        assert turns.failures == 0
+
+
+class TestAsking:
+    def test_a_domain_is_asked_once_in_a_while(self) -> None:
+        asking = Asking()
+        assert asking.begin(0, frozenset({"a", "b"}))
+        assert not asking.begin(1, frozenset({"a", "b"}))
+        asking.end(0.5, "a", None)
+        assert not asking.begin(1, frozenset({"a", "b"}))
+        asking.end(1, "b", None)
+        assert not asking.begin(REST, frozenset({"a", "b"}))
+        assert asking.begin(1 + REST, frozenset({"a", "b"}))
+
+    def test_what_takes_long_is_asked_for_a_tenth_of_the_time(self) -> None:
+        asking = Asking()
+        asking.begin(0, frozenset({"a"}))
+        asking.end(30, "a", None)
+        assert not asking.begin(299, frozenset({"a"}))
+        assert asking.begin(300, frozenset({"a"}))
+
+    def test_an_outage_of_one_directory_is_the_answer(self) -> None:
+        asking = Asking()
+        asking.begin(0, frozenset({"a", "b"}))
+        asking.end(1, "a", Cause.UNREACHABLE)
+        asking.end(1, "b", None)
+        assert asking.answer() is Cause.UNREACHABLE
+        asking.begin(20, frozenset({"a", "b"}))
+        assert asking.answer() is None
+
+    def test_runs_that_nobody_asked_for_are_no_answer(self) -> None:
+        asking = Asking()
+        asking.end(1, "a", Cause.UNREACHABLE)
+        assert asking.answer() is None
+
+    def test_a_domain_without_directories_is_never_asked(self) -> None:
+        assert not Asking().begin(0, frozenset())
+
+    def test_few_wait_and_nobody_once_it_is_late(self) -> None:
+        asking = Asking()
+        assert not asking.may_wait
+        asking.begin(0, frozenset({"a"}))
+        assert asking.may_wait
+        asking.waiters = WAITERS
+        assert not asking.may_wait
+        assert asking.answer() is None
+        asking.waiters, asking.late = 0, True
+        assert not asking.may_wait
+        assert asking.answer() is Cause.TIMEOUT
+
+
+def test_jitter_stays_near_one() -> None:
+    drawn = [jitter() for _ in range(1000)]
+    assert 1 - JITTER <= min(drawn) < 0.95
+    assert 1.05 < max(drawn) <= 1 + JITTER
+
 
 def after_a_run(at: float, took: float) -> Turns:
     turns = Turns(DAY)
-    turns.begin()
+    turns.begin(0)
     turns.end(at, took, changed=True)
     return turns
 
@@ -123,7 +257,7 @@ def in_vain(times: int) -> Turns:
     for _ in range(times):
         turns.ask(now)
         now = turns.next()
-        turns.begin()
+        turns.begin(0)
         turns.end(now, 0, changed=False)
     return turns
 
@@ -133,6 +267,7 @@ class CountedConnector(MemoryConnector):
 
     reads = 0
     most_at_a_time = 0
+    gate: threading.Event | None = None
 
     def __init__(self) -> None:
         super().__init__([entry("anna")])
@@ -146,6 +281,8 @@ class CountedConnector(MemoryConnector):
             self.most_at_a_time = max(self.most_at_a_time, self._now)
         try:
             time.sleep(0.01)
+            if self.gate is not None:
+                assert self.gate.wait(20)
             yield from super().read()
         finally:
             with self._counting:
@@ -158,9 +295,7 @@ def entry(name: str) -> Entry:
 
 def mapped(one: Entry) -> Mapped | Unmapped:
     name = str(one.id).removeprefix("id-")
-    return Mapped(
-        AccountValues(directory_id=one.id, dn=one.dn, login_names=(name,)), {}
-    )
+    return Mapped(AccountValues(directory_id=one.id, dn=one.dn, login_names=(name,)))
 
 
 @pytest.fixture
@@ -183,8 +318,8 @@ def job(connector: CountedConnector, store: MemoryStore) -> SyncJob:
 def start() -> Iterator[Callable[[Scheduled], Scheduler]]:
     started: list[Scheduler] = []
 
-    def begin(*scheduled: Scheduled) -> Scheduler:
-        started.append(Scheduler(scheduled))
+    def begin(*scheduled: Scheduled, **more: object) -> Scheduler:
+        started.append(Scheduler(scheduled, **more))
         started[-1].start()
         return started[-1]
 
@@ -267,6 +402,261 @@ def test_a_watch_that_breaks_leaves_the_interval(
         eventually(lambda: connector.reads >= 3)
     assert "failed in itself: ZeroDivisionError" in caplog.text
     assert "secret" not in caplog.text
+
+
+def other_domain(name: str, store: MemoryStore) -> tuple[SyncJob, CountedConnector]:
+    connector = CountedConnector()
+    policy = Policy(DomainName(name))
+    return SyncJob(policy, Limits(), connector, mapped, store), connector
+
+
+def test_a_directory_that_hangs_holds_up_no_other_domain(
+    connector: CountedConnector, store: MemoryStore, job: SyncJob, start: Start
+) -> None:
+    connector.gate = threading.Event()
+    other, read = other_domain("design.org", store)
+    start(Scheduled(job, HOUR), Scheduled(other, timedelta(seconds=0.02)))
+    eventually(lambda: read.reads >= 3)
+    assert connector.reads == 1
+    connector.gate.set()
+    eventually(lambda: store.last_runs(job.policy.domain))
+
+
+def test_few_domains_sync_at_a_time(store: MemoryStore, start: Start) -> None:
+    gate = threading.Event()
+    jobs = [other_domain(f"d{number}.example", store) for number in range(AT_ONCE + 3)]
+    for _, read in jobs:
+        read.gate = gate
+    start(*(Scheduled(one, HOUR) for one, _ in jobs))
+    eventually(lambda: sum(read.reads for _, read in jobs) == AT_ONCE)
+    time.sleep(0.2)
+    assert sum(read.reads for _, read in jobs) == AT_ONCE
+    gate.set()
+    eventually(lambda: all(read.reads == 1 for _, read in jobs))
+
+
+def test_directories_of_one_domain_take_turns(store: MemoryStore, start: Start) -> None:
+    reads = CountedConnector()
+    jobs = [
+        SyncJob(Policy(DomainName("x.org"), source), Limits(), reads, mapped, store)
+        for source in ("one", "two")
+    ]
+    start(*(Scheduled(job, timedelta(seconds=0.01)) for job in jobs))
+    eventually(lambda: reads.reads >= 6)
+    assert reads.most_at_a_time == 1
+
+
+def test_what_another_one_has_just_done_is_not_done_again(
+    connector: CountedConnector, store: MemoryStore, job: SyncJob, start: Start
+) -> None:
+    start(Scheduled(job, timedelta(seconds=1.5)), jitter=lambda: 1.0)
+    eventually(lambda: connector.reads == 1)
+    cron = replace(job, connector=CountedConnector())
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        with contextlib.suppress(StoreError):
+            cron.run()
+        time.sleep(0.2)
+    assert connector.reads <= 2
+    # Once the other one is gone, ours takes over.
+    eventually(lambda: connector.reads >= 4)
+
+
+def test_a_domain_that_another_one_syncs_is_no_failure(
+    connector: CountedConnector,
+    store: MemoryStore,
+    job: SyncJob,
+    start: Start,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, "dirbridge"), store.turn(job.policy.domain):
+        scheduler = start(Scheduled(job, timedelta(seconds=0.2)))
+        time.sleep(0.5)
+        (state,) = scheduler.states()
+        assert (state.failures, state.result) == (0, "")
+    eventually(lambda: len(tuple(store.accounts())) == 1)
+    assert "failed" not in caplog.text
+
+
+class TestUnknownNames:
+    def test_a_newcomer_is_there_when_the_answer_comes(
+        self,
+        connector: CountedConnector,
+        store: MemoryStore,
+        job: SyncJob,
+        start: Start,
+    ) -> None:
+        scheduler = started(start, job, store)
+        connector.entries.append(entry("bob"))
+        assert scheduler.refresh([job.policy.domain], Deadline.after(9)) is None
+        assert len(tuple(store.accounts())) == 2
+
+    def test_a_flood_makes_one_run(
+        self,
+        connector: CountedConnector,
+        store: MemoryStore,
+        job: SyncJob,
+        start: Start,
+    ) -> None:
+        scheduler = started(start, job, store)
+        reads = connector.reads
+        for _ in range(200):
+            assert scheduler.refresh([job.policy.domain], Deadline.after(9)) is None
+        assert connector.reads == reads + 1
+
+    def test_only_few_wait(
+        self,
+        connector: CountedConnector,
+        store: MemoryStore,
+        job: SyncJob,
+        start: Start,
+    ) -> None:
+        scheduler = started(start, job, store)
+        connector.gate = threading.Event()
+        domains = [job.policy.domain]
+        waiting = [
+            threading.Thread(
+                target=scheduler.refresh, args=(domains, Deadline.after(30))
+            )
+            for _ in range(WAITERS + 5)
+        ]
+        for thread in waiting:
+            thread.start()
+        eventually(lambda: sum(one.is_alive() for one in waiting) == WAITERS)
+        assert scheduler.refresh(domains, Deadline.after(30)) is None
+        connector.gate.set()
+        for thread in waiting:
+            thread.join(20)
+            assert not thread.is_alive()
+
+    def test_an_outage_is_told_as_one_and_not_asked_again(
+        self,
+        connector: CountedConnector,
+        store: MemoryStore,
+        job: SyncJob,
+        start: Start,
+    ) -> None:
+        scheduler = started(start, job, store)
+        connector.unreachable = True
+        reads = connector.reads
+        for _ in range(50):
+            cause = scheduler.refresh([job.policy.domain], Deadline.after(9))
+            assert cause is Cause.UNREACHABLE
+        assert connector.reads == reads + 1
+
+    def test_a_slow_directory_takes_half_of_the_time_at_most(
+        self,
+        connector: CountedConnector,
+        store: MemoryStore,
+        job: SyncJob,
+        start: Start,
+    ) -> None:
+        scheduler = started(start, job, store)
+        connector.gate = threading.Event()
+        deadline = Deadline.after(1)
+        try:
+            cause = scheduler.refresh([job.policy.domain], deadline)
+            assert cause is Cause.TIMEOUT
+            assert deadline.left() > 0
+            # Who comes later does not even wait.
+            assert scheduler.refresh([job.policy.domain], Deadline.after(60)) is cause
+        finally:
+            connector.gate.set()
+
+    def test_a_domain_without_a_directory_is_as_known_as_can_be(
+        self, store: MemoryStore, job: SyncJob, start: Start
+    ) -> None:
+        scheduler = started(start, job, store)
+        assert scheduler.refresh([DomainName("other.org")], Deadline.after(9)) is None
+        assert scheduler.refresh([], Deadline.after(9)) is None
+
+
+def started(start: Start, job: SyncJob, store: MemoryStore) -> Scheduler:
+    """A scheduler that has done its first run."""
+    scheduler = start(Scheduled(job, HOUR))
+    eventually(lambda: scheduler.states()[0].ended_at is not None)
+    return scheduler
+
+
+def test_it_says_how_each_job_stands(
+    connector: CountedConnector, store: MemoryStore, job: SyncJob, start: Start
+) -> None:
+    connector.gate = threading.Event()
+    scheduler = start(Scheduled(job, HOUR), jitter=lambda: 1.0)
+    eventually(lambda: scheduler.states()[0].running_since is not None)
+    (state,) = scheduler.states()
+    assert (state.domain, state.directory) == ("company.com", "directory")
+    assert (state.next_at, state.result) == (None, "")
+    connector.gate.set()
+    eventually(lambda: scheduler.states()[0].running_since is None)
+    (state,) = scheduler.states()
+    assert (state.result, state.failures) == ("applied", 0)
+    assert state.next_at - state.ended_at > timedelta(minutes=59)
+
+
+def test_each_run_is_one_line_without_blanks_in_its_fields(
+    connector: CountedConnector,
+    job: SyncJob,
+    store: MemoryStore,
+    start: Start,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = []
+    with caplog.at_level(logging.INFO, "dirbridge.sync"):
+        scheduler = start(Scheduled(job, HOUR), ended=told.append)
+        eventually(lambda: len(told) == 1)
+        connector.unreachable = True
+        scheduler.refresh([job.policy.domain], Deadline.after(9))
+        eventually(lambda: len(told) == 2)
+    lines = [m for m in caplog.messages if m.startswith("sync domain=company.com so")]
+    well, failed = (dict(word.split("=") for word in m.split()[1:]) for m in lines)
+    assert int(well.pop("ms")) >= 0
+    assert well == {
+        "domain": "company.com",
+        "source": "directory",
+        "result": "applied",
+        "server": "memory:0",
+        "kind": "full",
+        "read": "1",
+        "changes": "create:1",
+    }
+    assert (failed["result"], failed["server"]) == ("failed", "memory:0")
+    assert [str(one.result) for one in told] == ["applied", "failed"]
+
+
+def test_old_attempts_and_changes_are_forgotten(
+    store: MemoryStore, job: SyncJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = datetime.now(UTC)
+    attempt = Attempt(Rejected(Reason.UNKNOWN), "anna", "imap", "hook")
+    store.record([attempt], now - timedelta(days=40))
+    store.record([attempt], now - timedelta(days=20))
+    job.run()
+    keeping = Housekeeping(store, Retention(timedelta(days=30), None))
+    with caplog.at_level(logging.INFO, "dirbridge.serve"):
+        assert keeping.forget(now)
+    assert len(store.attempts("anna")) == 1
+    assert len(store.audit(1)) == 1
+    assert "forgotten attempts=1 changes=0" in caplog.text
+    assert Housekeeping(store, Retention(None, timedelta(0))).forget(
+        now + timedelta(days=1)
+    )
+    assert len(store.attempts("anna")) == 1
+    assert store.audit(1) == ()
+    # The newest run says how the directory stands.
+    assert len(store.last_runs(job.policy.domain)) == 1
+
+
+def test_it_forgets_by_itself(store: MemoryStore) -> None:
+    attempt = Attempt(Rejected(Reason.UNKNOWN), "anna", "imap", "hook")
+    old = datetime.now(UTC) - timedelta(days=40)
+    store.record([attempt], old)
+    kept = Retention(timedelta(days=30), None)
+    with Housekeeping(store, kept, first=0.01, every=0.01):
+        eventually(lambda: not store.attempts("anna"))
+        store.record([attempt], old)
+        eventually(lambda: not store.attempts("anna"))
+    assert housekeeping.EVERY_SECONDS == DAY
 
 
 def test_stopping_ends_every_thread(job: SyncJob) -> None:

@@ -1,0 +1,1 @@
+"""When syncs run inside `serve`, and what has to be done once a day."""

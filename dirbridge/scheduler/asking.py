@@ -1,0 +1,65 @@
+"""Whether an unknown login name may ask for a run of its domain, and who waits for it.
+
+Somebody hired at nine may log in at nine: their name is unknown, so the domain is
+synced before they are told. Most unknown names are nobody's, and some come in floods:
+so a domain is asked once in a while only, few logins wait for the answer, and nobody
+asks again while it is known that the directory does not answer.
+"""
+
+from __future__ import annotations
+
+from dirbridge.model.login import Cause
+
+REST = 10.0
+"""Least seconds between two runs that unknown names ask for."""
+
+SHARE = 0.1
+"""The share of the time that such runs may take, where they take long."""
+
+WAITERS = 8
+"""How many logins wait for such a run at the same time."""
+
+
+class Asking:
+    """What unknown names asked of one domain; the times are of any one clock.
+
+    Attributes:
+        owed: The directories whose run has still to begin or to end.
+        cause: Why nothing could be looked up in the last run, or None.
+        waiters: How many logins wait.
+        late: Whether one of them gave up waiting; the others need not begin.
+    """
+
+    def __init__(self) -> None:
+        self.owed: set[str] = set()
+        self.cause: Cause | None = None
+        self.waiters = 0
+        self.late = False
+        self._begun = 0.0
+        self._rest_until = float("-inf")
+
+    def begin(self, now: float, sources: frozenset[str]) -> bool:
+        """Begin to ask these directories; False where it is too soon to ask again."""
+        if self.owed or now < self._rest_until or not sources:
+            return False
+        self.owed = set(sources)
+        self.cause, self.late, self._begun = None, False, now
+        return True
+
+    def end(self, now: float, source: str, cause: Cause | None) -> None:
+        """Note that the run of a directory has ended, and how."""
+        if source not in self.owed:
+            return
+        self.owed.discard(source)
+        self.cause = self.cause or cause
+        took = now - self._begun
+        self._rest_until = now + max(REST, took * (1 / SHARE - 1))
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether one more login may wait for the answer."""
+        return bool(self.owed) and not self.late and self.waiters < WAITERS
+
+    def answer(self) -> Cause | None:
+        """Return what is known by now: why nothing can be said, or None."""
+        return Cause.TIMEOUT if self.owed and self.late else self.cause
