@@ -420,6 +420,14 @@ _STORE = {
         "was changed by another run meanwhile; nothing was written",
         "Run it again.",
     ),
+    "turn-taken": (
+        "is just being written by another sync of this domain",
+        "Wait for it to end, then run it again.",
+    ),
+    "turn-lost": (
+        "gave the right to sync this domain away; nothing was written",
+        "Run it again; if that does not help, look at the network and the database.",
+    ),
     "unreachable": ("cannot be reached", "Start the database, or mend `store.url`."),
     "locked": ("is locked by another process", "Wait for it to end, then try again."),
     "older-schema": ("has an older schema", "Run `dirbridge store upgrade`."),
@@ -442,6 +450,12 @@ _STORE = {
     "read-only": ("cannot be written", "Mend the owner and mode of file and folder."),
 }
 
+_LOOK = {
+    "source-empty": "Look at `base`, `filter` and the service account's rights",
+    "scope-changed": "Look at `base`, `filter` and mapping, and at the plan",
+    "rights": "Look at the service account's rights",
+}
+
 _LIMITS = {
     "source-empty": "The directory answered without a single account; {accounts} are "
     "known here.",
@@ -451,6 +465,8 @@ _LIMITS = {
     "share": "The run would take away {away} of {accounts} accounts.",
     "container-share": "The run would take away {away} of the {accounts} accounts of "
     "one container.",
+    "rights": "{away} of {accounts} entries that could be read before now show too "
+    "little to be an account, as if the service account had lost rights.",
 }
 
 
@@ -493,17 +509,64 @@ def _of_store(error: StoreError, text: str, then: str) -> Problem:
 
 
 def _of_limit(error: UnsafePlan) -> Problem:
-    mend = (
-        "Look at the plan; if it is right, run again with "
-        f"`--approve {error.approval}`."
-    )
-    if not error.approval:
-        mend = (
-            "Mend `base`, `filter` or the service account's rights: an empty answer "
-            "takes nobody away and cannot be approved."
-        )
+    mend = f"{_LOOK.get(error.limit, 'Look at the plan')}; if it is right, run again "
+    mend += f"with `--approve {error.approval}`."
     said = f"{_LIMITS[error.limit].format(**error.counts)} Nothing was written."
     return Problem(error.limit, "limits", said, mend)
+
+
+def of_failures(last: Problem, failures: int) -> Problem:
+    """Return what to say of runs that fail one after another.
+
+    Args:
+        last: What is wrong with the last one.
+        failures: How many have failed.
+    """
+    said = f"{failures} syncs have failed in a row, so nothing is kept up to date; "
+    text = last.text[:1].lower() + last.text[1:]
+    return Problem(
+        "sync-failing", last.where, said + f"the last one: {text}", last.next
+    )
+
+
+def of_nothing(domain: str) -> Problem:
+    """Return what to say where a run failed and nobody knows why."""
+    text = "The sync failed in itself."
+    return Problem("internal", domain, text, "Report it with the log's last lines.")
+
+
+def of_conflicts(domain: str, new: int, known: int) -> Problem:
+    """Return what to say of conflicts that a person has to settle.
+
+    Args:
+        domain: The mail domain.
+        new: How many are new.
+        known: How many there are.
+    """
+    there = f"; there are {known} now" if known > new else ""
+    text = f"{_counted(new, 'new conflict')} of accounts{there}."
+    then = (
+        f"Run `dirbridge sync {domain} --full --dry-run`: it names each and its mend."
+    )
+    return Problem("new-conflicts", domain, text, then)
+
+
+def of_user_limit(domain: str, left_out: int) -> Problem:
+    """Return what to say where the user limit leaves people out.
+
+    Args:
+        domain: The mail domain.
+        left_out: How many have no account because of it.
+    """
+    text = f"The user limit is reached: {_counted(left_out, 'entry')} got no account."
+    return Problem(
+        "user-limit", domain, text, "Raise `user_limit`, or take entries out of scope."
+    )
+
+
+def _counted(number: int, what: str) -> str:
+    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{number} {what if number == 1 else plural}"
 
 
 def advice_on(verdict: Verdict) -> Advice:

@@ -1,0 +1,1 @@
+"""Tell people what needs them, by webhook and mail: once, and once when it is over."""

@@ -1,0 +1,199 @@
+"""The notices of this bridge: kept in the store, told by a thread until they arrive.
+
+Theory. Notices are kept in the store, so that a fleet, and a sync from cron, tells each
+of them once: who tells takes the turn of a domain that nobody has. A notice is told
+when one channel has taken it. A channel that has not is tried again by this process
+only, as one that is broken for good must not let the other one tell everything twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from dirbridge.errors import StoreError
+from dirbridge.model.names import DomainName
+from dirbridge.model.sentences import problems_of
+from dirbridge.notices.base import Channel, Message
+from dirbridge.notices.rules import Ended, judge
+from dirbridge.store.base import Notice, RunResult, Store
+
+LOG = logging.getLogger("dirbridge.notices")
+
+FAILURES = 3
+"""Runs that fail in a row before people are told."""
+
+LOOK_SECONDS = 60.0
+"""Seconds after which another bridge's notices are looked for."""
+
+LONGEST_PAUSE = 900.0
+"""Seconds to which that grows while nobody takes them."""
+
+_TURN = DomainName("notices.invalid")
+"""No mail domain can have this name (RFC 2606)."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Noticeboard:
+    """Keep notices and tell people; a context manager for its thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        channels: Sequence[Channel] = (),
+        *,
+        failures: int = FAILURES,
+        clock: Callable[[], datetime] = _now,
+        look: float = LOOK_SECONDS,
+    ) -> None:
+        """Prepare; nothing is sent before the block, or `deliver`.
+
+        Args:
+            store: Where notices are kept.
+            channels: The ways to people; without one notices are only kept.
+            failures: How many runs in a row must fail before people are told.
+            clock: Gives the present (UTC).
+            look: Seconds between two looks into the store.
+        """
+        self._store = store
+        self._channels = tuple(channels)
+        self._failures = failures
+        self._clock = clock
+        self._look = look
+        self._owed: dict[str, tuple[Notice, frozenset[str]]] = {}
+        self._one_at_a_time = threading.Lock()
+        self._woken = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="notices", daemon=True)
+
+    def __enter__(self) -> Noticeboard:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._woken.set()
+        # A delivery that hangs is told again by the next one.
+        self._thread.join(1)
+
+    def ended(self, ended: Ended) -> None:
+        """Keep what a run's end means to people; sends nothing by itself.
+
+        A store that cannot be written is logged: the next run tells it again.
+        """
+        try:
+            held = {one.key: one for one in self._store.notices()}
+            count = self._failed_in_a_row(ended)
+            outcome = judge(ended, count, self._failures, held, self._clock())
+            for key in outcome.forget:
+                self._store.forget_notice(key)
+            for notice in outcome.keep:
+                self._store.notice(notice)
+        except StoreError as error:
+            _warn(error)
+            return
+        if outcome.keep:
+            self._woken.set()
+
+    def deliver(self) -> bool:
+        """Tell people what they have not been told; waits for the other sides.
+
+        Returns:
+            Whether all is told, by us or by another process that is about it.
+        """
+        if not self._channels:
+            return True
+        try:
+            with self._one_at_a_time, self._store.turn(_TURN):
+                return self._tell_all()
+        except StoreError as error:
+            if error.code == "turn-taken":
+                return True
+            _warn(error)
+            return False
+
+    def deliver_within(self, seconds: float) -> None:
+        """Tell people as `deliver` does, and give up waiting after some seconds."""
+        thread = threading.Thread(target=self.deliver, name="notices", daemon=True)
+        thread.start()
+        thread.join(seconds)
+
+    def _failed_in_a_row(self, ended: Ended) -> int:
+        if ended.result is not RunResult.FAILED:
+            return 0
+        runs = self._store.last_runs(ended.domain, self._failures, source=ended.source)
+        failed = [run.result is RunResult.FAILED for run in runs]
+        return failed.index(False) if False in failed else len(failed)
+
+    def _loop(self) -> None:
+        pause = self._look
+        while not self._stop.is_set():
+            self._woken.clear()
+            pause = self._look if self.deliver() else min(2 * pause, LONGEST_PAUSE)
+            self._woken.wait(pause)
+
+    def _tell_all(self) -> bool:
+        """Tell what nobody was told, then what some channel has not taken."""
+        fresh = [one for one in self._store.notices() if not one.told_at or one.over_at]
+        everybody = frozenset(one.name for one in self._channels)
+        untaken = 0
+        for notice in fresh:
+            left = self._send(notice, everybody)
+            if left == everybody:
+                untaken += 1
+                continue
+            self._note(notice)
+            self._owe(notice, left)
+        untold = {one.key for one in fresh}
+        for notice, names in tuple(self._owed.values()):
+            if notice.key not in untold:
+                self._owe(notice, self._send(notice, names))
+        return not self._owed and not untaken
+
+    def _send(self, notice: Notice, names: frozenset[str]) -> frozenset[str]:
+        """Send a notice by the named channels; gives those that have not taken it."""
+        message = Message(notice, socket.gethostname())
+        return frozenset(
+            one.name
+            for one in self._channels
+            if one.name in names and not _taken(one, message)
+        )
+
+    def _owe(self, notice: Notice, names: frozenset[str]) -> None:
+        self._owed.pop(notice.key, None)
+        if names:
+            self._owed[notice.key] = (notice, names)
+
+    def _note(self, notice: Notice) -> None:
+        """Note that people were told; a run may have changed the notice meanwhile."""
+        held = {one.key: one for one in self._store.notices()}.get(notice.key)
+        if notice.over_at is None:
+            gone = replace(notice, over_at=self._clock())
+            self._store.notice(replace(held or gone, told_at=self._clock()))
+        elif held is not None and held.over_at is not None:
+            self._store.forget_notice(notice.key)
+
+
+def _taken(channel: Channel, message: Message) -> bool:
+    why = channel.send(message)
+    if why:
+        LOG.warning(
+            "notice %s not taken by the %s: %s; it is tried again, `dirbridge check` "
+            "says whether the other side can be reached",
+            message.notice.code,
+            channel.name,
+            why,
+        )
+    return not why
+
+
+def _warn(error: StoreError) -> None:
+    for one in problems_of(error):
+        LOG.warning("notices: %s %s", one.text, one.next)
