@@ -12,7 +12,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dirbridge.errors import StoreError
+from dirbridge.model.names import DomainName
 from dirbridge.store.rows import Unstorable
+from dirbridge.store.turns import Hold
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -36,6 +38,14 @@ class Database(Protocol):
 
     def queue(self, connection: Connection) -> None:
         """Wait until no other plan is being applied, until the transaction ends."""
+        ...
+
+    def turn(self, domain: DomainName) -> AbstractContextManager[Hold]:
+        """Hold a domain's lock until the block ends, or fail at once.
+
+        Raises:
+            StoreError: `turn-taken`.
+        """
         ...
 
     def migrating(self) -> AbstractContextManager[Connection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +15,17 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
 from dirbridge.errors import StoreError
+from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
 from dirbridge.store.database import Rows, plain_rows
+from dirbridge.store.postgresql_turns import (
+    SESSION_SETTINGS,
+    SessionHold,
+    session_held,
+)
 
 _NETWORK: dict[str, int] = {
     # Seconds, but for tcp_user_timeout (PostgreSQL manual, libpq parameters). A
@@ -59,14 +66,10 @@ class PostgresqlDatabase:
         self._url = url
         self._password = password
         secret = {"password": password.reveal()} if password else {}
+        arguments = {**_NETWORK, "application_name": "dirbridge", **secret}
         engine = create_engine(
             url,
-            connect_args={
-                **_NETWORK,
-                "application_name": "dirbridge",
-                "options": "-c timezone=UTC",
-                **secret,
-            },
+            connect_args={**arguments, "options": _options()},
             hide_parameters=True,
             pool_pre_ping=True,
             pool_size=8,
@@ -75,6 +78,13 @@ class PostgresqlDatabase:
         )
         self.reads: Engine = engine.execution_options(isolation_level="REPEATABLE READ")
         self.writes: Engine = engine
+        self._turns = create_engine(
+            url,
+            connect_args={**arguments, "options": _options(SESSION_SETTINGS)},
+            hide_parameters=True,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+        )
 
     def first(self) -> AbstractContextManager[None]:
         """Nothing to hold: the advisory lock of `queue` is enough."""
@@ -83,6 +93,10 @@ class PostgresqlDatabase:
     def queue(self, connection: Connection) -> None:
         """Take the advisory lock, which ends with the transaction."""
         connection.execute(_LOCK, {"lock": _ONE_WRITER})
+
+    def turn(self, domain: DomainName) -> AbstractContextManager[SessionHold]:
+        """Hold an advisory lock by a session of its own."""
+        return session_held(self._turns, domain, self.where)
 
     def migrating(self) -> AbstractContextManager[Connection]:
         """Return a connection in one transaction."""
@@ -153,6 +167,12 @@ class PostgresqlDatabase:
             words = done.stderr.decode("utf-8", "replace").strip()
             raise StoreError("backup", self.where, f"pg_dump: {words}")
         return f"The database before the upgrade is saved in {target}."
+
+
+def _options(settings: Mapping[str, int] | None = None) -> str:
+    """Return what libpq tells the server of a new session."""
+    ours = {"timezone": "UTC", **(settings or {})}
+    return " ".join(f"-c {name}={value}" for name, value in ours.items())
 
 
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY

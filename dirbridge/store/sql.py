@@ -9,7 +9,7 @@ statement for a miss and four for a hit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Event
@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import (
     Connection,
+    Engine,
     Select,
     bindparam,
     delete,
@@ -58,6 +59,7 @@ from dirbridge.store.schema import (
     key,
     table,
 )
+from dirbridge.store.turns import Hold, SqlTurn
 from dirbridge.store.view import AccountsView
 
 T = TypeVar("T")
@@ -162,9 +164,13 @@ class SqlStore:
         """Return what needs a person."""
         raise NotImplementedError
 
-    def turn(self, domain: DomainName) -> AbstractContextManager[Turn]:
+    @contextmanager
+    def turn(self, domain: DomainName) -> Iterator[Turn]:
         """Take the right to sync a domain."""
-        raise NotImplementedError
+        with ExitStack() as stack:
+            with wrapped(self._database):
+                hold = stack.enter_context(self._database.turn(domain))
+            yield SqlTurn(hold, self._apply)
 
     def remember(self, run: Run, offer: Approval | None = None) -> Run:
         """Remember a run that wrote nothing."""
@@ -241,10 +247,13 @@ class SqlStore:
 
     def apply(self, plan: Plan, run: Run) -> Run:
         """Apply a plan: accounts, audit rows, cursor and run, all or nothing."""
+        return self._apply(self._database.writes, plan, run)
+
+    def _apply(self, begins: Engine | Hold, plan: Plan, run: Run) -> Run:
         if self._schema > SCHEMA:
             words = f"schema {self._schema}: only logins and look-ups work on it"
             raise StoreError("newer-schema", self.where, words)
-        with wrapped(self._database), self._database.writes.begin() as connection:
+        with wrapped(self._database), begins.begin() as connection:
             self._database.queue(connection)
             return _Application(self._database, connection).apply(plan, run)
 

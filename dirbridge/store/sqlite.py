@@ -21,7 +21,9 @@ from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 from dirbridge.errors import StoreError
+from dirbridge.model.names import DomainName
 from dirbridge.store.database import Rows, plain_rows
+from dirbridge.store.sqlite_turns import FileHold, held, turn_file
 
 _BUSY_SECONDS = 30
 _POOL_SECONDS = 5
@@ -90,6 +92,13 @@ class SqliteDatabase:
 
     def queue(self, connection: Connection) -> None:
         """Nothing more to do: BEGIN IMMEDIATE has waited already."""
+
+    @contextmanager
+    def turn(self, domain: DomainName) -> Iterator[FileHold]:
+        """Lock the domain's file beside the database."""
+        path = turn_file(self.path, domain)
+        with held(path, self.where, _make_file) as descriptor:
+            yield FileHold(path, descriptor, self.where, self.writes.begin)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
