@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from dirbridge.directory.errors import Undecodable
 from dirbridge.model.names import Address, split_address
@@ -26,18 +27,25 @@ def decode(text: str) -> Address:
     parts = split_address(text)
     if parts is None:
         raise Undecodable("is not a mail address: it needs a part on each side of @")
-    local, domain = parts[0], _ascii(parts[1])
+    local, domain = parts
+    name = _ascii(domain)
     if (
         not _LOCAL.match(local)
         or len(local.encode("utf-8", "replace")) > _LONGEST_LOCAL
     ):
         raise Undecodable("is not a mail address: the part before @ is not allowed")
-    labels = domain.split(".")
-    if len(domain) > _LONGEST_DOMAIN or not all(map(_LABEL.match, labels)):
+    if not _is_domain(name):
         raise Undecodable("is not a mail address: the part after @ is no domain")
-    return Address(f"{local}@{domain}")
+    return Address(f"{local}@{name}")
 
 
+@lru_cache(maxsize=4096)  # very many addresses are in a few domains
+def _is_domain(name: str) -> bool:
+    labels = name.split(".")
+    return len(name) <= _LONGEST_DOMAIN and all(map(_LABEL.match, labels))
+
+
+@lru_cache(maxsize=4096)
 def _ascii(domain: str) -> str:
     name = domain.rstrip(".").lower()
     if name.isascii():

@@ -109,8 +109,9 @@ def rdn_value(text: str, attribute: str | None = None) -> str | None:
         Undecodable: It is no DN.
     """
     if _PLAIN.match(text):
-        text = text.partition(",")[0]
-    first = next(iter(parse(text)), ())
+        first: Rdn = (_plain(text.partition(",")[0]),)
+    else:
+        first = next(iter(parse(text)), ())
     return next(
         (
             a.value

@@ -13,6 +13,9 @@ _FORM = re.compile(
     re.ASCII,
 )
 
+_USUAL = re.compile(r"\d{12}[0-5]\d(?:\.0)?Z\Z", re.ASCII)
+"""As OpenLDAP and Active Directory write it."""
+
 
 def decode(raw: bytes | str) -> datetime:
     """Read a GeneralizedTime, such as `20240229120000.0Z`, as UTC.
@@ -22,7 +25,10 @@ def decode(raw: bytes | str) -> datetime:
     Raises:
         Undecodable: It is none, or no such day exists.
     """
-    match = _FORM.match(as_text(raw).strip())
+    text = as_text(raw).strip()
+    if _USUAL.match(text):
+        return _usual(text)
+    match = _FORM.match(text)
     if match is None or (match["second"] and not match["minute"]):
         raise Undecodable("is not a time like 20240229120000Z")
     try:
@@ -38,6 +44,13 @@ def decode(raw: bytes | str) -> datetime:
         )
         return (local + _fraction(match)).astimezone(UTC)
     except (ValueError, OverflowError):
+        raise Undecodable("is not a time that exists") from None
+
+
+def _usual(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:14]}+00:00")
+    except ValueError:
         raise Undecodable("is not a time that exists") from None
 
 

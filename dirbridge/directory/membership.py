@@ -17,25 +17,10 @@ from dataclasses import dataclass
 
 from dirbridge.directory import dn
 from dirbridge.directory.errors import Undecodable
+from dirbridge.model.account import AccountValues
+from dirbridge.model.entry import EntryKind
 from dirbridge.model.names import DirectoryId, fold
-from dirbridge.model.recipient import By, Group, Reference
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """Somebody who can belong to a group and is none: an account or a contact.
-
-    Attributes:
-        id: The entry's stable id.
-        dn: Where it stands.
-        names: Its login names.
-        primary: The number of its primary group, or None.
-    """
-
-    id: DirectoryId
-    dn: str = ""
-    names: tuple[str, ...] = ()
-    primary: str | None = None
+from dirbridge.model.recipient import By, Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +54,32 @@ class Membership:
         return _reach(self._above, self._within.get(member, frozenset()))
 
 
-def resolve(groups: Iterable[Group], leaves: Iterable[Leaf]) -> Membership:
+def resolve(everybody: Iterable[AccountValues]) -> Membership:
     """Find out who belongs to which group.
 
     Args:
-        groups: All groups, with all their members: a ranged attribute is whole.
-        leaves: All accounts and contacts.
+        everybody: All groups, with all their members, and all accounts and contacts
+            that may be in one.
     """
-    all_groups, all_leaves = tuple(groups), tuple(leaves)
-    index = _Index(all_groups, all_leaves)
-    ids = {group.directory_id for group in all_groups}
-    direct: dict[DirectoryId, set[DirectoryId]] = {one: set() for one in ids}
-    nested: dict[DirectoryId, set[DirectoryId]] = {one: set() for one in ids}
+    index, groups = _Index(), []
+    for one in everybody:
+        index.add(one)
+        if one.kind is EntryKind.GROUP:
+            groups.append(one)
+    direct: dict[DirectoryId, set[DirectoryId]] = {
+        g.directory_id: set() for g in groups
+    }
+    nested: dict[DirectoryId, set[DirectoryId]] = {one: set() for one in direct}
     unknown: dict[DirectoryId, list[Reference]] = defaultdict(list)
-    for group in all_groups:
+    for group in groups:
         mine = group.directory_id
         for reference in group.members:
             found = index.find(reference)
             if found is None:
                 unknown[mine].append(reference)
             else:
-                (nested if found in ids else direct)[mine].add(found)
-    _add_primary(all_groups, all_leaves, direct)
+                (nested if found in direct else direct)[mine].add(found)
+        direct[mine].update(index.primary_members(group.number))
     return Membership(
         _frozen(direct),
         _frozen(nested),
@@ -103,13 +92,29 @@ def resolve(groups: Iterable[Group], leaves: Iterable[Leaf]) -> Membership:
 class _Index:
     """Finds an entry by what a group calls it."""
 
-    def __init__(self, groups: tuple[Group, ...], leaves: tuple[Leaf, ...]) -> None:
-        self._by_dn = {one.dn: one.id for one in leaves if one.dn}
-        self._by_dn |= {one.dn: one.directory_id for one in groups if one.dn}
+    def __init__(self) -> None:
+        self._by_dn: dict[str, DirectoryId] = {}
         self._by_comparable: dict[str, DirectoryId] | None = None
-        ids = (*(one.id for one in leaves), *(one.directory_id for one in groups))
-        self._by_id = {one.lower(): one for one in ids}
-        self._by_name = _by_name(leaves)
+        self._by_id: dict[str, DirectoryId] = {}
+        self._by_name: dict[str, DirectoryId | None] = {}
+        self._by_primary: dict[str, list[DirectoryId]] = defaultdict(list)
+
+    def add(self, one: AccountValues) -> None:
+        """Take an entry in; a name that two have is nobody's."""
+        mine = one.directory_id
+        self._by_id[mine.lower()] = mine
+        if one.dn:
+            self._by_dn[one.dn] = mine
+        for name in map(fold, one.login_names):
+            self._by_name[name] = (
+                mine if self._by_name.get(name, mine) == mine else None
+            )
+        if one.primary_group is not None:
+            self._by_primary[one.primary_group].append(mine)
+
+    def primary_members(self, number: str | None) -> Iterable[DirectoryId]:
+        """Return whose primary group has this number."""
+        return () if number is None else self._by_primary.get(number, ())
 
     def find(self, reference: Reference) -> DirectoryId | None:
         """Return who is meant; None where nobody is, or two are."""
@@ -140,30 +145,6 @@ def _comparable(text: str) -> str | None:
         return dn.comparable(text)
     except Undecodable:
         return None
-
-
-def _by_name(leaves: tuple[Leaf, ...]) -> dict[str, DirectoryId]:
-    """Return each login name's owner; a name that two have is nobody's."""
-    owners: dict[str, set[DirectoryId]] = defaultdict(set)
-    for leaf in leaves:
-        for name in leaf.names:
-            owners[fold(name)].add(leaf.id)
-    return {name: next(iter(ids)) for name, ids in owners.items() if len(ids) == 1}
-
-
-def _add_primary(
-    groups: tuple[Group, ...],
-    leaves: tuple[Leaf, ...],
-    direct: Mapping[DirectoryId, set[DirectoryId]],
-) -> None:
-    numbered: dict[str, list[DirectoryId]] = defaultdict(list)
-    for group in groups:
-        if group.number is not None:
-            numbered[group.number].append(group.directory_id)
-    for leaf in leaves:
-        if leaf.primary is not None:
-            for group_id in numbered.get(leaf.primary, ()):
-                direct[group_id].add(leaf.id)
 
 
 def _frozen(

@@ -19,14 +19,14 @@ from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.service import barred_by, refuse
 from dirbridge.model.account import LIVE, Account, AccountState, Origin
 from dirbridge.model.entry import Entry, Finished, Found, ReadKind
+from dirbridge.model.fields import differences
 from dirbridge.model.finding import Explanation, Finding, Outcome, Step
 from dirbridge.model.login import Attempt, IPAddress, Reason
-from dirbridge.model.mapping import Mapped, Unmapped
+from dirbridge.model.mapping import Mapped, Provenance, Unmapped
 from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import REASONS, problems_of
-from dirbridge.sync.fields import differences
 from dirbridge.sync.planner import Policy, Read, as_mapped, make_plan
 
 _ANY_PASSWORD = Secret("x")
@@ -42,11 +42,13 @@ class Directory:
     Attributes:
         connector: Reads entries, live.
         mapping: Turns an entry into values, or says why not.
+        provenance: Says of each value which rule gave it.
         policy: The rules by which a sync would make an account of it.
     """
 
     connector: Connector
     mapping: Callable[[Entry], Mapped | Unmapped]
+    provenance: Callable[[Entry], Provenance]
     policy: Policy
 
 
@@ -138,7 +140,7 @@ class Explainer:
         for one, result in mapped:
             changes = [c for c in plan.changes if c.account == one.entry.id]
             yield _left_out(one) or _not_yet(one, result, changes, stored)
-            yield from _mapping_steps(result, None, directory)
+            yield from _mapping_steps(one.entry, result, None, directory)
 
     def _entry(self, account: Account) -> Iterator[Step]:
         for directory in self.directories.get(account.domain, ()):
@@ -244,12 +246,15 @@ def _live(account: Account, directory: Directory) -> Iterator[Step]:
         yield Step("entry", found, "", Outcome.FAILED, "directory admin")
         return
     yield Step("entry", f"The directory has {entry.dn}.", "", Outcome.OK)
-    yield from _mapping_steps(directory.mapping(entry), account, directory)
+    yield from _mapping_steps(entry, directory.mapping(entry), account, directory)
     yield _state_step(entry)
 
 
 def _mapping_steps(
-    mapped: Mapped | Unmapped, account: Account | None, directory: Directory
+    entry: Entry,
+    mapped: Mapped | Unmapped,
+    account: Account | None,
+    directory: Directory,
 ) -> Iterator[Step]:
     if isinstance(mapped, Unmapped):
         rule = f"The field {mapped.field} could not be filled."
@@ -261,7 +266,7 @@ def _mapping_steps(
             field,
             f"{_shown(mapped, field)}  <- {rule.attribute}{_arrow(rule.transforms)}",
         )
-        for field, rule in mapped.provenance.items()
+        for field, rule in directory.provenance(entry).items()
     )
     found, outcome = "Every field comes from the rule beside it.", Outcome.OK
     if account is not None:
@@ -275,7 +280,7 @@ def _mapping_steps(
 
 
 def _shown(mapped: Mapped, field: str) -> str:
-    value = getattr(mapped.values, field, getattr(mapped, field, None))
+    value = getattr(mapped.values, field, None)
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 

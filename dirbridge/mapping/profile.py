@@ -25,7 +25,13 @@ from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.directory.guid import ID_ATTRIBUTES
 from dirbridge.errors import ConfigError, Problem
-from dirbridge.mapping.fields import ACCOUNT_FIELDS, CONTACT_FIELDS, GROUP_FIELDS, Field
+from dirbridge.mapping.fields import (
+    ACCOUNT_FIELDS,
+    CONTACT_FIELDS,
+    GROUP_FIELDS,
+    WITHDRAWN,
+    Field,
+)
 from dirbridge.mapping.transforms import TRANSFORMS, Transform, chain
 from dirbridge.model.entry import Exclusion
 
@@ -436,10 +442,8 @@ def _check_fields(
     for name, each in tables.items():
         where = place(file, (table, name))
         if name not in fields:
-            text = f'There is no field "{name}".'
-            yield Problem(
-                "unknown-field", where, text, did_you_mean(name, tuple(fields))
-            )
+            mend = WITHDRAWN.get((table, name)) or did_you_mean(name, tuple(fields))
+            yield Problem("unknown-field", where, f'There is no field "{name}".', mend)
             continue
         yield from _check_field(each, fields[name], file, (table, name))
 

@@ -2,69 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import TypedDict, cast
 
-from dirbridge.directory import address
 from dirbridge.directory.errors import Undecodable
-from dirbridge.mapping.fields import Kind
-from dirbridge.mapping.profile import FieldRule, Profile, Source
-from dirbridge.mapping.transforms import Site, Value
-from dirbridge.model.account import AccountState, AccountValues
-from dirbridge.model.entry import Entry
-from dirbridge.model.mapping import (
-    Mapped,
-    MappedContact,
-    MappedGroup,
-    Rule,
-    Unmapped,
+from dirbridge.mapping.filling import (
+    Context,
+    Filling,
+    Work,
+    fillings,
+    shown,
+    transformed,
 )
-from dirbridge.model.names import Address, DomainName, domain_of, fold
-from dirbridge.model.recipient import By, Contact, Group, Reference
+from dirbridge.mapping.profile import FieldRule, Profile, Source
+from dirbridge.model.account import AccountState, AccountValues
+from dirbridge.model.entry import Entry, EntryKind
+from dirbridge.model.mapping import Mapped, Provenance, Rule, Unmapped
+from dirbridge.model.names import Address, fold
+from dirbridge.model.recipient import By, Reference
 
-T = TypeVar("T")
+__all__ = ["Context", "Mapper", "map_entry"]
 
-_LONGEST_RAW = 120
 _MOST_RAW = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What mapping must know beside the entry.
+class _Steps:
+    """What is done with the entries of one kind, each rule with its filling."""
 
-    Attributes:
-        domain: The mail domain that the accounts belong to.
-        served: All mail domains and alias domains that dirbridge serves.
-        directory_domain: Active Directory's own DNS name, for defaults.
-        nt_domain: The NT domain, for defaults.
+    rules: tuple[tuple[FieldRule, Filling], ...]
+    values: Callable[[Work], AccountValues]
+    must_have: tuple[tuple[FieldRule, Source], ...] = ()
+
+
+class Mapper:
+    """A profile's rules, made ready for the entries of one domain.
+
+    Args:
+        profile: The rules.
+        context: The domain that entries are mapped for.
     """
 
-    domain: DomainName
-    served: frozenset[DomainName]
-    directory_domain: str = ""
-    nt_domain: str = ""
+    def __init__(self, profile: Profile, context: Context) -> None:
+        self._profile = profile
+        self._steps = {
+            EntryKind.ACCOUNT: _Steps(
+                _ready(profile.account, context), _account, _must_have(profile)
+            ),
+            EntryKind.GROUP: _Steps(_ready(profile.group, context), _group),
+            EntryKind.CONTACT: _Steps(_ready(profile.contact, context), _contact),
+        }
 
+    def __call__(self, entry: Entry) -> Mapped | Unmapped:
+        """Map one entry; see `map_entry`."""
+        steps = self._steps[entry.kind]
+        work = self._work(steps, entry)
+        if isinstance(work, Unmapped):
+            return work
+        return Mapped(steps.values(work), entry.digest, tuple(work.notes))
 
-@dataclass(slots=True)
-class _Work:
-    """One entry on its way: what was found, and what was dropped."""
+    def provenance(self, entry: Entry) -> Provenance:
+        """Return, for each field that gets a value, the rule that gives it."""
+        steps = self._steps[entry.kind]
+        work = self._work(steps, entry)
+        if isinstance(work, Unmapped):
+            return {}
+        rules = {name: _rule(work, sources) for name, sources in work.used.items()}
+        if not steps.values(work).aliases:
+            rules.pop("aliases", None)
+        return rules
 
-    profile: Profile
-    entry: Entry
-    context: Context
-    found: dict[str, tuple[Value, ...]] = field(default_factory=dict)
-    provenance: dict[str, Rule] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
+    def _work(self, steps: _Steps, entry: Entry) -> Work | Unmapped:
+        """Fill all fields of an entry, unless a required one stays empty."""
+        if steps.must_have:
+            lacking = next(_lacking(steps.must_have, entry), None)
+            if lacking is not None:
+                return lacking
+        work = Work(entry)
+        for rule, filling in steps.rules:
+            before = len(work.notes)
+            filling(work)
+            if rule.required and rule.name not in work.found:
+                return _unmapped(rule, work, work.notes[before:], self._profile.name)
+        return work
 
 
 def map_entry(profile: Profile, entry: Entry, context: Context) -> Mapped | Unmapped:
-    """Map one entry.
+    """Map one entry, of whichever kind.
 
     A value that is not what its syntax says, or an address in a domain that is
     not served, is dropped with a note; it harms no other value.
@@ -75,264 +101,128 @@ def map_entry(profile: Profile, entry: Entry, context: Context) -> Mapped | Unma
         context: The domain that it is mapped for.
 
     Returns:
-        The values with their provenance, or why a required field has none.
+        The values, or why a required field has none.
     """
-    lacking = next(_lacking(profile, entry), None)
-    if lacking is not None:
-        return lacking
-    work = _work(profile, profile.account, entry, context)
-    if isinstance(work, Unmapped):
-        return work
-    return Mapped(
-        _values(work),
-        work.provenance,
-        tuple(work.notes),
-        primary_group=_one(work.found, "primary_group", str),
-        forward_dn=_one(work.found, "forward_dn", str),
-        forward_keep=bool(_one(work.found, "forward_keep", bool)),
-    )
+    return Mapper(profile, context)(entry)
 
 
-def map_group(
-    profile: Profile, entry: Entry, context: Context
-) -> MappedGroup | Unmapped:
-    """Map one group; see `map_entry`."""
-    work = _work(profile, profile.group, entry, context)
-    if isinstance(work, Unmapped):
-        return work
-    return MappedGroup(_group(work), work.provenance, tuple(work.notes))
+def _ready(
+    rules: tuple[FieldRule, ...], context: Context
+) -> tuple[tuple[FieldRule, Filling], ...]:
+    return tuple(zip(rules, fillings(rules, context), strict=True))
 
 
-def map_contact(
-    profile: Profile, entry: Entry, context: Context
-) -> MappedContact | Unmapped:
-    """Map one contact; see `map_entry`. Its addresses may be in any domain."""
-    work = _work(profile, profile.contact, entry, context)
-    if isinstance(work, Unmapped):
-        return work
-    return MappedContact(_contact(work), work.provenance, tuple(work.notes))
-
-
-def _work(
-    profile: Profile, rules: Iterable[FieldRule], entry: Entry, context: Context
-) -> _Work | Unmapped:
-    """Fill all fields of an entry, unless a required one stays empty."""
-    work = _Work(profile, entry, context)
-    for rule in rules:
-        before = len(work.notes)
-        _fill(rule, work)
-        if rule.required and rule.name not in work.found:
-            return _unmapped(rule, work, work.notes[before:])
-    return work
-
-
-def _lacking(profile: Profile, entry: Entry) -> Iterator[Unmapped]:
-    """Yield why an entry says too little to be mapped.
+def _must_have(profile: Profile) -> tuple[tuple[FieldRule, Source], ...]:
+    """Return the sources without which an entry says too little to be mapped.
 
     A service account that loses a right sees entries without the attribute. Of
     userAccountControl that would read as "nobody is disabled".
     """
     wanted = {attribute.lower() for attribute in profile.must_have}
-    for rule in profile.account:
-        for source in rule.sources:
-            if source.attribute.lower() in wanted:
-                wrong = _unreadable(rule, source, entry)
-                if wrong:
-                    yield Unmapped(entry.id, entry.dn, rule.name, wrong)
+    return tuple(
+        (rule, source)
+        for rule in profile.account
+        for source in rule.sources
+        if source.attribute.lower() in wanted
+    )
+
+
+def _lacking(
+    must_have: tuple[tuple[FieldRule, Source], ...], entry: Entry
+) -> Iterator[Unmapped]:
+    for rule, source in must_have:
+        wrong = _unreadable(rule, source, entry)
+        if wrong:
+            yield Unmapped(entry.id, entry.dn, rule.name, wrong)
 
 
 def _unreadable(rule: FieldRule, source: Source, entry: Entry) -> str:
     """Return what is wrong with an attribute that must be there, "" if nothing."""
-    name = rule.name.replace("_", " ")
     right = "the service account the right to read it."
     values = entry.values(source.attribute)
     if not values:
+        name = rule.name.replace("_", " ")
         return (
             f"{source.attribute} is not there, or may not be read; without it the "
             f"account's {name} cannot be told. Give {right}"
         )
     for raw in values:
         try:
-            _transformed(raw, source, Site(entry.dn, source.attribute))
+            transformed(raw, source, entry.dn)
         except Undecodable as error:
             return (
-                f"{source.attribute} {_shown(raw)} {error}. Mend it in the directory, "
+                f"{source.attribute} {shown(raw)} {error}. Mend it in the directory, "
                 f"or give {right}"
             )
     return ""
 
 
-def _fill(rule: FieldRule, work: _Work) -> None:
-    """Fill one field from its sources, else from its default."""
-    taken: list[Value] = []
-    rules: list[Rule] = []
-    for source in rule.sources:
-        raw = work.entry.values(source.attribute)
-        values = list(_yielded(rule, source, raw, work)) if raw else []
-        if not values:
-            continue
-        if not rule.many and len(values) > 1:
-            _note_surplus(rule, source, len(values), work)
-        taken += values if rule.many else values[:1]
-        rules.append(_rule(source, work.entry))
-        if not rule.many:
-            break
-    if not taken and rule.default is not None:
-        taken = list(_default(rule, work))
-        rules = [Rule("default")]
-    if taken:
-        work.found[rule.name] = _each_once(taken)
-        work.provenance[rule.name] = _joined(rules)
-
-
-def _yielded(
-    rule: FieldRule, source: Source, values: tuple[bytes, ...], work: _Work
-) -> Iterator[Value]:
-    """Yield what a source gives, dropping with a note what is broken."""
-    site = Site(work.entry.dn, source.attribute)
-    for raw in values:
-        try:
-            value = _transformed(raw, source, site)
-        except Undecodable as error:
-            shown = _shown(raw)
-            work.note(
-                f"{source.attribute} {shown} {error}; it was left out. "
-                "Mend it in the directory."
-            )
-            continue
-        if value is None or not _is_served(rule, source.attribute, value, work):
-            continue
-        yield value
-        if any(step.keep_first for step in source.steps):
-            return
-
-
-def _transformed(raw: bytes, source: Source, site: Site) -> Value | None:
-    value: Value | None = raw
-    for step in source.steps:
-        value = step.apply(value, site)
-        if value is None:
-            return None
-    return value
-
-
-def _is_served(rule: FieldRule, attribute: str, value: Value, work: _Work) -> bool:
-    if not rule.field.served_only or not isinstance(value, str):
-        return True
-    domain = domain_of(Address(value))
-    if domain in work.context.served:
-        return True
-    work.note(
-        f'{attribute} "{value}" was left out: {domain} is not a domain of this '
-        "dirbridge. Add the domain to dirbridge.toml if its mail shall come here."
-    )
-    return False
-
-
-def _note_surplus(rule: FieldRule, source: Source, count: int, work: _Work) -> None:
-    """Note several primary addresses; several phone numbers are everyday."""
-    if "smtp-primary" in source.names:
-        work.note(
-            f"{source.attribute} gives {count} values for {rule.name}; the first "
-            "one was taken. Keep only one in the directory."
-        )
-
-
-def _default(rule: FieldRule, work: _Work) -> Iterator[Value]:
-    """Yield the default with its words filled in, if it comes to a value."""
-    login = str(next(iter(work.found.get("login_names", ())), ""))
-    words = {
-        "login": login,
-        "domain": work.context.domain,
-        "directory_domain": work.context.directory_domain,
-        "nt_domain": work.context.nt_domain,
-    }
-    template = rule.default or ""
-    if any(not value and f"{{{word}}}" in template for word, value in words.items()):
-        return
-    text = template.format_map(words)
-    if rule.field.kind is not Kind.ADDRESS:
-        yield text
-        return
-    try:
-        yield address.decode(text)
-    except Undecodable as error:
-        work.note(f'The default "{text}" {error}; it was left out.')
-
-
-def _each_once(values: list[Value]) -> tuple[Value, ...]:
-    """Drop what is there already; names are compared after folding."""
-    if len(values) == 1:
-        return (values[0],)
-    seen: dict[Value, Value] = {}
-    for value in values:
-        seen.setdefault(fold(value) if isinstance(value, str) else value, value)
-    return tuple(seen.values())
-
-
-def _rule(source: Source, entry: Entry) -> Rule:
-    raw = tuple(_shown(value) for value in entry.values(source.attribute)[:_MOST_RAW])
-    return Rule(source.attribute, source.names, raw)
-
-
-def _joined(rules: list[Rule]) -> Rule:
+def _rule(work: Work, sources: tuple[Source, ...]) -> Rule:
     """Return one rule for what several sources gave together."""
-    if len(rules) == 1:
-        return rules[0]
-    attributes = dict.fromkeys(rule.attribute for rule in rules)
-    transforms = dict.fromkeys(name for rule in rules for name in rule.transforms)
-    raw = dict.fromkeys(value for rule in rules for value in rule.raw)
-    return Rule(", ".join(attributes), tuple(transforms), tuple(raw))
+    if not sources:
+        return Rule("default")
+    raw = (
+        shown(value)
+        for source in sources
+        for value in work.entry.values(source.attribute)[:_MOST_RAW]
+    )
+    return Rule(
+        ", ".join(dict.fromkeys(source.attribute for source in sources)),
+        tuple(dict.fromkeys(name for source in sources for name in source.names)),
+        tuple(dict.fromkeys(raw)),
+    )
 
 
-def _shown(raw: bytes) -> str:
-    """Return a raw value for people: text in quotation marks, or octets in hex."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if not text.isprintable() or (raw and not text):
-        shown = raw[: _LONGEST_RAW // 2].hex()
-        return f"0x{shown}" + ("..." if len(raw) > _LONGEST_RAW // 2 else "")
-    return f'"{text[:_LONGEST_RAW]}"' + ("..." if len(text) > _LONGEST_RAW else "")
-
-
-def _unmapped(rule: FieldRule, work: _Work, notes: list[str]) -> Unmapped:
+def _unmapped(rule: FieldRule, work: Work, notes: list[str], profile: str) -> Unmapped:
     attributes = ", ".join(dict.fromkeys(source.attribute for source in rule.sources))
     why = f" ({' '.join(notes)})" if notes else ""
     name, table = rule.name.replace("_", " "), f"[{rule.table}.{rule.name}]"
     reason = (
         f"Nothing usable for {name} was found in {attributes or 'its default'}{why}. "
         f"Mend the entry in the directory, or the rule {table} of the "
-        f'mapping "{work.profile.name}".'
+        f'mapping "{profile}".'
     )
     return Unmapped(work.entry.id, work.entry.dn, rule.name, reason)
 
 
-def _values(work: _Work) -> AccountValues:
-    """Put what was found into the account's fields."""
-    primary = _one(work.found, "primary_address", str)
-    reason = _one(work.found, "state", str)
+class _Found(TypedDict, total=False):
+    """The fields of a profile that are fields of an account's values as they stand.
+
+    What kind of value each holds, `transforms.chain` has made sure of.
+    """
+
+    login_names: tuple[str, ...]
+    upn: str
+    principal: str
+    name: str
+    display_name: str
+    given_name: str
+    surname: str
+    primary_address: Address
+    forward: Address
+    forward_dn: str
+    forward_keep: bool
+    quota: int
+    title: str
+    department: str
+    phone: str
+    number: str
+    primary_group: str
+    expires_at: datetime
+    created_at: datetime
+
+
+def _account(work: Work) -> AccountValues:
+    """Put what was found into an account's fields."""
+    found = work.found
+    reason = _text(found.pop("state", None))
     return AccountValues(
         directory_id=work.entry.id,
         dn=work.entry.dn,
-        login_names=_all(work.found, "login_names"),
-        upn=_one(work.found, "upn", str),
-        principal=_one(work.found, "principal", str),
-        display_name=_one(work.found, "display_name", str),
-        given_name=_one(work.found, "given_name", str),
-        surname=_one(work.found, "surname", str),
-        primary_address=Address(primary) if primary else None,
-        aliases=_aliases(work, primary),
-        forward=_address(work.found, "forward"),
-        quota=_one(work.found, "quota", int),
-        title=_one(work.found, "title", str),
-        department=_one(work.found, "department", str),
-        phone=_one(work.found, "phone", str),
+        aliases=_aliases(found, found.get("primary_address")),
         state=AccountState.DISABLED if reason else AccountState.ACTIVE,
         state_reason=reason,
-        expires_at=_one(work.found, "expires_at", datetime),
-        created_at=_one(work.found, "created_at", datetime),
+        **cast("_Found", found),
     )
 
 
@@ -345,58 +235,64 @@ _MEMBERS = {
 """What each field of a group names its members by."""
 
 
-def _group(work: _Work) -> Group:
-    primary = _one(work.found, "primary_address", str)
-    members = (
+def _group(work: Work) -> AccountValues:
+    """Put what was found into a group's fields."""
+    found = work.found
+    members = [
         Reference(by, value)
         for field, by in _MEMBERS.items()
-        for value in _all(work.found, field)
-    )
-    return Group(
+        for value in _texts(found.pop(field, None))
+    ]
+    return AccountValues(
         directory_id=work.entry.id,
+        kind=EntryKind.GROUP,
         dn=work.entry.dn,
-        name=_one(work.found, "name", str),
-        display_name=_one(work.found, "display_name", str),
-        primary_address=Address(primary) if primary else None,
-        aliases=_aliases(work, primary),
+        aliases=_aliases(found, found.get("primary_address")),
         members=tuple(dict.fromkeys(members)),
-        number=_one(work.found, "number", str),
-        kind=_one(work.found, "kind", str),
+        **cast("_Found", found),
     )
 
 
-def _contact(work: _Work) -> Contact:
-    primary = _one(work.found, "primary_address", str)
-    return Contact(
+def _contact(work: Work) -> AccountValues:
+    """Put what was found into a contact's fields.
+
+    Mail for an address that is itself the target goes there without us: it is no
+    address of the contact, and may well be that of an account.
+    """
+    found = work.found
+    target = found.pop("target", None)
+    aliases = _aliases(found, found.get("primary_address"), target)
+    if _same(found.get("primary_address"), target):
+        del found["primary_address"]
+    if target is not None:
+        found["forward"] = target
+    return AccountValues(
         directory_id=work.entry.id,
+        kind=EntryKind.CONTACT,
         dn=work.entry.dn,
-        display_name=_one(work.found, "display_name", str),
-        primary_address=Address(primary) if primary else None,
-        aliases=_aliases(work, primary),
-        target=_address(work.found, "target"),
+        aliases=aliases,
+        **cast("_Found", found),
     )
 
 
-def _aliases(work: _Work, primary: str | None) -> tuple[Address, ...]:
-    """Return the aliases without the primary address."""
-    others = tuple(
-        Address(each)
-        for each in _all(work.found, "aliases")
-        if primary is None or fold(each) != fold(primary)
-    )
-    if not others:
-        work.provenance.pop("aliases", None)
-    return others
+def _aliases(found: dict[str, object], *others: object) -> tuple[Address, ...]:
+    """Take the aliases out, without other addresses of the entry."""
+    aliases = found.pop("aliases", None)
+    if aliases is None or aliases == others:
+        return ()
+    known = {fold(other) for other in others if isinstance(other, str)}
+    return tuple([Address(each) for each in _texts(aliases) if fold(each) not in known])
 
 
-def _one(found: Mapping[str, tuple[Value, ...]], name: str, kind: type[T]) -> T | None:
-    return next((v for v in found.get(name, ()) if isinstance(v, kind)), None)
+def _same(one: object, other: object) -> bool:
+    return isinstance(one, str) and isinstance(other, str) and fold(one) == fold(other)
 
 
-def _all(found: Mapping[str, tuple[Value, ...]], name: str) -> tuple[str, ...]:
-    return tuple(value for value in found.get(name, ()) if isinstance(value, str))
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
-def _address(found: Mapping[str, tuple[Value, ...]], name: str) -> Address | None:
-    value = _one(found, name, str)
-    return Address(value) if value else None
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, tuple):
+        return ()
+    return tuple([value for value in values if isinstance(value, str)])

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from dirbridge.directory import (
     account_control,
@@ -20,7 +21,6 @@ from dirbridge.directory import (
     exchange,
     filetime,
     generalized_time,
-    group_type,
     plain_ldap_state,
     plists,
     proxy_addresses,
@@ -58,6 +58,10 @@ class Site:
             return None
 
 
+NOWHERE = Site("", "")
+"""The site for transforms that do not look around."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transform:
     """One transform.
@@ -67,12 +71,14 @@ class Transform:
         takes: What it takes; octets are decoded as `text` first where it takes text.
         gives: What it gives.
         keep_first: Whether only the first value goes on.
+        looks_around: Whether it looks at the site.
     """
 
     apply: Callable[..., Value | None]
     takes: Kind
     gives: Kind
     keep_first: bool = False
+    looks_around: bool = False
 
     @property
     def meaning(self) -> str:
@@ -83,6 +89,8 @@ class Transform:
 def text(value: bytes, _: Site) -> str | None:
     """Read the value as UTF-8 text and trim blanks; applied by itself where needed."""
     read = as_text(value).strip()
+    if len(read) <= LONGEST_TEXT and read.isprintable():  # nearly always
+        return read or None
     if len(read) > LONGEST_TEXT:
         raise Undecodable(f"is longer than {LONGEST_TEXT} characters")
     if _CONTROL.search(read):
@@ -126,13 +134,6 @@ def from_sid(value: bytes, _: Site) -> str:
     return str(sid.rid(sid.decode(value)))
 
 
-def from_group_type(value: bytes, _: Site) -> str:
-    """Read groupType, such as `security, global` or `distribution, universal`."""
-    read = group_type.decode(value)
-    kind = "security" if read.security else "distribution"
-    return f"{kind}, {read.scope}{', built in' if read.builtin else ''}"
-
-
 def from_boolean(value: bytes, _: Site) -> bool:
     """Read TRUE or FALSE."""
     return exchange.decode_flag(value)
@@ -151,7 +152,9 @@ def first(value: Value, _: Site) -> Value:
 
 def rdn(value: str, site: Site) -> str | None:
     """Keep only the value that stands in the entry's own name (its RDN)."""
-    return value if site.rdn is not None and fold(value) == fold(site.rdn) else None
+    own = site.rdn
+    same = own is not None and (value == own or fold(value) == fold(own))
+    return value if same else None
 
 
 def from_filetime(value: bytes, _: Site) -> datetime | None:
@@ -166,23 +169,33 @@ def from_generalized_time(value: bytes, _: Site) -> datetime:
 
 def from_account_control(value: bytes, _: Site) -> str | None:
     """Yield a reason where userAccountControl has the bit for a disabled account."""
+    return _disabled_by_control(value)
+
+
+@lru_cache(maxsize=1024)  # a directory has few different ones
+def _disabled_by_control(value: bytes) -> str | None:
     disabled = account_control.decode(value) & account_control.AccountControl.DISABLED
     return "The account is disabled in the directory." if disabled else None
 
 
+@lru_cache(maxsize=256)  # three fields come from one value
+def _mail_attribute(value: bytes) -> plists.MailAttribute:
+    return plists.decode_mail_attribute(value)
+
+
 def mail_attribute_forward(value: bytes, _: Site) -> Address | None:
     """Take the forward address of apple-user-mailattribute."""
-    return plists.decode_mail_attribute(value).forward
+    return _mail_attribute(value).forward
 
 
 def mail_attribute_quota(value: bytes, _: Site) -> int | None:
     """Take the quota of apple-user-mailattribute, in bytes."""
-    return plists.decode_mail_attribute(value).quota
+    return _mail_attribute(value).quota
 
 
 def mail_attribute_state(value: bytes, _: Site) -> str | None:
     """Yield a reason where apple-user-mailattribute switches mail off."""
-    off = plists.decode_mail_attribute(value).state is plists.MailState.OFF
+    off = _mail_attribute(value).state is plists.MailState.OFF
     return "Mail is switched off for this user in Open Directory." if off else None
 
 
@@ -226,14 +239,13 @@ TRANSFORMS: Mapping[str, Transform] = {
     "trim": Transform(trim, Kind.TEXT, Kind.TEXT),
     "lower": Transform(lower, Kind.TEXT, Kind.TEXT),
     "first": Transform(first, Kind.TEXT, Kind.TEXT, keep_first=True),
-    "rdn": Transform(rdn, Kind.TEXT, Kind.TEXT),
+    "rdn": Transform(rdn, Kind.TEXT, Kind.TEXT, looks_around=True),
     "upn-local": Transform(upn_local, Kind.TEXT, Kind.TEXT),
     "address": Transform(mail_address, Kind.TEXT, Kind.ADDRESS),
     "smtp-primary": Transform(smtp_primary, Kind.TEXT, Kind.TEXT),
     "smtp-alias": Transform(smtp_alias, Kind.TEXT, Kind.TEXT),
     "target-address": Transform(target_address, Kind.TEXT, Kind.ADDRESS),
     "rid": Transform(from_sid, Kind.OCTETS, Kind.TEXT),
-    "group-type": Transform(from_group_type, Kind.OCTETS, Kind.TEXT),
     "boolean": Transform(from_boolean, Kind.OCTETS, Kind.FLAG),
     "filetime": Transform(from_filetime, Kind.OCTETS, Kind.TIME),
     "generalized-time": Transform(from_generalized_time, Kind.OCTETS, Kind.TIME),
@@ -244,7 +256,7 @@ TRANSFORMS: Mapping[str, Transform] = {
     "mail-attribute-quota": Transform(mail_attribute_quota, Kind.OCTETS, Kind.NUMBER),
     "mail-attribute-state": Transform(mail_attribute_state, Kind.OCTETS, Kind.REASON),
     "auth-authority-principal": Transform(
-        auth_authority_principal, Kind.OCTETS, Kind.TEXT
+        auth_authority_principal, Kind.OCTETS, Kind.TEXT, looks_around=True
     ),
     "auth-authority-state": Transform(auth_authority_state, Kind.OCTETS, Kind.REASON),
     "ns-account-lock": Transform(from_account_lock, Kind.TEXT, Kind.REASON),

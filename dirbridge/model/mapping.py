@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dirbridge.model.account import AccountValues
 from dirbridge.model.names import DirectoryId
-from dirbridge.model.recipient import Contact, Forward, Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,52 +25,21 @@ class Rule:
 
 
 Provenance = Mapping[str, Rule]
-"""Field name to the rule that won."""
+"""Field name, as in the profile, to the rule that won."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """An entry that became an account's values.
+    """An entry that became the values of an account, a group or a contact.
 
     Attributes:
         values: The values.
-        provenance: For each field that has a value, the rule that gave it.
+        digest: `Entry.digest` of the octets that they come from.
         notes: Values that were dropped on the way and why, for people.
-        primary_group: The number of its primary group; see `Group.number`.
-        forward_dn: The entry that its mail goes on to.
-        forward_keep: Whether its mailbox keeps a copy of that.
     """
 
     values: AccountValues
-    provenance: Provenance
-    notes: tuple[str, ...] = ()
-    primary_group: str | None = None
-    forward_dn: str | None = None
-    forward_keep: bool = False
-
-    @property
-    def forward(self) -> Forward | None:
-        """Where its mail goes on to, or None where it stays."""
-        if self.values.forward is None and self.forward_dn is None:
-            return None
-        return Forward(self.values.forward, self.forward_dn, self.forward_keep)
-
-
-@dataclass(frozen=True, slots=True)
-class MappedGroup:
-    """An entry that became a group's values; see `Mapped`."""
-
-    values: Group
-    provenance: Provenance
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class MappedContact:
-    """An entry that became a contact's values; see `Mapped`."""
-
-    values: Contact
-    provenance: Provenance
+    digest: bytes = field(default=b"", repr=False)
     notes: tuple[str, ...] = ()
 
 

@@ -11,13 +11,13 @@ import pytest
 from dirbridge.connectors.base import Connector
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.directory import sid
-from dirbridge.directory.membership import Leaf, Membership, resolve
+from dirbridge.directory.membership import Membership, resolve
 from dirbridge.mapping.profile import Profile, load_profile
-from dirbridge.mapping.rules import Context, map_contact, map_entry, map_group
+from dirbridge.mapping.rules import Context, map_entry
+from dirbridge.model.account import AccountValues
 from dirbridge.model.entry import Entry, EntryKind, Finished, ReadKind
-from dirbridge.model.mapping import Mapped, MappedContact, MappedGroup
+from dirbridge.model.mapping import Mapped
 from dirbridge.model.names import DirectoryId, DomainName
-from dirbridge.model.recipient import Contact, Group
 from dirbridge.model.secret import Secret
 from testbed import cast, ldif
 from testbed.bed import Bed
@@ -33,22 +33,18 @@ CONTEXT = Context(domain=DomainName("example.com"), served=SERVED)
 class Everything:
     """What one read gave, mapped."""
 
-    accounts: dict[str, Mapped]
-    groups: dict[str, Group]
-    contacts: dict[str, Contact]
+    accounts: dict[str, AccountValues]
+    groups: dict[str, AccountValues]
+    contacts: dict[str, AccountValues]
     entries: tuple[Entry, ...]
 
     def membership(self) -> Membership:
-        leaves = (
-            Leaf(a.values.directory_id, a.values.dn, a.values.login_names,
-                 a.primary_group)
-            for a in self.accounts.values()
-        )  # fmt: skip
-        contacts = (Leaf(c.directory_id, c.dn) for c in self.contacts.values())
-        return resolve(self.groups.values(), (*leaves, *contacts))
+        return resolve(
+            (*self.groups.values(), *self.accounts.values(), *self.contacts.values())
+        )
 
     def names(self, ids: Iterable[DirectoryId]) -> set[str]:
-        known = {a.values.directory_id: name for name, a in self.accounts.items()}
+        known = {a.directory_id: name for name, a in self.accounts.items()}
         known |= {g.directory_id: name for name, g in self.groups.items()}
         known |= {c.directory_id: name for name, c in self.contacts.items()}
         return {known[one] for one in ids}
@@ -57,19 +53,16 @@ class Everything:
 def read(connector: Connector, profile: Profile) -> Everything:
     found = Everything({}, {}, {}, tuple(_entries(connector)))
     for entry in found.entries:
-        match entry.kind:
+        result = map_entry(profile, entry, CONTEXT)
+        assert isinstance(result, Mapped), result
+        values = result.values
+        match values.kind:
             case EntryKind.ACCOUNT:
-                account = map_entry(profile, entry, CONTEXT)
-                assert isinstance(account, Mapped), account
-                found.accounts[account.values.login_names[0]] = account
+                found.accounts[values.login_names[0]] = values
             case EntryKind.GROUP:
-                group = map_group(profile, entry, CONTEXT)
-                assert isinstance(group, MappedGroup), group
-                found.groups[str(group.values.name)] = group.values
+                found.groups[str(values.name)] = values
             case EntryKind.CONTACT:
-                contact = map_contact(profile, entry, CONTEXT)
-                assert isinstance(contact, MappedContact), contact
-                found.contacts[str(contact.values.display_name)] = contact.values
+                found.contacts[str(values.display_name)] = values
     return found
 
 
@@ -94,13 +87,12 @@ class TestActiveDirectory:
         assert {group.name for group in cast.AD_GROUP_LIST} <= set(ad.groups)
         sales = ad.groups["Sales"]
         assert sales.primary_address == "sales@example.com"
-        assert sales.kind == "security, global"
         assert ad.groups["Domain Users"].number == "513"
-        assert ad.groups["Users"].kind == "security, domain local, built in"
+        assert ad.groups["Users"].number == "545"
 
     def test_contacts_are_recipients_and_no_accounts(self, ad: Everything) -> None:
         karl = ad.contacts[cast.AD_CONTACT]
-        assert karl.target == "karl@partner.example.net"
+        assert karl.forward == "karl@partner.example.net"
         assert cast.AD_CONTACT not in ad.accounts
 
     def test_nobody_else_became_an_account(self, ad: Everything) -> None:
@@ -126,7 +118,7 @@ class TestActiveDirectory:
     def test_the_groups_are_those_of_the_servers_own_tokens(
         self, ad: Everything, dc1: Dc1, name: str
     ) -> None:
-        account = ad.accounts[name].values
+        account = ad.accounts[name]
         numbers = _token_rids(dc1, account.dn)
         groups = ad.membership().groups(account.directory_id)
         mine = {
@@ -211,7 +203,7 @@ class TestOpenDirectory:
             assert od.groups[group.name].primary_address == group.mail
 
     def test_accounts_are_those_of_cn_users(self, od: Everything) -> None:
-        assert {a.values.dn for a in od.accounts.values()} <= {
+        assert {a.dn for a in od.accounts.values()} <= {
             person.dn for person in cast.OD_PEOPLE
         }
         assert od.contacts == {}
@@ -246,7 +238,7 @@ class TestPlainLdap:
             open_directory(OD_MAIL, settings, profile, lambda: secret), profile
         )
         karl = plain.contacts["Karl Contact"]
-        assert (karl.dn, karl.target) == (
+        assert (karl.dn, karl.forward) == (
             f"cn=Karl Contact,cn=people,{cast.OD_BASE}", "karl@partner.example.net"
         )  # fmt: skip
         assert set(plain.accounts) == {person.uid for person in cast.OD_PEOPLE}

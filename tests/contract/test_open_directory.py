@@ -17,17 +17,18 @@ from dirbridge.connectors.open_directory import open_directory
 from dirbridge.connectors.open_directory_records import ConfigRecords, read_records
 from dirbridge.directory import open_directory_state as state
 from dirbridge.directory.account_state import barriers
-from dirbridge.directory.membership import Leaf, resolve
+from dirbridge.directory.membership import resolve
 from dirbridge.explain.service import _state_step
 from dirbridge.ldap.client import read_root
 from dirbridge.ldap.session import Query, RawEntry, Session
 from dirbridge.mapping.profile import load_profile
-from dirbridge.mapping.rules import Context, map_group
+from dirbridge.mapping.rules import Context, map_entry
+from dirbridge.model.account import AccountValues
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Entry, EntryKind, Finished
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import Accepted, Reason, Rejected, Verdict
-from dirbridge.model.mapping import MappedGroup
+from dirbridge.model.mapping import Mapped
 from dirbridge.model.names import DirectoryId, DomainName, RealmName
 from dirbridge.model.secret import Secret
 from testbed import apple, cast, ldif
@@ -267,16 +268,21 @@ class TestGroups:
             attributes=profile.attributes,
         )
         mapped = [
-            map_group(profile, _group_entry(raw), context)
+            map_entry(profile, _group_entry(raw), context)
             for raw in search(connector, query)
         ]
-        groups = [each.values for each in mapped if isinstance(each, MappedGroup)]
+        groups = [each.values for each in mapped if isinstance(each, Mapped)]
         assert len(groups) == len(mapped)
-        leaves = [
-            Leaf(DirectoryId(one.guid), one.dn, one.uids, str(one.gid_number))
+        people = [
+            AccountValues(
+                directory_id=DirectoryId(one.guid),
+                dn=one.dn,
+                login_names=one.uids,
+                primary_group=str(one.gid_number),
+            )
             for one in cast.OD_PEOPLE
         ]
-        membership = resolve(groups, leaves)
+        membership = resolve((*groups, *people))
         ids = {group.name: group.directory_id for group in groups}
 
         def members(name: str) -> set[str]:

@@ -7,17 +7,32 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dirbridge.directory.membership import Leaf, Membership, resolve
+from dirbridge.directory.membership import Membership, resolve
+from dirbridge.model.account import AccountValues
+from dirbridge.model.entry import EntryKind
 from dirbridge.model.names import DirectoryId
-from dirbridge.model.recipient import By, Group, Reference
+from dirbridge.model.recipient import By, Reference
 
 DN, ID, NAME = By.DN, By.ID, By.NAME
-ANNA = Leaf(DirectoryId("A"), "CN=Groß\\, Anna,DC=x", ("anna", "a.gross"), "513")
-BOB = Leaf(DirectoryId("B"), "CN=Bob,DC=x", ("bob",), "514")
 
 
-def group(name: str, *members: tuple[By, str], number: str | None = None) -> Group:
-    return Group(
+def leaf(
+    one: str, dn: str, names: tuple[str, ...], primary: str | None = None
+) -> AccountValues:
+    return AccountValues(
+        directory_id=DirectoryId(one), dn=dn, login_names=names, primary_group=primary
+    )
+
+
+ANNA = leaf("A", "CN=Groß\\, Anna,DC=x", ("anna", "a.gross"), "513")
+BOB = leaf("B", "CN=Bob,DC=x", ("bob",), "514")
+
+
+def group(
+    name: str, *members: tuple[By, str], number: str | None = None
+) -> AccountValues:
+    return AccountValues(
+        kind=EntryKind.GROUP,
         directory_id=DirectoryId(name),
         dn=f"CN={name},OU=Groups,DC=x",
         members=tuple(Reference(by, value) for by, value in members),
@@ -32,57 +47,58 @@ def test_every_way_to_name_a_member_is_united() -> None:
             group("spelled", (DN, "cn=GROß\\2C  anna, dc=X")),
             group("id", (ID, "a"), (NAME, "anna"), (NAME, "A.GROSS")),
             group("name", (NAME, "bob")),
-        ],
-        [ANNA, BOB],
+            ANNA,
+            BOB,
+        ]
     )
     assert found.direct == {
         "dn": {"A"}, "spelled": {"A"}, "id": {"A"}, "name": {"B"}
     }  # fmt: skip
     assert found.unknown == {}
-    assert found.groups(ANNA.id) == {"dn", "spelled", "id"}
+    assert found.groups(ANNA.directory_id) == {"dn", "spelled", "id"}
 
 
 def test_the_primary_group_stands_in_no_member() -> None:
     users = group("Users", number="513")
     outer = group("Outer", (DN, users.dn))
-    found = resolve([users, outer], [ANNA, BOB])
+    found = resolve([users, outer, ANNA, BOB])
     assert found.members(users.directory_id) == {"A"}
     assert found.members(outer.directory_id) == {"A"}
-    assert found.groups(ANNA.id) == {"Users", "Outer"}
-    assert found.groups(BOB.id) == frozenset()
+    assert found.groups(ANNA.directory_id) == {"Users", "Outer"}
+    assert found.groups(BOB.directory_id) == frozenset()
 
 
 def test_nested_by_dn_and_id_in_a_loop() -> None:
     one = group("One", (ID, "two"), (DN, ANNA.dn))
     two = group("two", (DN, "CN=One,OU=Groups,DC=x"), (NAME, "bob"))
-    found = resolve([one, two], [ANNA, BOB])
+    found = resolve([one, two, ANNA, BOB])
     for each in (one, two):
         assert found.members(each.directory_id) == {"A", "B"}
-    assert found.groups(BOB.id) == {"One", "two"}
+    assert found.groups(BOB.directory_id) == {"One", "two"}
     assert found.direct["One"] == {"A"}
     assert found.nested["One"] == {"two"}
 
 
 def test_what_nobody_has_is_listed() -> None:
-    twin = Leaf(DirectoryId("T"), "CN=T,DC=x", ("BOB",))
+    twin = leaf("T", "CN=T,DC=x", ("BOB",))
     lost = [(DN, "CN=Gone,DC=x"), (ID, "?"), (NAME, "bob"), (DN, "no dn"), (ID, "?")]
-    found = resolve([group("G", *lost, (DN, BOB.dn))], [BOB, twin])
+    found = resolve([group("G", *lost, (DN, BOB.dn)), BOB, twin])
     assert found.unknown == {"G": tuple(Reference(*one) for one in lost[:4])}
     assert found.members(DirectoryId("G")) == {"B"}
     assert found.members(DirectoryId("none")) == frozenset()
 
 
 def test_a_short_name_is_no_groups() -> None:
-    found = resolve([group("bob"), group("G", (NAME, "bob"))], [ANNA])
+    found = resolve([group("bob"), group("G", (NAME, "bob")), ANNA])
     assert found.unknown == {"G": (Reference(NAME, "bob"),)}
 
 
 def test_a_chain_deeper_than_the_stack() -> None:
     depth = 5000
     chain = [group(f"g{n}", (ID, f"g{n + 1}")) for n in range(depth)]
-    found = resolve([*chain, group(f"g{depth}", (ID, "a"))], [ANNA])
+    found = resolve([*chain, group(f"g{depth}", (ID, "a")), ANNA])
     assert found.members(DirectoryId("g0")) == {"A"}
-    assert len(found.groups(ANNA.id)) == depth + 1
+    assert len(found.groups(ANNA.directory_id)) == depth + 1
 
 
 def test_a_crowd() -> None:
@@ -90,8 +106,8 @@ def test_a_crowd() -> None:
 
     def calls(size: int) -> int:
         people = [
-            Leaf(
-                DirectoryId(f"id{n}-{size}"),
+            leaf(
+                f"id{n}-{size}",
                 f"CN=P {n},OU=Crowd {size},DC=x",
                 (f"p{n}-{size}",),
                 "513",
@@ -109,12 +125,12 @@ def test_a_crowd() -> None:
         before = sys.getprofile()
         sys.setprofile(count)
         try:
-            found = resolve([crowd, users], people)
+            found = resolve([crowd, users, *people])
         finally:
             sys.setprofile(before)
         assert len(found.members(crowd.directory_id)) == size
         assert len(found.members(users.directory_id)) == size
-        assert found.groups(people[17].id) == {"Crowd", "Users"}
+        assert found.groups(people[17].directory_id) == {"Crowd", "Users"}
         return counted
 
     assert calls(4_000) < 5 * calls(1_000)
@@ -151,11 +167,8 @@ def made(edges: set[tuple[int, int]], within: set[tuple[int, int]]) -> Membershi
         )
         for n in range(SIZE)
     ]
-    people = [
-        Leaf(DirectoryId(f"p{n}"), f"CN=p{n},OU=Groups,DC=x", (f"p{n}",))
-        for n in range(4)
-    ]
-    return resolve(groups, people)
+    people = [leaf(f"p{n}", f"CN=p{n},OU=Groups,DC=x", (f"p{n}",)) for n in range(4)]
+    return resolve([*groups, *people])
 
 
 @given(EDGES, WITHIN)

@@ -25,8 +25,6 @@ from dirbridge.mapping.profile import (
 )
 from dirbridge.mapping.transforms import TRANSFORMS, chain
 from dirbridge.model.account import AccountValues
-from dirbridge.model.mapping import Mapped
-from dirbridge.model.recipient import Contact, Group
 
 SHIPPED = ("389-ds", "active-directory", "open-directory", "openldap")
 
@@ -64,9 +62,9 @@ def test_attributes_of_active_directory() -> None:
     assert load_profile("active-directory").attributes == (
         "objectGUID", "sAMAccountName", "userPrincipalName", "displayName", "cn",
         "givenName", "sn", "title", "department", "telephoneNumber", "proxyAddresses",
-        "mail", "targetAddress", "altRecipient", "deliverAndRedirect", "memberOf",
+        "mail", "targetAddress", "altRecipient", "deliverAndRedirect",
         "primaryGroupID", "userAccountControl", "accountExpires", "whenCreated",
-        "member", "objectSid", "groupType", "objectClass",
+        "member", "objectSid", "objectClass",
     )  # fmt: skip
 
 
@@ -414,16 +412,33 @@ def test_a_chain_raises_only_value_errors(names: tuple[str, ...], kind: Kind) ->
     assert {TRANSFORMS[name] for name in names} <= set(steps)
 
 
-def test_fields_are_those_of_the_account() -> None:
-    given_otherwise = {"directory_id", "dn", "state_reason"}
-    beside = {"primary_group", "forward_dn", "forward_keep"}
-    assert beside <= set(Mapped.__slots__)
-    fields = set(AccountValues.__slots__) - given_otherwise
-    assert set(ACCOUNT_FIELDS) == fields | beside
+OTHERWISE = {"directory_id", "kind", "dn", "state_reason"}
 
 
-def test_fields_are_those_of_group_and_contact() -> None:
-    given_otherwise = {"directory_id", "dn"}
-    named = {"member_ids", "member_names", "nested"}
-    assert set(GROUP_FIELDS) - named == set(Group.__slots__) - given_otherwise
-    assert set(CONTACT_FIELDS) == set(Contact.__slots__) - given_otherwise
+def test_fields_are_those_of_accounts_groups_and_contacts() -> None:
+    named = {"member_ids", "member_names", "nested", "target"}
+    fields = {*ACCOUNT_FIELDS, *GROUP_FIELDS, *CONTACT_FIELDS} - named
+    assert fields == set(AccountValues.__slots__) - OTHERWISE
+    assert {"members", "number", "name"}.isdisjoint(ACCOUNT_FIELDS)
+    assert {"login_names", "upn", "principal"}.isdisjoint(
+        {*GROUP_FIELDS, *CONTACT_FIELDS}
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "mend"),
+    [("account.groups", "Who is in a group is read from"),
+     ("group.kind", "Take the table out.")],
+)  # fmt: skip
+def test_a_field_that_there_was_once_says_what_to_do(
+    tmp_path: Path, table: str, mend: str
+) -> None:
+    text = GOOD.replace("[account", 'group_filter = "(cn=*)"\n[account', 1)
+    text += '[group.name]\nsources = [{ attribute = "cn" }]\n'
+    text += f'[{table}]\nsources = [{{ attribute = "x" }}]\n'
+    with pytest.raises(ConfigError) as caught:
+        load_profile_file(written(tmp_path, text))
+    (problem,) = caught.value.problems
+    assert problem.code == "unknown-field"
+    assert problem.where.endswith(table.replace(".", ": "))
+    assert problem.next.startswith(mend)

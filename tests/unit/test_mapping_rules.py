@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,18 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dirbridge.mapping.profile import Profile, load_profile, load_profile_file
-from dirbridge.mapping.rules import Context, map_contact, map_entry, map_group
+from dirbridge.mapping.rules import Context, Mapper, map_entry
 from dirbridge.model.account import AccountState, AccountValues
-from dirbridge.model.entry import Entry
-from dirbridge.model.mapping import (
-    Mapped,
-    MappedContact,
-    MappedGroup,
-    Rule,
-    Unmapped,
-)
+from dirbridge.model.entry import Entry, EntryKind
+from dirbridge.model.mapping import Mapped, Provenance, Rule, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName
-from dirbridge.model.recipient import By, Contact, Forward, Group, Reference
+from dirbridge.model.recipient import By, Reference
 from testbed.cast import AD_PEOPLE, OD_PEOPLE, OD_REALM, AdPerson, Condition, OdPerson
 
 AD = load_profile("active-directory")
@@ -38,7 +33,11 @@ ORCHARD = Context(
 )
 
 
-def entry(dn: str, **attributes: str | bytes | list[str | bytes]) -> Entry:
+def entry(
+    dn: str,
+    kind: EntryKind = EntryKind.ACCOUNT,
+    **attributes: str | bytes | list[str | bytes],
+) -> Entry:
     values = {
         name.replace("_", "-").lower(): tuple(
             each.encode() if isinstance(each, str) else each
@@ -46,7 +45,15 @@ def entry(dn: str, **attributes: str | bytes | list[str | bytes]) -> Entry:
         )
         for name, given in attributes.items()
     }
-    return Entry(DirectoryId("id-1"), dn, values)
+    return Entry(DirectoryId("id-1"), dn, values, kind)
+
+
+def group(dn: str, **attributes: str | bytes | list[str | bytes]) -> Entry:
+    return entry(dn, EntryKind.GROUP, **attributes)
+
+
+def contact(dn: str, **attributes: str | bytes | list[str | bytes]) -> Entry:
+    return entry(dn, EntryKind.CONTACT, **attributes)
 
 
 def ad_entry(person: AdPerson) -> Entry:
@@ -94,6 +101,10 @@ def mapped(profile, given: Entry, context: Context = COMPANY) -> Mapped:
     return result
 
 
+def provenance(profile, given: Entry, context: Context = COMPANY) -> Provenance:
+    return Mapper(profile, context).provenance(given)
+
+
 def cast(people, name: str):
     found = (
         p for p in people if name in (getattr(p, "sam", ""), getattr(p, "uid", ""))
@@ -138,12 +149,13 @@ class TestActiveDirectory:
         assert result.notes == ()
 
     def test_provenance(self) -> None:
-        provenance = ad("anna").provenance
-        assert provenance["primary_address"].attribute == "proxyAddresses"
-        assert provenance["primary_address"].transforms == ("smtp-primary", "address")
-        assert '"SMTP:anna@example.com"' in provenance["primary_address"].raw
-        assert provenance["title"] == Rule("title", (), ('"Head of Sales"',))
-        assert "forward" not in provenance
+        found = provenance(AD, ad_entry(cast(AD_PEOPLE, "anna")))
+        assert found["primary_address"].attribute == "proxyAddresses"
+        assert found["primary_address"].transforms == ("smtp-primary", "address")
+        assert '"SMTP:anna@example.com"' in found["primary_address"].raw
+        assert found["title"] == Rule("title", (), ('"Head of Sales"',))
+        assert "forward" not in found
+        assert provenance(AD, ad_plain(sAMAccountName=b"\xff")) == {}
 
     def test_names_with_umlaut_quotes_and_blanks(self) -> None:
         assert ad("jürgen").values.display_name == "Groß, Jürgen"
@@ -153,9 +165,9 @@ class TestActiveDirectory:
         assert ad("o'brien").values.primary_address == "o'brien@example.com"
 
     def test_no_mail_gives_the_default(self) -> None:
-        result = ad("nomail")
-        assert result.values.primary_address == "nomail@example.com"
-        assert result.provenance["primary_address"] == Rule("default")
+        given = ad_entry(cast(AD_PEOPLE, "nomail"))
+        assert mapped(AD, given).values.primary_address == "nomail@example.com"
+        assert provenance(AD, given)["primary_address"] == Rule("default")
 
     def test_an_address_elsewhere_is_dropped_and_told(self) -> None:
         result = ad("foreign")
@@ -232,9 +244,9 @@ class TestActiveDirectory:
         values = plain(mail="anna@EXAMPLE.org")
         assert values.primary_address == "anna@example.org"
 
-    def test_groups(self) -> None:
-        values = plain(memberOf=["CN=A,DC=x", "CN=Ü,DC=x"])
-        assert values.groups == ("CN=A,DC=x", "CN=Ü,DC=x")
+    def test_the_digest_goes_along(self) -> None:
+        given = replace(ad_plain(sAMAccountName="a"), digest=b"octets")
+        assert mapped(AD, given).digest == b"octets"
 
 
 class TestOpenDirectory:
@@ -249,13 +261,15 @@ class TestOpenDirectory:
         result = od("maximilian")
         assert result.values.login_names == ("maximilian", "m.berg", "max")
         assert result.values.principal == f"maximilian@{OD_REALM}"
-        assert result.provenance["login_names"].transforms == ("rdn",)
+        found = provenance(OD, od_entry(cast(OD_PEOPLE, "maximilian")), ORCHARD)
+        assert found["login_names"].transforms == ("rdn",)
 
     def test_further_addresses_are_aliases(self) -> None:
         values = od("carla").values
         assert values.primary_address == "carla@example.org"
         assert values.aliases == ("c.cherry@example.org",)
-        assert "aliases" not in od("anna").provenance
+        anna = od_entry(cast(OD_PEOPLE, "anna"))
+        assert "aliases" not in provenance(OD, anna, ORCHARD)
 
     def test_forward_may_lead_elsewhere(self) -> None:
         assert od("fiona").values.forward == "fiona@partner.example.net"
@@ -359,7 +373,7 @@ class TestHardValues:
 
     def test_raw_values_are_shortened(self) -> None:
         given = ad_plain(sAMAccountName="a", title="t" * 4000)
-        assert len(mapped(AD, given).provenance["title"].raw[0]) < 200
+        assert len(provenance(AD, given)["title"].raw[0]) < 200
 
     def test_a_dn_that_is_none(self) -> None:
         given = entry("garbage", uid="a", mail="a@example.com")
@@ -391,7 +405,9 @@ def test_whatever_an_entry_holds(profile, data) -> None:
         case Mapped(values=values):
             assert values.login_names
             assert values.primary_address not in values.aliases
-            assert set(result.provenance) <= {rule.name for rule in profile.account}
+            filled = provenance(profile, given)
+            assert set(filled) <= {rule.name for rule in profile.account}
+            assert {"login_names", "primary_address"} <= set(filled)
         case Unmapped():
             assert result.reason.endswith(".")
 
@@ -495,7 +511,8 @@ required = true
 
 class TestRecipients:
     def test_a_group_names_its_members_in_every_way(self, tmp_path: Path) -> None:
-        given_group = entry(
+        profile = with_recipients(tmp_path)
+        given_group = group(
             "cn=sales,dc=x",
             cn="sales",
             mail="sales@example.com",
@@ -505,10 +522,9 @@ class TestRecipients:
             nestedGroup=["G-1"],
             gidNumber="20",
         )
-        result = map_group(with_recipients(tmp_path), given_group, COMPANY)
-        assert isinstance(result, MappedGroup)
-        assert result.values == Group(
+        assert mapped(profile, given_group).values == AccountValues(
             directory_id=DirectoryId("id-1"),
+            kind=EntryKind.GROUP,
             dn="cn=sales,dc=x",
             name="sales",
             primary_address=Address("sales@example.com"),
@@ -521,36 +537,37 @@ class TestRecipients:
             ),
             number="20",
         )
-        assert result.provenance["members"].attribute == "member"
+        assert provenance(profile, given_group)["members"].attribute == "member"
 
     def test_a_group_that_lacks_what_is_required(self, tmp_path: Path) -> None:
-        result = map_group(with_recipients(tmp_path), entry("cn=x"), COMPANY)
+        result = map_entry(with_recipients(tmp_path), group("cn=x"), COMPANY)
         assert isinstance(result, Unmapped)
         assert result.field == "name"
         assert "[group.name]" in result.reason
 
     def test_a_groups_address_must_be_served(self, tmp_path: Path) -> None:
-        foreign = entry("cn=x", cn="x", mail="x@elsewhere.net")
-        result = map_group(with_recipients(tmp_path), foreign, COMPANY)
-        assert isinstance(result, MappedGroup)
+        foreign = group("cn=x", cn="x", mail="x@elsewhere.net")
+        result = mapped(with_recipients(tmp_path), foreign)
         assert result.values.primary_address is None
         assert "elsewhere.net" in result.notes[0]
 
     def test_a_contact_is_anywhere(self, tmp_path: Path) -> None:
         profile = with_recipients(tmp_path)
-        given_contact = entry(
+        given_contact = contact(
             "cn=k", mail="karl@example.com", targetAddress="SMTP:Karl@Partner.net"
         )
-        result = map_contact(profile, given_contact, COMPANY)
-        assert isinstance(result, MappedContact)
-        assert result.values.target == "Karl@partner.net"
+        result = mapped(profile, given_contact)
+        assert result.values.kind is EntryKind.CONTACT
+        assert result.values.forward == "Karl@partner.net"
         assert result.notes == ()
-        plain = map_contact(profile, entry("cn=k", mail="k@partner.net"), COMPANY)
-        assert isinstance(plain, MappedContact)
-        assert plain.values.target == "k@partner.net"
+        assert provenance(profile, given_contact)["target"].raw == (
+            '"SMTP:Karl@Partner.net"',
+        )
+        plain = mapped(profile, contact("cn=k", mail="k@partner.net"))
+        assert plain.values.forward == "k@partner.net"
 
     def test_a_group_of_active_directory(self) -> None:
-        sales = entry(
+        sales = group(
             "CN=Sales,DC=x",
             cn="Sales",
             sAMAccountName="Sales",
@@ -558,18 +575,16 @@ class TestRecipients:
             proxyAddresses=["smtp:s@example.com", "SMTP:sales@example.com"],
             member=["CN=Anna,DC=x"],
             objectSid=SID,
-            groupType="-2147483646",
         )
-        result = map_group(AD, sales, COMPANY)
-        assert isinstance(result, MappedGroup)
+        result = mapped(AD, sales)
         assert result.values.number == "513"
-        assert result.values.kind == "security, global"
         assert result.values.aliases == ("s@example.com",)
         assert result.values.members == (Reference(By.DN, "CN=Anna,DC=x"),)
         assert result.notes == ()
 
     def test_a_contact_of_active_directory(self) -> None:
-        karl = entry(
+        """Its own address elsewhere is none of ours, and goes without saying."""
+        karl = contact(
             "CN=Karl,DC=x",
             cn="Karl",
             displayName="Karl Contact",
@@ -577,16 +592,30 @@ class TestRecipients:
             targetAddress="SMTP:karl@partner.example.net",
             proxyAddresses=["SMTP:karl@partner.example.net", "smtp:k@example.com"],
         )
-        result = map_contact(AD, karl, COMPANY)
-        assert isinstance(result, MappedContact)
-        assert result.values == Contact(
+        result = mapped(AD, karl)
+        assert result.notes == ()
+        assert result.values == AccountValues(
             directory_id=DirectoryId("id-1"),
+            kind=EntryKind.CONTACT,
             dn="CN=Karl,DC=x",
             display_name="Karl Contact",
-            primary_address=Address("karl@partner.example.net"),
             aliases=(Address("k@example.com"),),
-            target=Address("karl@partner.example.net"),
+            forward=Address("karl@partner.example.net"),
         )
+
+    def test_a_contact_claims_no_address_that_is_its_target(self) -> None:
+        """Else mail would go round, or be kept from the account that has it."""
+        given_contact = contact(
+            "CN=Anna,DC=x",
+            cn="Anna",
+            mail="Anna@example.com",
+            proxyAddresses=["SMTP:anna@example.com", "smtp:a@example.com"],
+            targetAddress="SMTP:anna@example.com",
+        )
+        values = mapped(AD, given_contact).values
+        assert values.forward == "anna@example.com"
+        assert values.primary_address is None
+        assert values.aliases == ("a@example.com",)
 
     def test_forwards_of_active_directory(self) -> None:
         boss = "CN=Boss,DC=x"
@@ -596,15 +625,17 @@ class TestRecipients:
             altRecipient=boss,
             deliverAndRedirect="TRUE",
         )
-        result = mapped(AD, given_user)
-        assert result.primary_group == "513"
-        assert result.forward == Forward(None, boss, keep=True)
+        values = mapped(AD, given_user).values
+        assert values.primary_group == "513"
+        assert (values.forward, values.forward_dn) == (None, boss)
+        assert values.forward_keep
         away = ad_plain(sAMAccountName="a", targetAddress="SMTP:a@partner.net")
-        assert mapped(AD, away).forward == Forward(Address("a@partner.net"))
-        assert mapped(AD, ad_plain(sAMAccountName="a")).forward is None
+        assert mapped(AD, away).values.forward == "a@partner.net"
+        none = mapped(AD, ad_plain(sAMAccountName="a")).values
+        assert (none.forward, none.forward_dn, none.forward_keep) == (None, None, False)
 
     def test_a_group_of_open_directory(self) -> None:
-        staff = entry(
+        staff = group(
             "cn=staff,cn=groups,dc=x",
             cn="staff",
             apple_group_realname="All Staff",
@@ -614,28 +645,37 @@ class TestRecipients:
             apple_group_nestedgroup=["BBBB"],
             mail="staff@example.org",
         )
-        result = map_group(OD, staff, ORCHARD)
-        assert isinstance(result, MappedGroup)
-        assert result.values.display_name == "All Staff"
-        assert result.values.number == "20"
-        assert set(result.values.members) == {
+        values = mapped(OD, staff, ORCHARD).values
+        assert values.display_name == "All Staff"
+        assert values.number == "20"
+        assert set(values.members) == {
             Reference(By.NAME, "anna"),
             Reference(By.ID, "AAAA"),
             Reference(By.ID, "BBBB"),
         }
         anna = mapped(OD, entry("uid=anna,dc=x", uid="anna", gidNumber="20"), ORCHARD)
-        assert anna.primary_group == "20"
+        assert anna.values.primary_group == "20"
 
     def test_groups_of_openldap(self) -> None:
-        both = entry(
+        both = group(
             "cn=g,dc=x", cn="g", member=["uid=a,dc=x"], memberUid=["b"], gidNumber="5"
         )
-        result = map_group(LDAP, both, ORCHARD)
-        assert isinstance(result, MappedGroup)
-        assert result.values.members == (
+        assert mapped(LDAP, both, ORCHARD).values.members == (
             Reference(By.DN, "uid=a,dc=x"),
             Reference(By.NAME, "b"),
         )
+
+    def test_groups_and_contacts_have_nothing_to_log_in_with(self) -> None:
+        for given_entry in (
+            group("CN=g,DC=x", cn="g", sAMAccountName="g"),
+            contact("CN=c,DC=x", cn="c", mail="c@partner.net"),
+        ):
+            values = mapped(AD, given_entry).values
+            assert (values.login_names, values.upn, values.principal) == (
+                (),
+                None,
+                None,
+            )
 
 
 SID = bytes.fromhex("01050000000000051500000001000000020000000300000001020000")
@@ -646,8 +686,10 @@ SID = bytes.fromhex("01050000000000051500000001000000020000000300000001020000")
      "proxyaddresses", "samaccountname", "altrecipient", "deliverandredirect")),
     st.lists(st.binary(max_size=20), max_size=3).map(tuple), max_size=6))  # fmt: skip
 def test_any_recipient_is_mapped_or_told(attributes) -> None:
-    given_entry = Entry(DirectoryId("id-1"), "CN=x", attributes)
-    for by in (map_group, map_contact):
-        assert by(AD, given_entry, COMPANY).__class__ in {
-            MappedGroup, MappedContact, Unmapped
-        }  # fmt: skip
+    for kind in EntryKind:
+        given_entry = Entry(DirectoryId("id-1"), "CN=x", attributes, kind)
+        match map_entry(AD, given_entry, COMPANY):
+            case Mapped(values=values):
+                assert values.kind is kind
+            case Unmapped() as told:
+                assert told.reason.endswith(".")
