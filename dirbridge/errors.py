@@ -125,10 +125,9 @@ class UnsafePlan(DirbridgeError):
 
     Attributes:
         limit: Name of the limit: `source-empty`, `scope-changed`, `share`,
-            `container-share`, `absolute`.
+            `container-share`, `absolute`, `rights`.
         counts: Figures behind it, such as `{"away": 60, "accounts": 100}`.
-        approval: The approval that would let exactly this set pass; "" where
-            none can.
+        approval: The approval that would let this set, and any part of it, pass.
     """
 
     def __init__(self, limit: str, counts: dict[str, int], approval: str) -> None:

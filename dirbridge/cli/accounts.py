@@ -25,7 +25,7 @@ from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import REASONS
 from dirbridge.store.base import Store
-from dirbridge.sync.fields import show as show_fields
+from dirbridge.model.fields import show as show_fields
 from dirbridge.sync.local import local_plan
 
 

@@ -27,7 +27,9 @@ from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import REASONS, problems_of
-from dirbridge.sync.planner import Policy, Read, as_mapped, make_plan
+from dirbridge.store.base import StoreView
+from dirbridge.sync.planner import Policy, as_mapped, make_plan
+from dirbridge.sync.read import read_of
 
 _ANY_PASSWORD = Secret("x")
 
@@ -135,11 +137,14 @@ class Explainer:
                 "have the person entered there."
             )
             yield Step("entry", found, "", Outcome.FAILED, "directory admin")
-        stored = tuple(self.resolver.store.accounts()) if mapped else ()
-        plan = _planned(directory.policy, stored, mapped)
+        with self.resolver.store.view() as view:
+            plan = _planned(directory.policy, view, mapped)
+            ids = [one.entry.id for one, _ in mapped]
+            policy = directory.policy
+            stored = view.by_id(policy.domain, policy.source, ids)
         for one, result in mapped:
             changes = [c for c in plan.changes if c.account == one.entry.id]
-            yield _left_out(one) or _not_yet(one, result, changes, stored)
+            yield _left_out(one) or _not_yet(one, result, changes, stored.values())
             yield from _mapping_steps(one.entry, result, None, directory)
 
     def _entry(self, account: Account) -> Iterator[Step]:
@@ -270,7 +275,7 @@ def _mapping_steps(
     )
     found, outcome = "Every field comes from the rule beside it.", Outcome.OK
     if account is not None:
-        after = as_mapped(directory.policy, account, mapped.values, datetime.now(UTC))
+        after = as_mapped(directory.policy, account, mapped, datetime.now(UTC))
         _, changed = differences(account, after)
         if changed:
             found = f"Changed since the last sync: {', '.join(changed)}."
@@ -311,7 +316,7 @@ def _looked_up(directory: Directory, names: Iterable[str]) -> tuple[Found, ...]:
 
 def _planned(
     policy: Policy,
-    stored: Iterable[Account],
+    view: StoreView,
     entries: Iterable[tuple[Found, Mapped | Unmapped]],
 ) -> Plan:
     """Return what a sync would do if these entries were all that had changed."""
@@ -321,7 +326,7 @@ def _planned(
         if isinstance(result, Mapped) and _left_out(one) is None
     )
     finished = Finished(ReadKind.DELTA, complete=True, server="", base="")
-    return make_plan(policy, stored, Read(mapped, (), (), finished), datetime.now(UTC))
+    return make_plan(policy, view, read_of(finished, mapped), datetime.now(UTC))
 
 
 def _left_out(found: Found) -> Step | None:

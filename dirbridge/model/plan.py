@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from dirbridge.model.account import Account
 from dirbridge.model.entry import Cursor, EntryKind, ReadKind
+from dirbridge.model.fields import Value, fingerprint
 from dirbridge.model.names import DirectoryId, DomainName
-
-Value = str | int | bool | None | tuple[str, ...]
-"""What a field holds in a change, an audit row, a preview and in JSON."""
 
 
 class Op(StrEnum):
@@ -28,6 +26,18 @@ class Op(StrEnum):
     CONFLICT = "conflict"
 
 
+APPLY_ORDER = (
+    Op.DEACTIVATE,
+    Op.REMOVE,
+    Op.RENAME,
+    Op.MOVE,
+    Op.UPDATE,
+    Op.REACTIVATE,
+    Op.CREATE,
+    Op.CONFLICT,
+)
+"""What takes away comes first, so that names become free before others take them."""
+
 TAKES_AWAY = frozenset({Op.DEACTIVATE, Op.REMOVE})
 """The operations that the limits count."""
 
@@ -42,10 +52,11 @@ class Change:
         name: The account's name for people, `mailbox@domain` where it has one.
         before: The fields that change, with their stored values.
         after: The same fields, with their new values.
-        entry: Fingerprint of the mapped entry, "" where there is none.
-        row: Fingerprint of the stored account, "" where there is none.
         why: One sentence.
         result: The account as it shall be stored; None for a conflict.
+        drafted: What the mapped entry asks for; None where nobody vanished or was
+            read.
+        stored: The account as it is stored; None where there is none.
     """
 
     op: Op
@@ -53,10 +64,42 @@ class Change:
     name: str
     before: Mapping[str, Value] = field(default_factory=dict)
     after: Mapping[str, Value] = field(default_factory=dict)
-    entry: str = ""
-    row: str = ""
     why: str = ""
     result: Account | None = field(default=None, repr=False, compare=False)
+    drafted: Account | None = field(default=None, repr=False, compare=False)
+    stored: Account | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def entry(self) -> str:
+        """Fingerprint of the mapped entry, "" where there is none."""
+        return fingerprint(self.drafted)
+
+    @property
+    def row(self) -> str:
+        """Fingerprint of the stored account, "" where there is none."""
+        return fingerprint(self.stored)
+
+
+class Changes(Collection[Change]):
+    """Changes by operation, which need not all be in memory.
+
+    Args:
+        parts: For each operation, in the order in which they are applied, its
+            changes; they may be made anew each time that they are walked through.
+    """
+
+    def __init__(self, parts: Mapping[Op, Collection[Change]]) -> None:
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts.values()))
+
+    def __iter__(self) -> Iterator[Change]:
+        for part in self.parts.values():
+            yield from part
+
+    def __contains__(self, change: object) -> bool:
+        return any(change in part for part in self.parts.values())
 
 
 Covered = tuple[Op, DirectoryId]
@@ -116,6 +159,8 @@ class Plan:
         remembered: New `Account.digest` by account number, of accounts that do not
             change otherwise; no audit row tells of it.
         approved: The approval that let it pass; used up by applying it.
+        unreadable: Accounts whose entries are there, but show too little since the
+            last run to be mapped; they stay as they are.
     """
 
     domain: DomainName
@@ -135,7 +180,37 @@ class Plan:
     source: str = "directory"
     remembered: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     approved: Approval | None = None
+    unreadable: tuple[DirectoryId, ...] = ()
 
     def of(self, *ops: Op) -> tuple[Change, ...]:
         """Return the changes with one of these operations."""
-        return tuple(change for change in self.changes if change.op in ops)
+        parts = self._parts()
+        return tuple(change for op in parts if op in ops for change in parts[op])
+
+    def walk(self, *ops: Op) -> Iterator[Change]:
+        """Yield the changes with one of these operations, however many they are."""
+        parts = self._parts()
+        return (change for op in parts if op in ops for change in parts[op])
+
+    def counts(self) -> Mapping[Op, int]:
+        """Count the changes of each operation without looking at them."""
+        return {op: len(part) for op, part in self._parts().items() if part}
+
+    def only(self, keep: Callable[[Change], bool], *ops: Op) -> Plan:
+        """Return the plan without the changes that are not to be kept.
+
+        Args:
+            keep: Whether a change stays.
+            ops: Who is asked; all others stay.
+        """
+        parts = self._parts()
+        kept = {op: [c for c in parts[op] if keep(c)] for op in parts if op in ops}
+        return replace(self, changes=Changes({**parts, **kept}))
+
+    def _parts(self) -> Mapping[Op, Collection[Change]]:
+        if isinstance(self.changes, Changes):
+            return self.changes.parts
+        parts: dict[Op, list[Change]] = {op: [] for op in APPLY_ORDER}
+        for change in self.changes:
+            parts[change.op].append(change)
+        return parts

@@ -428,14 +428,6 @@ _STORE = {
         "gave the right to sync this domain away; nothing was written",
         "Run it again; if that does not help, look at the network and the database.",
     ),
-    "turn-taken": (
-        "is just being written by another sync of this domain",
-        "Wait for it to end, then run it again.",
-    ),
-    "turn-lost": (
-        "gave the right to sync this domain away; nothing was written",
-        "Run it again; if that does not help, look at the network and the database.",
-    ),
     "unreachable": ("cannot be reached", "Start the database, or mend `store.url`."),
     "locked": ("is locked by another process", "Wait for it to end, then try again."),
     "older-schema": ("has an older schema", "Run `dirbridge store upgrade`."),

@@ -8,12 +8,22 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from dirbridge.directory.dn import parent
+from dirbridge.directory.errors import Undecodable
 from dirbridge.model.account import LIVE, Account, AccountState, Origin
 from dirbridge.model.entry import Cursor, EntryKind
 from dirbridge.model.names import DirectoryId, DomainName, fold
 from dirbridge.store.base import Remembered
 
-_NUMBERED = re.compile(r"-\d+$")
+NUMBERED = re.compile(r"-\d+\Z")
+"""What stands behind a mailbox name that was taken already."""
+
+
+def container(dn: str) -> str:
+    """Return the DN that an account stands in; "" for the root and for no DN."""
+    try:
+        return parent(dn)
+    except Undecodable:
+        return ""
 
 
 class AccountsView:
@@ -25,7 +35,7 @@ class AccountsView:
     def __init__(
         self,
         accounts: Iterable[Account],
-        version: int = 0,
+        version: int = 1,
         cursors: Mapping[tuple[DomainName, str], Cursor] | None = None,
     ) -> None:
         self._accounts = tuple(accounts)
@@ -74,9 +84,9 @@ class AccountsView:
             own = {fold(account.mailbox)} if account.domain == domain else set()
             at = (one.rpartition("@") for one in _addresses(account))
             own |= {local for local, _, where in at if where == domain}
-            found |= {n for n in own if n and _NUMBERED.sub("", n) in wanted}
+            found |= {n for n in own if n and NUMBERED.sub("", n) in wanted}
             found |= own & wanted
-        return frozenset(found)
+        return frozenset(found - {""})
 
     def live(self, domain: DomainName) -> Mapping[tuple[str, EntryKind], int]:
         """Count a domain's live accounts by source and kind."""
@@ -88,7 +98,7 @@ class AccountsView:
     ) -> Mapping[tuple[EntryKind, str], int]:
         """Count a directory's live accounts by kind and container."""
         live = (a for a in self._of(domain, source) if a.state in LIVE)
-        return Counter((a.kind, parent(a.values.dn)) for a in live)
+        return Counter((a.kind, container(a.values.dn)) for a in live)
 
     def due(
         self, domain: DomainName, source: str, since: datetime
@@ -121,9 +131,10 @@ def _names(account: Account) -> set[str]:
 
 def _addresses(account: Account) -> set[str]:
     values = account.values
-    found = [*values.aliases, *(kept.address for kept in account.kept)]
+    found = {*values.aliases, *(kept.address for kept in account.kept)}
     if values.primary_address is not None:
-        found.append(values.primary_address)
+        found.add(values.primary_address)
+    folded = {fold(address) for address in found}
     if account.mailbox:
-        found.append(account.canonical)  # type: ignore[arg-type]
-    return {fold(address) for address in found}
+        folded.add(f"{fold(account.mailbox)}@{account.domain}")
+    return folded

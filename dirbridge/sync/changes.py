@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from dirbridge.model.account import LIVE, Account
-from dirbridge.model.plan import Change, Op
+from dirbridge.model.entry import EntryKind
+from dirbridge.model.fields import NAMES, differences, show
+from dirbridge.model.plan import APPLY_ORDER, Change, Op
 from dirbridge.sync.claims import Clash
-from dirbridge.sync.fields import NAMES, differences, fingerprint, show
 from dirbridge.sync.mailboxes import mailbox_name
 
 _WHY = {
@@ -33,11 +36,11 @@ _CLASH = {
 def difference(old: Account | None, new: Account, now: datetime) -> Change | None:
     """Return the change that makes the stored account the new one."""
     if old is None:
-        return _creation(new)
+        return creation(new)
     before, after = differences(old, new)
     if not after:
         return None
-    op = _operation(old, new, set(after))
+    op = operation(old, new, after.keys())
     if op is Op.REACTIVATE:
         new = replace(new, state_since=now)
     return Change(
@@ -46,17 +49,17 @@ def difference(old: Account | None, new: Account, now: datetime) -> Change | Non
         name=new.canonical,
         before=before,
         after=after,
-        entry=fingerprint(new),
-        row=fingerprint(old),
         why=_WHY[op],
         result=new,
+        drafted=new,
+        stored=old,
     )
 
 
-def _creation(new: Account) -> Change:
-    wanted = mailbox_name(new.values)
+def creation(new: Account) -> Change:
+    """Return the change that makes a new account."""
     why = _WHY[Op.CREATE]
-    if new.mailbox != wanted:
+    if new.mailbox and new.mailbox != (wanted := mailbox_name(new.values)):
         why = (
             f'New in the directory; the mailbox name "{wanted}" is taken, so it is '
             f'"{new.mailbox}".'
@@ -66,18 +69,25 @@ def _creation(new: Account) -> Change:
         account=new.values.directory_id,
         name=new.canonical,
         after=show(new),
-        entry=fingerprint(new),
         why=why,
         result=new,
+        drafted=new,
     )
 
 
-def _operation(old: Account, new: Account, fields: set[str]) -> Op:
+def operation(old: Account, new: Account, fields: Collection[str]) -> Op:
+    """Name what makes a stored account another one.
+
+    Args:
+        old: The account as stored.
+        new: The account as it shall be.
+        fields: Which fields differ.
+    """
     if old.state not in LIVE and new.state in LIVE:
         return Op.REACTIVATE
-    if fields & NAMES:
+    if not NAMES.isdisjoint(fields):
         return Op.RENAME
-    return Op.MOVE if fields == {"dn"} else Op.UPDATE
+    return Op.MOVE if set(fields) == {"dn"} else Op.UPDATE
 
 
 def taken_away(op: Op, old: Account, new: Account, why: str) -> Change:
@@ -96,9 +106,9 @@ def taken_away(op: Op, old: Account, new: Account, why: str) -> Change:
         name=old.canonical,
         before=before,
         after=after,
-        row=fingerprint(old),
         why=why,
         result=new,
+        stored=old,
     )
 
 
@@ -119,17 +129,28 @@ def clash_conflict(draft: Account, clash: Clash, *, stays: bool) -> Change:
             clash.claim[0]: clash.claim[1],
             "other": clash.holder,
         },
-        entry=fingerprint(draft),
-        why=_clash_sentence(clash, stays=stays),
+        why=_clash_sentence(draft, clash, stays=stays),
+        drafted=draft,
     )
 
 
-def _clash_sentence(clash: Clash, *, stays: bool) -> str:
+def _clash_sentence(draft: Account, clash: Clash, *, stays: bool) -> str:
     kind, value = clash.claim
     word = {"login": "login name", "upn": "UPN"}.get(kind, kind)
     text = _CLASH[clash.code].format(what=f'The {word} "{value}"', other=clash.holder)
     effect = _effect(kind, stays=stays)
-    return f"{text}; this account {effect}. Give one of them another {word}."
+    mend = f"Give one of them another {word}."
+    if clash.code == "recreated":
+        mend = _two_answers(clash.holder, draft.values.directory_id)
+    return f"{text}; this account {effect}. {mend}"
+
+
+def _two_answers(account: str, entry: str) -> str:
+    account, entry = shlex.quote(account), shlex.quote(entry)
+    return (
+        f"If it is the same person, run `dirbridge accounts adopt {account} {entry}`; "
+        f"if not, `dirbridge accounts keep-apart {account}`."
+    )
 
 
 def _effect(kind: str, *, stays: bool) -> str:
@@ -145,7 +166,7 @@ def limit_conflict(draft: Account, limit: int) -> Change:
         account=draft.values.directory_id,
         name=people_name(draft),
         after={"conflict": "user-limit"},
-        entry=fingerprint(draft),
+        drafted=draft,
         why=f"The domain's user limit of {limit} is reached. "
         "Raise user_limit, or take other accounts away.",
     )
@@ -153,13 +174,31 @@ def limit_conflict(draft: Account, limit: int) -> Change:
 
 def people_name(account: Account) -> str:
     """Return the account's name; what it is called while it has no mailbox."""
-    if account.mailbox:
+    if account.mailbox or account.kind is not EntryKind.ACCOUNT:
         return account.canonical
     names = account.values.login_names
     return f"{names[0] if names else account.values.dn}@{account.domain}"
 
 
-def apply_order(change: Change) -> tuple[int, str]:
+def protected_conflict(account: Account, what: str = "changed") -> Change:
+    """Return the report that a protected account was left as it is.
+
+    Args:
+        account: The account as stored.
+        what: What became of its entry.
+    """
+    return Change(
+        op=Op.CONFLICT,
+        account=account.values.directory_id,
+        name=people_name(account),
+        after={"conflict": "protected"},
+        why=f"Its entry {what} in the directory, but the account is protected: nothing "
+        "was done. To let the sync follow, take it out of `protected`.",
+        stored=account,
+    )
+
+
+def apply_order(change: Change) -> tuple[int, str, str, str]:
     """Order changes so that names become free before others take them."""
-    order = (Op.RENAME, Op.MOVE, Op.UPDATE, Op.REACTIVATE, Op.CREATE)
-    return (order.index(change.op), change.name)
+    what = "" if change.result else repr(sorted(change.after.items()))
+    return (APPLY_ORDER.index(change.op), change.name, change.account, what)

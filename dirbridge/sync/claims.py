@@ -15,7 +15,8 @@ they are looked at does not matter.
 
 The address that every hook answers, `mailbox@domain`, is a claim of its account
 as long as the mailbox stands: nobody else may get mail by it. An old address that
-is only kept for a time after a rename gives way to whoever the directory gives it.
+is only kept for a time after a rename gives way to whoever the directory gives it,
+as long as its account is there and nobody protects it.
 """
 
 from __future__ import annotations
@@ -98,13 +99,38 @@ def held_names(account: Account) -> frozenset[Claim]:
     return name_claims(account.values)
 
 
-def held_addresses(account: Account, now: datetime) -> frozenset[Claim]:
-    """Return the addresses that a stored account has, those kept for a time too."""
+def held_addresses(
+    account: Account, now: datetime, *, kept: bool = True
+) -> frozenset[Claim]:
+    """Return the addresses that a stored account has.
+
+    Args:
+        account: The account.
+        now: The time of the plan (UTC).
+        kept: Whether those count that are only kept for a time.
+    """
     lapsed = account.state_since + RESERVED < now
     if account.state is AccountState.REMOVED and lapsed:
         return frozenset()
-    kept = {address_claim(one.address) for one in account.kept if one.until > now}
-    return address_claims(account) | kept
+    claims = address_claims(account)
+    return claims | kept_claims(account, now) if kept else claims
+
+
+def kept_claims(account: Account, now: datetime) -> frozenset[Claim]:
+    """Return the addresses that are only kept, as long as their time is not over."""
+    return frozenset(address_claim(k.address) for k in account.kept if k.until > now)
+
+
+def stored_claims(account: Account, *, here: bool) -> frozenset[Claim]:
+    """Return all that an account has or had: whoever claims none of it is free of it.
+
+    Args:
+        account: The account as stored.
+        here: Whether its names count: those are a domain's own.
+    """
+    names = name_claims(account.values) if here else frozenset()
+    kept = (address_claim(one.address) for one in account.kept)
+    return frozenset((*names, *address_claims(account), *kept))
 
 
 def settle_names(

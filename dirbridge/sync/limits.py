@@ -1,20 +1,31 @@
-"""Stop a plan that takes away more than one run may (product: Configuration)."""
+"""Stop a plan that takes away more than one run may (product: Configuration).
+
+Theory. What counts is who is there and is taken away: active and disabled accounts
+that a run deactivates or removes, each kind (accounts, groups, contacts) by itself.
+Who was deactivated before and is removed now was counted then, and passed; so the end
+of a quarantine counts only where the read itself is in doubt.
+
+An approval covers the set of (operation, account) that the stopped plan takes away,
+so it lets any later plan pass whose own set, as far as it trips a limit, is within
+that one. It is used once and lapses.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from dirbridge.directory.dn import parent
 from dirbridge.errors import UnsafePlan
+from dirbridge.model.account import LIVE
 from dirbridge.model.entry import EntryKind, ReadKind
-from dirbridge.model.names import DomainName
-from dirbridge.model.plan import TAKES_AWAY, Change, Plan
+from dirbridge.model.plan import TAKES_AWAY, Approval, Change, Covered, Op, Plan
+from dirbridge.store.view import container
 
-EMPTY = "source-empty"
-"""The one limit that no approval lifts: nothing is taken away on an empty read."""
+LAPSES = timedelta(hours=24)
+"""How long a person may take to approve what a stopped run offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,59 +45,161 @@ class Limits:
     from_accounts: int = 10
 
 
-def approval_id(domain: DomainName, changes: Iterable[Change]) -> str:
-    """Return the name of the approval that covers exactly these changes.
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """One limit that a plan is above.
+
+    Attributes:
+        limit: Its name, see `UnsafePlan.limit`.
+        counts: The figures behind it.
+        covered: What trips it.
+    """
+
+    limit: str
+    counts: Mapping[str, int]
+    covered: frozenset[Covered]
+
+
+def offer(plan: Plan, now: datetime) -> Approval:
+    """Return what a person may approve, so that the plan passes.
 
     Args:
-        domain: The mail domain.
-        changes: What tripped a limit; only operation and account count.
+        plan: A plan that is above a limit.
+        now: When it was stopped (UTC).
     """
-    lines = [domain, *sorted(f"{change.op} {change.account}" for change in changes)]
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=6).hexdigest()
+    covers = frozenset((*_all_away(plan), *_unreadable(plan)))
+    return Approval(
+        id=_name(plan, covers),
+        domain=plan.domain,
+        source=plan.source,
+        covers=covers,
+        offered_at=now,
+        until=now + LAPSES,
+    )
 
 
-def check(plan: Plan, limits: Limits, approved: str | None = None) -> None:
+def _name(plan: Plan, covers: Iterable[Covered]) -> str:
+    hashed = hashlib.blake2b(f"{plan.domain}\n{plan.source}".encode(), digest_size=6)
+    for op, who in sorted(covers):
+        hashed.update(f"\n{op} {who}".encode())
+    return hashed.hexdigest()
+
+
+def check(plan: Plan, limits: Limits, approval: Approval | None, now: datetime) -> None:
     """Raise where the plan takes away too much and nobody approved that.
 
     Args:
         plan: The plan.
         limits: The domain's limits.
-        approved: An approval that a person gave.
+        approval: What a person approved, if anything.
+        now: The time (UTC): approvals lapse.
 
     Raises:
-        UnsafePlan: Names the limit, its figures and the approval.
+        UnsafePlan: Names the first limit, its figures and the approval.
     """
-    away = plan.of(*TAKES_AWAY)
-    tripped = _tripped(plan, away, limits)
-    if tripped is None:
+    found = tripped(plan, limits)
+    covered = frozenset(one for limit in found for one in limit.covered)
+    if not found or (approval is not None and _lets(approval, plan, covered, now)):
         return
-    limit, counts = tripped
-    if limit == EMPTY:
-        raise UnsafePlan(limit, counts, approval="")
-    approval = approval_id(plan.domain, away)
-    if approved != approval:
-        raise UnsafePlan(limit, counts, approval)
+    first = found[0]
+    raise UnsafePlan(first.limit, dict(first.counts), offer(plan, now).id)
 
 
-def _tripped(
-    plan: Plan, away: tuple[Change, ...], limits: Limits
-) -> tuple[str, dict[str, int]] | None:
-    whole = sum(plan.wholes.values())
-    counts = {"away": len(away), "accounts": whole}
-    if plan.kind is ReadKind.FULL and plan.read == 0 and away:
-        return (EMPTY, counts)
-    if plan.scope_changed and away:
-        return ("scope-changed", counts)
-    if len(away) > limits.absolute:
-        return ("absolute", counts)
-    if whole >= limits.from_accounts and len(away) > limits.share * whole:
-        return ("share", counts)
-    containers = Counter(parent(str(_dn(change))) for change in away)
-    for container, gone in containers.items():
-        inside = plan.containers.get((EntryKind.ACCOUNT, container), 0)
-        if inside >= limits.from_accounts and gone > limits.container_share * inside:
-            return ("container-share", {"away": gone, "accounts": inside})
+def _lets(
+    approval: Approval, plan: Plan, covered: frozenset[Covered], now: datetime
+) -> bool:
+    return (
+        (approval.domain, approval.source) == (plan.domain, plan.source)
+        and approval.used_by is None
+        and now <= approval.until
+        and covered <= approval.covers
+    )
+
+
+def tripped(plan: Plan, limits: Limits) -> tuple[Tripped, ...]:
+    """Return every limit that a plan is above, the gravest first.
+
+    Args:
+        plan: The plan.
+        limits: The domain's limits.
+    """
+    return (*_doubts(plan), *_rights(plan, limits), *_sizes(plan, limits))
+
+
+def _doubts(plan: Plan) -> Iterator[Tripped]:
+    """Yield where it is the read that is in doubt: then everything counts."""
+    away = frozenset(_all_away(plan))
+    if not away:
+        return
+    counts = {"away": len(away), "accounts": sum(plan.wholes.values())}
+    if plan.kind is ReadKind.FULL and plan.read == 0:
+        yield Tripped("source-empty", counts, away)
+    if plan.scope_changed:
+        yield Tripped("scope-changed", counts, away)
+
+
+def _rights(plan: Plan, limits: Limits) -> Iterator[Tripped]:
+    """Yield where the service account no longer sees what it saw."""
+    lost, whole = len(plan.unreadable), sum(plan.wholes.values())
+    if _above(limits, lost, whole) is not None:
+        counts = {"away": lost, "accounts": whole}
+        yield Tripped("rights", counts, frozenset(_unreadable(plan)))
+
+
+def _sizes(plan: Plan, limits: Limits) -> Iterator[Tripped]:
+    kinds: defaultdict[EntryKind, list[Change]] = defaultdict(list)
+    for change in plan.walk(*TAKES_AWAY):
+        if _counts(change):
+            kinds[_kind(change)].append(change)
+    for kind, away in kinds.items():
+        whole = plan.wholes.get(kind, 0)
+        counts = {"away": len(away), "accounts": whole}
+        if limit := _above(limits, len(away), whole):
+            yield Tripped(limit, counts, _covered(away))
+        yield from _containers(plan, limits, kind, away)
+
+
+def _above(limits: Limits, away: int, whole: int) -> str | None:
+    if away > limits.absolute:
+        return "absolute"
+    if whole >= limits.from_accounts and away > limits.share * whole:
+        return "share"
     return None
+
+
+def _containers(
+    plan: Plan, limits: Limits, kind: EntryKind, away: Iterable[Change]
+) -> Iterator[Tripped]:
+    containers: defaultdict[str, list[Change]] = defaultdict(list)
+    for change in away:
+        containers[container(_dn(change))].append(change)
+    for container, gone in containers.items():
+        inside = plan.containers.get((kind, container), 0)
+        share = limits.container_share * inside
+        if inside >= limits.from_accounts and len(gone) > share:
+            counts = {"away": len(gone), "accounts": inside}
+            yield Tripped("container-share", counts, _covered(gone))
+
+
+def _counts(change: Change) -> bool:
+    """Whether somebody goes who was there: the end of a quarantine is expected."""
+    return change.stored is None or change.stored.state in LIVE
+
+
+def _covered(changes: Iterable[Change]) -> frozenset[Covered]:
+    return frozenset((change.op, change.account) for change in changes)
+
+
+def _all_away(plan: Plan) -> Iterator[Covered]:
+    return ((change.op, change.account) for change in plan.walk(*TAKES_AWAY))
+
+
+def _unreadable(plan: Plan) -> Iterator[Covered]:
+    return ((Op.CONFLICT, who) for who in plan.unreadable)
+
+
+def _kind(change: Change) -> EntryKind:
+    return EntryKind.ACCOUNT if change.result is None else change.result.kind
 
 
 def _dn(change: Change) -> str:

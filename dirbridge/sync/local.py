@@ -8,6 +8,7 @@ from datetime import datetime
 
 from dirbridge.model.account import LIVE, Account
 from dirbridge.model.entry import ReadKind
+from dirbridge.model.fields import show
 from dirbridge.model.names import fold
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.store.base import Run, RunResult
@@ -19,7 +20,6 @@ from dirbridge.sync.claims import (
     held_names,
     name_claims,
 )
-from dirbridge.sync.fields import fingerprint, show
 from dirbridge.sync.mailboxes import mailbox_name
 
 
@@ -105,7 +105,7 @@ def _creation(new: Account) -> Change:
         account=new.values.directory_id,
         name=new.canonical,
         after=show(new),
-        entry=fingerprint(new),
         why="Added by an admin.",
         result=new,
+        drafted=new,
     )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 
 from dirbridge.model.account import Account, AccountValues
+from dirbridge.model.entry import EntryKind
 from dirbridge.model.names import DirectoryId, DomainName, fold
 from dirbridge.sync.claims import Claim, address_claim
 
+_PLAIN = re.compile(r"[a-z0-9_]+")
 
-def with_mailboxes(
-    drafts: Mapping[DirectoryId, Account],
-    everybody: Iterable[Account],
-    domain: DomainName,
-    addresses: Mapping[Claim, DirectoryId | None],
+Taken = Callable[[str, DirectoryId], bool]
+"""Whether a folded mailbox name is not free for this newcomer."""
+
+
+def give_mailboxes(
+    newcomers: Iterable[Account], taken: Taken
 ) -> dict[DirectoryId, Account]:
     """Give each new account its mailbox name, oldest entry first.
 
@@ -25,31 +28,38 @@ def with_mailboxes(
     that it makes, `mailbox@domain`, belongs to nobody else.
 
     Args:
-        drafts: The accounts; those without a mailbox name get one.
-        everybody: All stored accounts.
-        domain: Their mail domain.
-        addresses: Who has which address after the run.
+        newcomers: Accounts without a mailbox name.
+        taken: Asked with a name and who wants it.
     """
-    taken = {fold(account.mailbox) for account in everybody if account.domain == domain}
     given: dict[DirectoryId, Account] = {}
-    for who, draft in sorted(drafts.items(), key=lambda item: age(item[1])):
-        if draft.mailbox:
-            continue
-        names = _candidates(mailbox_name(draft.values))
+    names: set[str] = set()
+    for newcomer in sorted(newcomers, key=age):
+        who = newcomer.values.directory_id
         name = next(
             name
-            for name in names
-            if fold(name) not in taken
-            and addresses.get(address_claim(f"{name}@{domain}"), who) == who
+            for name in _candidates(mailbox_name(newcomer.values))
+            if fold(name) not in names and not taken(fold(name), who)
         )
-        taken.add(fold(name))
-        given[who] = replace(draft, mailbox=name)
-    return {who: given.get(who, draft) for who, draft in drafts.items()}
+        names.add(fold(name))
+        given[who] = replace(newcomer, mailbox=name)
+    return given
 
 
 def _candidates(wanted: str) -> Iterator[str]:
     yield wanted
     yield from (f"{wanted}-{number}" for number in count(2))
+
+
+def mailbox_claims(values: AccountValues, domain: DomainName) -> tuple[Claim, ...]:
+    """Return the address that a newcomer's mailbox would answer to.
+
+    Args:
+        values: The account's values; groups and contacts have no mailbox.
+        domain: Their mail domain.
+    """
+    if values.kind is not EntryKind.ACCOUNT:
+        return ()
+    return (address_claim(f"{mailbox_name(values)}@{domain}"),)
 
 
 def mailbox_name(values: AccountValues) -> str:
@@ -62,10 +72,17 @@ def mailbox_name(values: AccountValues) -> str:
         values: The account's values.
     """
     wanted = fold(values.login_names[0]) if values.login_names else "account"
+    if _PLAIN.fullmatch(wanted):
+        return wanted
     return re.sub(r"[^\w.'+-]+", ".", wanted).strip(".") or "account"
 
 
 def age(account: Account) -> tuple[datetime, str]:
     """Order accounts by the age of their entries, the oldest first."""
-    made = account.values.created_at or datetime.max.replace(tzinfo=UTC)
-    return (made, account.values.directory_id)
+    return entry_age(account.values)
+
+
+def entry_age(values: AccountValues) -> tuple[datetime, str]:
+    """Order entries by their age, the oldest first."""
+    made = values.created_at or datetime.max.replace(tzinfo=UTC)
+    return (made, values.directory_id)

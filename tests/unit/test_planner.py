@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,14 +12,17 @@ from hypothesis import strategies as st
 
 from dirbridge.errors import UnsafePlan
 from dirbridge.model.account import Account, AccountState, AccountValues, Origin
-from dirbridge.model.entry import Finished, Gone, ReadKind
+from dirbridge.model.entry import Finished, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName, fold
 from dirbridge.model.plan import Op, Plan
+from dirbridge.store.view import AccountsView
+from dirbridge.sync import planner
 from dirbridge.sync.claims import held_addresses, held_names
-from dirbridge.sync.limits import Limits, approval_id, check
+from dirbridge.sync.limits import Limits, check, offer
 from dirbridge.sync.mailboxes import mailbox_name
-from dirbridge.sync.planner import Policy, Read, make_plan
+from dirbridge.sync.planner import Policy
+from dirbridge.sync.read import Read, read_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DOMAIN = DomainName("company.com")
@@ -42,14 +46,20 @@ def reading(
     gone: tuple[str, ...] = (),
     unmapped: tuple[str, ...] = (),
 ) -> Read:
-    return Read(
-        tuple(Mapped(one, {}) for one in values),
+    return read_of(
+        Finished(kind, complete, "dc1:636", "DC=corp"),
+        tuple(Mapped(one) for one in values),
         tuple(
             Unmapped(DirectoryId(f"id-{n}"), n, "login_names", "x") for n in unmapped
         ),
-        tuple(Gone(DirectoryId(f"id-{name}")) for name in gone),
-        Finished(kind, complete, "dc1:636", "DC=corp"),
+        frozenset(DirectoryId(f"id-{name}") for name in gone),
     )
+
+
+def make_plan(
+    policy: Policy, stored: Iterable[Account], read: Read, now: datetime
+) -> Plan:
+    return planner.make_plan(policy, AccountsView(stored), read, now)
 
 
 def applied(stored: list[Account], plan: Plan) -> list[Account]:
@@ -289,27 +299,25 @@ def test_limits(there: int, left: int, limit: str | None) -> None:
     stored = stored_after(*crowd(there))
     plan = make_plan(POLICY, stored, reading(*crowd(left)), NOW)
     if limit is None:
-        check(plan, Limits())
+        check(plan, Limits(), None, NOW)
         return
     with pytest.raises(UnsafePlan) as caught:
-        check(plan, Limits())
+        check(plan, Limits(), None, NOW)
     assert caught.value.limit == limit
-    if limit == "source-empty":
-        assert caught.value.approval == ""
-        return
-    check(plan, Limits(), approved=approval_id(DOMAIN, plan.of(Op.DEACTIVATE)))
-    with pytest.raises(UnsafePlan):
-        check(plan, Limits(), approved="another")
+    approval = offer(plan, NOW)
+    assert caught.value.approval == approval.id
+    check(plan, Limits(), approval, NOW)
 
 
 def test_a_changed_scope_takes_nobody_away_unasked() -> None:
     stored = stored_after(*crowd(9))
     plan = make_plan(POLICY, stored, reading(*crowd(8)), NOW)
-    check(plan, Limits())
+    check(plan, Limits(), None, NOW)
+    plan = replace(plan, scope_changed=True)
     with pytest.raises(UnsafePlan) as caught:
-        check(replace(plan, scope_changed=True), Limits())
+        check(plan, Limits(), None, NOW)
     assert caught.value.limit == "scope-changed"
-    check(replace(plan, scope_changed=True), Limits(), caught.value.approval)
+    check(plan, Limits(), offer(plan, NOW), NOW)
 
 
 def test_the_share_of_one_container_is_limited() -> None:
@@ -317,7 +325,7 @@ def test_the_share_of_one_container_is_limited() -> None:
     stored = stored_after(*crowd(90), *inside)
     plan = make_plan(POLICY, stored, reading(*crowd(90), *inside[4:]), NOW)
     with pytest.raises(UnsafePlan) as caught:
-        check(plan, Limits())
+        check(plan, Limits(), None, NOW)
     assert caught.value.limit == "container-share"
     assert caught.value.counts == {"away": 4, "accounts": 10}
 

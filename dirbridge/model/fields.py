@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from dirbridge.model.account import Account
-from dirbridge.model.plan import Value
+
+Value = str | int | bool | None | tuple[str, ...]
+"""What a field holds in a change, an audit row, a preview and in JSON."""
 
 
 def _time(value: datetime | None) -> str | None:
@@ -41,13 +43,15 @@ FIELDS: Mapping[str, Callable[[Account], Value]] = {
 }
 """Field name to its value; the order is the order of every preview."""
 
+_READERS = tuple(FIELDS.items())
+
 NAMES = frozenset({"login_names", "upn", "primary_address"})
 """The fields whose change is a rename."""
 
 
 def show(account: Account) -> dict[str, Value]:
     """Return all fields of an account that hold something."""
-    values = ((name, read(account)) for name, read in FIELDS.items())
+    values = [(name, read(account)) for name, read in _READERS]
     return {name: value for name, value in values if value not in (None, ())}
 
 
@@ -57,7 +61,7 @@ def differences(
     """Return the fields that differ, as they were and as they shall be."""
     changed = [
         (name, old, new)
-        for name, read in FIELDS.items()
+        for name, read in _READERS
         if (old := read(before)) != (new := read(after))
     ]
     return (
@@ -66,7 +70,13 @@ def differences(
     )
 
 
-def fingerprint(account: Account) -> str:
-    """Return a short hash of all fields, to tell later whether one moved."""
+def fingerprint(account: Account | None) -> str:
+    """Return a short hash of all fields, to tell later whether one moved.
+
+    Args:
+        account: The account; None stands for none, whose hash is "".
+    """
+    if account is None:
+        return ""
     text = json.dumps(show(account), ensure_ascii=False, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

@@ -1,0 +1,176 @@
+"""Collections that are too large for memory: written once, walked several times.
+
+The first thousands stay in memory. What comes after goes to an unnamed temporary
+file, in portions, as plain tuples: those pickle several times as fast as frozen
+dataclasses. Nobody else can open the file, and it is gone with the process.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import fields
+from itertools import islice
+from operator import attrgetter
+from typing import IO, Any, Generic, TypeVar
+
+from dirbridge.model.account import Account, AccountValues, KeptAddress
+from dirbridge.model.mapping import Mapped
+from dirbridge.model.recipient import Reference
+
+T = TypeVar("T")
+Packed = tuple[Any, ...]
+"""An item as a tuple of plain values."""
+
+PORTION = 2000
+"""Items that are written at once; as many stay in memory."""
+
+
+class Spool(Collection[T], Generic[T]):
+    """Items in the order in which they were added; not for several threads.
+
+    Args:
+        pack: Turns an item into plain values.
+        unpack: Turns them back.
+        portion: How many items are written at once.
+    """
+
+    def __init__(
+        self,
+        pack: Callable[[T], Packed],
+        unpack: Callable[[Packed], T],
+        portion: int = PORTION,
+    ) -> None:
+        self._pack = pack
+        self._unpack = unpack
+        self._portion = portion
+        self._tail: list[T] = []
+        self._file: IO[bytes] | None = None
+        self._starts = array("Q")
+
+    def add(self, item: T) -> None:
+        """Add an item behind all others."""
+        self._tail.append(item)
+        if len(self._tail) == 2 * self._portion:
+            self._spill()
+
+    def __len__(self) -> int:
+        return len(self._starts) * self._portion + len(self._tail)
+
+    def __iter__(self) -> Iterator[T]:
+        for number in range(len(self._starts)):
+            yield from map(self._unpack, self._load(number))
+        yield from tuple(self._tail)
+
+    def __contains__(self, item: object) -> bool:
+        return any(one == item for one in self)
+
+    def pick(self, places: Iterable[int]) -> Iterator[tuple[int, T]]:
+        """Yield the items at some places, which must rise, with their places."""
+        loaded, packed = -1, []
+        written = len(self._starts) * self._portion
+        for place in places:
+            if place >= written:
+                yield place, self._tail[place - written]
+                continue
+            number, within = divmod(place, self._portion)
+            if number != loaded:
+                loaded, packed = number, self._load(number)
+            yield place, self._unpack(packed[within])
+
+    def _spill(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as we do
+        self._starts.append(self._file.seek(0, 2))
+        portion = [self._pack(item) for item in self._tail[: self._portion]]
+        pickle.dump(portion, self._file, pickle.HIGHEST_PROTOCOL)
+        del self._tail[: self._portion]
+
+    def _load(self, number: int) -> list[Packed]:
+        if self._file is None:  # then nothing has been written
+            return []
+        self._file.seek(self._starts[number])
+        packed: list[Packed] = pickle.load(self._file)  # noqa: S301  our own
+        return packed
+
+
+def pick(items: Collection[T], places: Iterable[int]) -> Iterator[tuple[int, T]]:
+    """Yield the items at some places of a collection, with their places.
+
+    Args:
+        items: A spool, or anything that is small.
+        places: In any order.
+    """
+    wanted = sorted(set(places))
+    if isinstance(items, Spool):
+        yield from items.pick(wanted)
+        return
+    chosen = set(wanted)
+    yield from ((place, item) for place, item in enumerate(items) if place in chosen)
+
+
+def portions(items: Iterable[T], size: int = PORTION) -> Iterator[list[T]]:
+    """Yield items in lists of at most `size`."""
+    left = iter(items)
+    while portion := list(islice(left, size)):
+        yield portion
+
+
+_value_fields = attrgetter(*(one.name for one in fields(AccountValues)))
+_MEMBERS = [one.name for one in fields(AccountValues)].index("members")
+
+
+def pack_values(values: AccountValues) -> Packed:
+    """Return an account's values as a tuple."""
+    packed: Packed = _value_fields(values)
+    if values.members:
+        members = tuple((one.by, one.value) for one in values.members)
+        packed = (*packed[:_MEMBERS], members, *packed[_MEMBERS + 1 :])
+    return packed
+
+
+_NAMES = tuple(one.name for one in fields(AccountValues))
+
+
+def unpack_values(packed: Packed) -> AccountValues:
+    """Return the values that `pack_values` packed."""
+    values = dict(zip(_NAMES, packed, strict=True))
+    if values["members"]:
+        values["members"] = tuple(Reference(*one) for one in values["members"])
+    return AccountValues(**values)
+
+
+def pack_account(account: Account) -> Packed:
+    """Return an account as a tuple."""
+    kept = tuple((one.address, one.until) for one in account.kept)
+    own = (getattr(account, name) for name in _OWN)
+    return (pack_values(account.values), kept, *own)
+
+
+_OWN = tuple(one.name for one in fields(Account) if one.name not in {"values", "kept"})
+
+
+def unpack_account(packed: Packed) -> Account:
+    """Return the account that `pack_account` packed."""
+    values, kept, *own = packed
+    return Account(
+        values=unpack_values(values),
+        kept=tuple(KeptAddress(*one) for one in kept),
+        **dict(zip(_OWN, own, strict=True)),
+    )
+
+
+def mapped_spool() -> Spool[Mapped]:
+    """Return a spool for what mapping yields."""
+    return Spool(_pack_mapped, _unpack_mapped)
+
+
+def _pack_mapped(mapped: Mapped) -> Packed:
+    return (pack_values(mapped.values), mapped.digest, mapped.notes)
+
+
+def _unpack_mapped(packed: Packed) -> Mapped:
+    values, digest, notes = packed
+    return Mapped(unpack_values(values), digest, notes)
