@@ -14,7 +14,7 @@ from dirbridge.config import secrets
 from dirbridge.config.krb5_conf import Realm, realm_of, realms_in_use
 from dirbridge.config.loading import Configuration
 from dirbridge.config.problems import place
-from dirbridge.config.settings import DirectorySettings
+from dirbridge.config.settings import DirectorySettings, NoticesSettings
 from dirbridge.config.types import SecretReference
 from dirbridge.directory import mit_kerberos
 from dirbridge.directory import realm as realms
@@ -136,6 +136,7 @@ def _problems(
             where = place(file, ("domains", name, "login", "kerberos_file"))
             ours = realm_of(name, domain) or domain.login.kerberos_realm
             yield from inspect_kerberos_file(domain.login.kerberos_file, ours, where)
+    yield from _notices(settings.notices, file, environment)
     for realm in realms_in_use(configuration):
         yield from _realm(realm, environment)
 
@@ -165,6 +166,19 @@ def _directory(
         mend = "Put the CA's certificate there, in PEM form."
         where = place(file, (*keys, "ca_file"))
         yield from _unreadable(directory.ca_file, where, mend)
+
+
+def _notices(
+    notices: NoticesSettings, file: str, environment: Mapping[str, str]
+) -> Iterator[Problem]:
+    if notices.webhook_token is not None:
+        where = place(file, ("notices", "webhook_token"))
+        yield from secrets.inspect(notices.webhook_token, where, environment)
+    if notices.ca_file is not None:
+        mend = "Put the CA's certificate there, in PEM form."
+        yield from _unreadable(
+            notices.ca_file, place(file, ("notices", "ca_file")), mend
+        )
 
 
 def _realm(realm: Realm, environment: Mapping[str, str]) -> Iterator[Problem]:

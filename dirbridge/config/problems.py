@@ -23,7 +23,9 @@ M = TypeVar("M", bound=BaseModel)
 
 Location = tuple[int | str, ...]
 
-_SECRET_KEYS = re.compile(r"pass|secret|token|credential|keytab|pin|url", re.IGNORECASE)
+_SECRET_KEYS = re.compile(
+    r"pass|secret|token|credential|keytab|pin|url|webhook", re.IGNORECASE
+)
 _LONGEST = 60
 _MOST_ROUNDS = 5
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain, combinations
 
 from dirbridge.config.broken import Broken
@@ -15,7 +16,6 @@ from dirbridge.config.settings import (
     HookSettings,
     LoginSettings,
     MailboxSettings,
-    RetentionSettings,
     Security,
     Settings,
     Table,
@@ -237,6 +237,32 @@ def _same_dn(one: str | None, other: str | None) -> bool:
     return dn.comparable(one) == dn.comparable(other)
 
 
+_SOONEST = timedelta(days=1)
+
+
+def _retention(settings: Settings) -> Iterator[Broken]:
+    """A slip of the unit, such as minutes for months, would forget everything."""
+    for key in ("attempts", "changes"):
+        if getattr(settings.retention, key) < _SOONEST:
+            text = f'"{key}" is less than a day.'
+            mend = 'Write a day at least, such as "30d".'
+            yield Broken("wrong-value", ("retention", key), text, mend)
+
+
+def _notices(settings: Settings) -> Iterator[Broken]:
+    notices = settings.notices
+    if notices.webhook_token is not None and notices.webhook is None:
+        text = "There is a token, and no webhook to show it to."
+        mend = 'Write webhook = "https://...", or take webhook_token out.'
+        keys: Location = ("notices", "webhook_token")
+        yield Broken("missing-key", keys, text, mend, (("notices", "webhook"),))
+    if notices.mail_from is not None and not notices.mail_to:
+        text = "There is a sender, and nobody to send to."
+        mend = 'Write mail_to = "postmaster@company.com", or take mail_from out.'
+        keys = ("notices", "mail_from")
+        yield Broken("missing-key", keys, text, mend, (("notices", "mail_to"),))
+
+
 @dataclass(frozen=True, slots=True)
 class _Later:
     """A key whose work comes with a later release.
@@ -262,10 +288,6 @@ _LATER: Mapping[type[Table], tuple[_Later, ...]] = {
         _Later("uid", "Take it out; the mail server says who owns the mail."),
         _Later("gid", "Take it out; the mail server says who owns the mail."),
         _Later("quota", "Take it out, and set quotas in the mail server."),
-    ),
-    RetentionSettings: (
-        _Later("attempts", "Take it out; nothing is deleted by age yet."),
-        _Later("changes", "Take it out; nothing is deleted by age yet."),
     ),
     LoginSettings: (
         _Later("offline_logins", "Take it out, and name a backup_server."),
@@ -305,7 +327,6 @@ def _all_tables(settings: Settings) -> Iterator[tuple[Location, Table]]:
         yield ("domains", name, "mailbox"), domain.mailbox
         yield ("domains", name, "sync"), domain.sync
     yield from _all_directories(settings)
-    yield ("retention",), settings.retention
 
 
 _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
@@ -317,5 +338,7 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     connections,
     _directory_names,
     _same_directory_twice,
+    _retention,
+    _notices,
     _not_yet,
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
+from dirbridge.config.notice_types import MailAddress, WebhookUrl
 from dirbridge.config.types import (
     IP,
     DirectoryName,
@@ -251,8 +252,20 @@ class DomainSettings(Table):
 class RetentionSettings(Table):
     """How long the store remembers."""
 
-    attempts: Duration | None = None
-    changes: Duration | None = None
+    attempts: Duration = timedelta(days=30)
+    changes: Duration = timedelta(days=400)
+
+
+class NoticesSettings(Table):
+    """Whom a running bridge tells what needs a person, and how."""
+
+    webhook: WebhookUrl | None = None
+    webhook_token: SecretReference | None = None
+    mail_to: OneOrMany[MailAddress] = ()
+    mail_from: MailAddress | None = None
+    smtp: HostPort = HostPort("127.0.0.1", 25)
+    ca_file: LocalPath | None = None
+    failures: StrictInt = Field(default=3, ge=1)
 
 
 class RealmSettings(Table):
@@ -273,6 +286,7 @@ class Settings(Table):
     hooks: tuple[HookSettings, ...] = ()
     domains: dict[DomainText, DomainSettings]
     retention: RetentionSettings = RetentionSettings()
+    notices: NoticesSettings = NoticesSettings()
 
     @property
     def primary(self) -> DomainName:

@@ -30,6 +30,7 @@ SECTIONS = {
     "mailbox": '### `[domains."company.com".mailbox]`',
     "limits": '### `[domains."company.com".limits]`',
     "sync": '### `[domains."company.com".sync]`',
+    "notices": "## `[notices]`",
     "retention": "## `[retention]`",
     "realm": "## `realms/*.toml`",
 }

@@ -500,11 +500,75 @@ def test_domain_keys_of_a_later_release(table: str, line: str, tmp_path: Path) -
     )
 
 
-@pytest.mark.parametrize("line", ['attempts = "30d"', 'changes = "400d"'])
-def test_nothing_is_deleted_by_age_yet(line: str, tmp_path: Path) -> None:
+def test_how_long_the_store_remembers(tmp_path: Path) -> None:
+    path = tmp_path / "dirbridge.toml"
+    path.write_text(DOMAIN)
+    kept = load(path).settings.retention
+    assert (kept.attempts.days, kept.changes.days) == (30, 400)
+    path.write_text(DOMAIN + '[retention]\nattempts = "7d"\nchanges = "3650d"')
+    kept = load(path).settings.retention
+    assert (kept.attempts.days, kept.changes.days) == (7, 3650)
+
+
+@pytest.mark.parametrize("line", ['attempts = "30m"', 'changes = "23h"'])
+def test_nothing_is_forgotten_within_a_day(line: str, tmp_path: Path) -> None:
     problem = only(problems_of(tmp_path, DOMAIN + f"[retention]\n{line}"))
-    assert problem.code == "not-yet"
     assert problem.where == f"dirbridge.toml: retention: {line.split(maxsplit=1)[0]}"
+    assert problem.next == 'Write a day at least, such as "30d".'
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.company.com/dirbridge?x=1",
+        "https://[2001:db8::1]:8443/",
+        "http://127.0.0.1:9000/hook",
+        "http://[::1]/hook",
+        "http://localhost/",
+    ],
+)
+def test_webhooks_that_are_taken(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "dirbridge.toml"
+    path.write_text(DOMAIN + f'[notices]\nwebhook = "{url}"')
+    assert load(path).settings.notices.webhook == url
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://hooks.company.com/hunter2", "in clear text"),
+        ("http://127.0.0.1.company.com/hunter2", "in clear text"),
+        ("ftp://company.com/hunter2", "in clear text"),
+        ("https://hunter2:hunter2@company.com/", "holds a name or password"),
+        ("https:///hunter2", "is not a URL"),
+        ("hunter2", "is not a URL"),
+        ("https://company.com:99999/hunter2", "is not a URL"),
+        ("https://company.com/hunter2 x", "is not a URL"),
+        ("https://[::1/hunter2", "is not a URL"),
+    ],
+)
+def test_webhooks_that_are_not(url: str, said: str, tmp_path: Path) -> None:
+    problem = only(problems_of(tmp_path, DOMAIN + f'[notices]\nwebhook = "{url}"'))
+    assert problem.where == "dirbridge.toml: notices: webhook"
+    assert said in problem.text
+    assert "hunter2" not in problem.text + problem.next
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ('webhook_token = { env = "X" }', "webhook_token"),
+        ('mail_from = "a@company.com"', "mail_from"),
+        ('mail_to = "postmaster"', "mail_to"),
+        ('mail_to = "grün@company.com"', "mail_to"),
+        ('mail_to = ["a@company.com", "b@@"]', "mail_to #2"),
+        ("failures = 0", "failures"),
+        ('smtp = "http://x"', "smtp"),
+    ],
+)
+def test_notices_that_reach_nobody(lines: str, key: str, tmp_path: Path) -> None:
+    problem = only(problems_of(tmp_path, DOMAIN + f"[notices]\n{lines}"))
+    assert problem.where == f"dirbridge.toml: notices: {key}"
 
 
 @pytest.mark.parametrize(
