@@ -37,7 +37,7 @@ def tls_server_end_point(der: bytes) -> bytes:
     try:
         certificate = x509.load_der_x509_certificate(der)
         algorithm = certificate.signature_hash_algorithm
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise NoBinding(str(error)) from error
     if algorithm is None:
         name = certificate.signature_algorithm_oid.dotted_string

@@ -102,6 +102,14 @@ def test_an_unknown_signature_has_none() -> None:
         tls_server_end_point(b"")
 
 
+def test_a_certificate_of_no_known_version_has_none() -> None:
+    der = certificate(rsa_key(), hashes.SHA256())
+    with pytest.raises(NoBinding):
+        tls_server_end_point(
+            der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01")
+        )
+
+
 @cache
 def sample() -> bytes:
     return certificate(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
