@@ -21,6 +21,7 @@ from bench.databases import Database, PostgresqlDatabase, SqliteFile, postgresql
 from bench.row import BenchError, Pair
 from dirbridge.model.account import Account, AccountValues, Origin
 from dirbridge.model.entry import ReadKind
+from dirbridge.model.fields import show
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.secret import Secret
@@ -117,22 +118,11 @@ def _create(number: int) -> Change:
         values=values,
         digest=number.to_bytes(16),
     )
-    after = {
-        "mailbox": person.uid,
-        "dn": person.dn,
-        "login_names": person.uids,
-        "principal": person.principal,
-        "display_name": person.cn,
-        "given_name": person.given,
-        "surname": person.surname,
-        "primary_address": person.mails[0],
-    }
     return Change(
         op=Op.CREATE,
         account=values.directory_id,
         name=account.canonical,
-        after=after,
-        entry=f"{number:032x}",
+        after=show(account),
         why="The entry is new.",
         result=account,
     )
