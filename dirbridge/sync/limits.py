@@ -173,8 +173,8 @@ def _containers(
     containers: defaultdict[str, list[Change]] = defaultdict(list)
     for change in away:
         containers[container(_dn(change))].append(change)
-    for container, gone in containers.items():
-        inside = plan.containers.get((kind, container), 0)
+    for where, gone in containers.items():
+        inside = plan.containers.get((kind, where), 0)
         share = limits.container_share * inside
         if inside >= limits.from_accounts and len(gone) > share:
             counts = {"away": len(gone), "accounts": inside}
