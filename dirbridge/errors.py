@@ -152,3 +152,17 @@ class StoreError(DirbridgeError):
         self.where = where
         self.detail = harmless(detail)
         super().__init__(f"{where}: {code} {self.detail}".rstrip())
+
+
+class Unsettled(DirbridgeError):
+    """What an admin asked to be done with an account cannot be.
+
+    Attributes:
+        code: A word of `_SETTLING` in `model/sentences.py`, such as `still-there`.
+        account: The account that stands in the way, `mailbox@domain`.
+    """
+
+    def __init__(self, code: str, account: str) -> None:
+        self.code = code
+        self.account = account
+        super().__init__(f"{account}: {code}")

@@ -17,6 +17,7 @@ from dirbridge.errors import (
     Problem,
     StoreError,
     UnsafePlan,
+    Unsettled,
     Unsupported,
     harmless,
 )
@@ -428,6 +429,10 @@ _STORE = {
         "gave the right to sync this domain away; nothing was written",
         "Run it again; if that does not help, look at the network and the database.",
     ),
+    "undecided": (
+        "was lost in the moment of writing: the whole run is in it, or nothing of it",
+        "Start the database, then look at `dirbridge sync runs`.",
+    ),
     "unreachable": ("cannot be reached", "Start the database, or mend `store.url`."),
     "locked": ("is locked by another process", "Wait for it to end, then try again."),
     "older-schema": ("has an older schema", "Run `dirbridge store upgrade`."),
@@ -470,6 +475,34 @@ _LIMITS = {
 }
 
 
+_SETTLING = {
+    "no-mailbox": (
+        "It is a group or a contact, and has no mailbox to keep.",
+        "Name an account that people log in with.",
+    ),
+    "still-there": (
+        "Its entry is still in the directory, so it is nobody else's.",
+        "Settle it in the directory: give one of the two another name there.",
+    ),
+    "entry-taken": (
+        "The entry has this account already.",
+        "Run `dirbridge sync undo` on the run that created it, or leave both.",
+    ),
+    "no-entry": (
+        "No directory of its domain has an entry with this id.",
+        "Take the entry's id from the conflict that `dirbridge sync --full` tells.",
+    ),
+    "local": (
+        "It is a local account, which keeps its names.",
+        "Adopt it, or give the entry another name in the directory.",
+    ),
+    "is-live": (
+        "It is neither removed nor deactivated.",
+        "`dirbridge explain` says why it cannot log in.",
+    ),
+}
+
+
 def problems_of(error: DirbridgeError) -> tuple[Problem, ...]:
     """Return what a person should know of an error, each with the next step."""
     match error:
@@ -482,6 +515,9 @@ def problems_of(error: DirbridgeError) -> tuple[Problem, ...]:
             return (_of_store(error, text, then),)
         case UnsafePlan():
             return (_of_limit(error),)
+        case Unsettled():
+            text, then = _SETTLING[error.code]
+            return (Problem(error.code, error.account, text, then),)
         case _:
             said = harmless(str(error))
             return (Problem("internal", "dirbridge", said, "Report it."),)

@@ -24,7 +24,7 @@ from typing import Any
 
 from dirbridge.errors import ConfigError, Problem, UnsafePlan
 from dirbridge.model.names import fold
-from dirbridge.model.plan import Change, Op, Plan
+from dirbridge.model.plan import APPLY_ORDER, Change, Changes, Op, Plan
 
 FORMAT = 1
 
@@ -315,7 +315,7 @@ def choose(plan: Plan, file: PlanFile, room: int | None = None) -> Choice:
     possible = seen & new
     kept = _standing(plan.changes, possible, room)
     waiting = len(new) - len(possible)
-    changes = Chosen(plan.changes, kept)
+    changes = Changes({op: _Part(plan, op, kept) for op in APPLY_ORDER})
     told = [c for c in _told(file) if _key_of(c) not in kept]
     if len(kept) < len(new):
         plan = replace(plan, cursor=None, remembered={})
@@ -331,16 +331,17 @@ def _told(file: PlanFile) -> Iterator[Json]:
     return (change for change in file.changes() if change["op"] != Op.CONFLICT)
 
 
-class Chosen(Collection[Change]):
-    """Some changes of a plan, and all of its conflicts; none is held in memory."""
+class _Part(Collection[Change]):
+    """Those changes of one operation that are kept; none is held in memory."""
 
-    def __init__(self, changes: Collection[Change], kept: Collection[bytes]) -> None:
-        self._changes = changes
+    def __init__(self, plan: Plan, op: Op, kept: Collection[bytes]) -> None:
+        self._plan = plan
+        self._op = op
         self._kept = kept
         self._count = sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[Change]:
-        for change, key in _keyed(self._changes):
+        for change, key in _keyed(self._plan.walk(self._op)):
             if change.op is Op.CONFLICT or key in self._kept:
                 yield change
 

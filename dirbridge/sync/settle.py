@@ -1,0 +1,93 @@
+"""What a person decides about one account: adopt, keep apart, restore. Pure.
+
+A new entry with an old name is a conflict. A person has two answers to it: the new
+entry *is* the old account (adopt), or it is somebody else (keep apart).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dirbridge.errors import Unsettled
+from dirbridge.model.account import LIVE, Account, AccountState, Origin
+from dirbridge.model.entry import EntryKind
+from dirbridge.model.names import DirectoryId
+from dirbridge.model.plan import Plan
+from dirbridge.sync.by_hand import Ground, Wish, plan_by_hand
+
+
+def adopt(ground: Ground, account: Account, entry: DirectoryId) -> Plan:
+    """Give an account to a new entry: it is the same person.
+
+    The mailbox stays. Names, addresses and state come from the entry with the next
+    full read.
+
+    Args:
+        ground: Where the plan is made; its source is the entry's directory.
+        account: One that vanished from its directory, or a local one.
+        entry: The stable id of the new entry.
+
+    Raises:
+        Unsettled: The account is somebody's, or the entry has one.
+    """
+    if account.kind is not EntryKind.ACCOUNT:
+        raise Unsettled("no-mailbox", account.canonical)
+    if account.origin is Origin.MAPPED and account.state in LIVE:
+        raise Unsettled("still-there", account.canonical)
+    taken = ground.view.by_id(ground.domain, ground.source, (entry,)).get(entry)
+    if taken is not None:
+        raise Unsettled("entry-taken", taken.canonical)
+    new = replace(
+        account,
+        origin=Origin.MAPPED,
+        source=ground.source,
+        values=replace(account.values, directory_id=entry),
+    )
+    why = "An admin said that the new entry is the same person."
+    return plan_by_hand(ground, [Wish(account, new, why)])
+
+
+def keep_apart(ground: Ground, account: Account) -> Plan:
+    """Take names and addresses from an account whose person is gone.
+
+    A new entry with these names becomes an account of its own, with a mailbox of its
+    own. The old account keeps its mailbox and `mailbox@domain`: nobody else gets the
+    mail that is addressed there.
+
+    Args:
+        ground: Where the plan is made.
+        account: One that vanished from its directory.
+
+    Raises:
+        Unsettled: The account is still in its directory, or local.
+    """
+    if account.origin is Origin.LOCAL:
+        raise Unsettled("local", account.canonical)
+    if account.state in LIVE:
+        raise Unsettled("still-there", account.canonical)
+    values = replace(
+        account.values, login_names=(), upn=None, primary_address=None, aliases=()
+    )
+    why = "An admin said that the new entry is another person."
+    return plan_by_hand(
+        ground, [Wish(account, replace(account, values=values, kept=()), why)]
+    )
+
+
+def restore(ground: Ground, account: Account) -> Plan:
+    """Bring an account back that was removed, or give a deactivated one more time.
+
+    A mapped account becomes deactivated, with its quarantine beginning anew: mail
+    reaches it again, and as soon as its entry is back, it logs in. A local account is
+    active at once.
+
+    Raises:
+        Unsettled: The account is neither removed nor deactivated.
+    """
+    if account.state in LIVE:
+        raise Unsettled("is-live", account.canonical)
+    local = account.origin is Origin.LOCAL
+    state = AccountState.ACTIVE if local else AccountState.DEACTIVATED
+    reason = None if local else f"An admin restored it on {ground.now:%Y-%m-%d}."
+    new = replace(account, state=state, state_reason=reason, state_since=ground.now)
+    return plan_by_hand(ground, [Wish(account, new, "Restored by an admin.")])

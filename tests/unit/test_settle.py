@@ -1,0 +1,187 @@
+"""A new entry with an old name: the same person, or somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dirbridge.connectors.memory import MemoryConnector
+from dirbridge.errors import Unsettled
+from dirbridge.model.account import Account, AccountState, AccountValues, Origin
+from dirbridge.model.entry import Entry
+from dirbridge.model.mapping import Mapped
+from dirbridge.model.names import Address, DirectoryId, DomainName
+from dirbridge.model.plan import Op, Plan
+from dirbridge.store.memory import MemoryStore
+from dirbridge.sync import settle
+from dirbridge.sync.acting import Deed, Done, carry_out
+from dirbridge.sync.by_hand import Ground, named
+from dirbridge.sync.job import Report, SyncJob
+from dirbridge.sync.limits import Limits
+from dirbridge.sync.local import local_plan
+from dirbridge.sync.planner import Policy
+
+DOMAIN = DomainName("company.com")
+POLICY = Policy(DOMAIN)
+
+
+def entry(name: str, who: str) -> Entry:
+    return Entry(
+        DirectoryId(who),
+        f"uid={name},dc=x",
+        {"uid": (name.encode(),)},
+        digest=who.encode(),
+    )
+
+
+def mapped(one: Entry) -> Mapped:
+    name = one.values("uid")[0].decode()
+    values = AccountValues(
+        directory_id=one.id,
+        dn=one.dn,
+        login_names=(name,),
+        primary_address=Address(f"{name}.mail@{DOMAIN}"),
+    )
+    return Mapped(values, digest=one.digest)
+
+
+class Place:
+    """A store and a directory; Anna's entry was deleted and made anew."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.connector = MemoryConnector([entry("anna", "old")])
+        self.sync()
+        self.connector.entries[:] = [entry("anna", "new")]
+
+    def sync(self) -> Report:
+        limits = Limits(from_accounts=100)
+        return SyncJob(POLICY, limits, self.connector, mapped, self.store).run()
+
+    def do(self, make: Callable[[Ground], Plan]) -> Done:
+        return carry_out(self.store, Deed(DOMAIN, "directory", make))
+
+    def of(self, who: str) -> Account:
+        (found,) = (a for a in self.store.accounts() if a.values.directory_id == who)
+        return found
+
+    def mailboxes(self) -> dict[str, str]:
+        return {a.values.directory_id: a.mailbox for a in self.store.accounts()}
+
+
+@pytest.fixture
+def place() -> Place:
+    made = Place()
+    report = made.sync()
+    codes = {c.after["conflict"] for c in report.plan.of(Op.CONFLICT)}
+    assert codes == {"recreated"}
+    assert made.of("old").state is AccountState.DEACTIVATED
+    return made
+
+
+def test_the_same_person_keeps_the_mailbox(place: Place) -> None:
+    old = place.of("old")
+    place.do(lambda ground: settle.adopt(ground, old, DirectoryId("new")))
+
+    report = place.sync()
+
+    assert report.plan.of(Op.CONFLICT) == ()
+    assert place.mailboxes() == {"new": "anna"}
+    assert place.of("new").state is AccountState.ACTIVE
+    assert place.of("new").number == old.number
+    assert tuple(place.sync().plan.changes) == ()
+
+
+def test_another_person_gets_another_mailbox(place: Place) -> None:
+    old = place.of("old")
+    place.do(lambda ground: settle.keep_apart(ground, old))
+
+    report = place.sync()
+
+    assert report.plan.of(Op.CONFLICT) == ()
+    assert place.mailboxes() == {"old": "anna", "new": "anna-2"}
+    assert place.of("new").values.login_names == ("anna",)
+    assert place.of("old").values.login_names == ()
+    assert place.of("old").canonical == f"anna@{DOMAIN}"
+
+
+def test_who_is_still_there_is_nobody_elses(place: Place) -> None:
+    old = replace(place.of("old"), state=AccountState.DISABLED)
+    for make in (
+        lambda ground: settle.adopt(ground, old, DirectoryId("new")),
+        lambda ground: settle.keep_apart(ground, old),
+    ):
+        with pytest.raises(Unsettled) as refused:
+            place.do(make)
+        assert refused.value.code == "still-there"
+
+
+def test_an_entry_has_one_account(place: Place) -> None:
+    place.connector.entries.append(entry("bob", "bob"))
+    place.sync()
+    old = place.of("old")
+    with pytest.raises(Unsettled) as refused:
+        place.do(lambda ground: settle.adopt(ground, old, DirectoryId("bob")))
+    assert (refused.value.code, refused.value.account) == (
+        "entry-taken",
+        f"bob@{DOMAIN}",
+    )
+
+
+def test_a_local_account_becomes_an_entrys(place: Place) -> None:
+    values = AccountValues(directory_id=DirectoryId("local:1"), login_names=("post",))
+    local = Account(
+        number=0,
+        domain=DOMAIN,
+        mailbox="",
+        origin=Origin.LOCAL,
+        state_since=datetime.now(UTC),
+        values=values,
+        source="local",
+    )
+    place.store.apply(*local_plan(local, (), datetime.now(UTC)))
+    place.connector.entries.append(entry("post", "post"))
+    assert place.sync().plan.of(Op.CONFLICT)
+    stored = place.of("local:1")
+    with pytest.raises(Unsettled):
+        place.do(lambda ground: settle.keep_apart(ground, stored))
+
+    done = place.do(lambda ground: settle.adopt(ground, stored, DirectoryId("post")))
+
+    (change,) = done.plan.changes
+    assert dict(change.after) == {
+        "directory_id": "post",
+        "origin": "mapped",
+        "directory": "directory",
+    }
+    place.sync()
+    assert place.of("post").values.dn == "uid=post,dc=x"
+    assert place.of("post").mailbox == "post"
+
+
+def test_a_removed_account_gets_another_quarantine(place: Place) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=99)
+    removed = replace(place.of("old"), state=AccountState.REMOVED, state_since=long_ago)
+    place.do(lambda ground: settle.restore(ground, removed))
+    assert place.of("old").state is AccountState.DEACTIVATED
+    assert place.of("old").state_since > long_ago
+    # It is still not in the directory, and stays what it is until that ends.
+    place.sync()
+    assert place.of("old").state is AccountState.DEACTIVATED
+
+
+def test_restoring_needs_something_to_restore(place: Place) -> None:
+    live = replace(place.of("old"), state=AccountState.ACTIVE)
+    with pytest.raises(Unsettled) as refused:
+        place.do(lambda ground: settle.restore(ground, live))
+    assert refused.value.code == "is-live"
+
+
+def test_accounts_are_found_by_name_in_any_state(place: Place) -> None:
+    with place.store.view() as view:
+        for name in ("ANNA", f"anna@{DOMAIN}", f"anna.mail@{DOMAIN}"):
+            assert [a.mailbox for a in named(view, DOMAIN, (name,))] == ["anna"]
+        assert named(view, DOMAIN, ("bob",)) == []
