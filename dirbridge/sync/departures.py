@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from dirbridge.model.account import LIVE, Account, AccountState
+from dirbridge.model.account import LIVE, Account, AccountState, AccountValues
 from dirbridge.model.entry import ReadKind
-from dirbridge.model.names import DirectoryId
+from dirbridge.model.names import DirectoryId, domain_of
 from dirbridge.model.plan import Change, Op
 from dirbridge.store.base import StoreView
 from dirbridge.sync.changes import protected_conflict, taken_away
 from dirbridge.sync.policy import Policy
-from dirbridge.sync.read import Read
+from dirbridge.sync.read import Outside, Read
 from dirbridge.sync.spool import Spool, pack_account, portions, unpack_account
 
-VANISHED = "It vanished from the directory."
+VANISHED = Outside("It vanished from the directory.")
 
 
 def _accounts() -> Spool[Account]:
@@ -98,15 +98,31 @@ def _ended(
             yield account
 
 
-def deactivation(account: Account, now: datetime, why: str = VANISHED) -> Change:
+def deactivation(
+    policy: Policy, account: Account, now: datetime, outside: Outside = VANISHED
+) -> Change:
     """Return the change that deactivates an account.
 
     Args:
+        policy: The domain's settings.
         account: The account as stored.
         now: The time of the plan (UTC).
-        why: One sentence.
+        outside: Why it has no place here.
     """
-    return _taken_away(Op.DEACTIVATE, account, AccountState.DEACTIVATED, now, why)
+    left = _without_others(policy, account) if outside.gives_up else account.values
+    state = AccountState.DEACTIVATED
+    return _taken_away(Op.DEACTIVATE, account, left, state, now, outside.why)
+
+
+def _without_others(policy: Policy, account: Account) -> AccountValues:
+    """Return the values without addresses in other domains, which go on there."""
+    values, own = account.values, policy.addresses
+    primary = values.primary_address
+    return replace(
+        values,
+        primary_address=primary if primary and domain_of(primary) in own else None,
+        aliases=tuple(one for one in values.aliases if domain_of(one) in own),
+    )
 
 
 def removal(policy: Policy, account: Account, now: datetime) -> Change:
@@ -118,12 +134,24 @@ def removal(policy: Policy, account: Account, now: datetime) -> Change:
         now: The time of the plan (UTC).
     """
     why = f"It was deactivated for {policy.quarantine.days} days."
-    return _taken_away(Op.REMOVE, account, AccountState.REMOVED, now, why)
+    state = AccountState.REMOVED
+    return _taken_away(Op.REMOVE, account, account.values, state, now, why)
 
 
 def _taken_away(
-    op: Op, account: Account, state: AccountState, now: datetime, why: str
+    op: Op,
+    account: Account,
+    values: AccountValues,
+    state: AccountState,
+    now: datetime,
+    why: str,
 ) -> Change:
-    # Without a digest its entry is mapped again when it comes back as it was.
-    new = replace(account, state=state, state_reason=why, state_since=now, digest=b"")
+    new = replace(
+        account,
+        values=values,
+        state=state,
+        state_reason=why,
+        state_since=now,
+        digest=b"",  # its entry is mapped again when it comes back as it was
+    )
     return taken_away(op, account, new, why)

@@ -37,6 +37,7 @@ from dirbridge.model.mapping import Mapped
 from dirbridge.model.names import DirectoryId
 from dirbridge.model.plan import APPLY_ORDER, Change, Changes, Op, Plan
 from dirbridge.store.base import StoreView
+from dirbridge.sync.access import admit
 from dirbridge.sync.changes import (
     apply_order,
     clash_conflict,
@@ -45,7 +46,13 @@ from dirbridge.sync.changes import (
     limit_conflict,
 )
 from dirbridge.sync.claims import Claim, address_claim
-from dirbridge.sync.departures import Departures, deactivation, departures, removal
+from dirbridge.sync.departures import (
+    VANISHED,
+    Departures,
+    deactivation,
+    departures,
+    removal,
+)
 from dirbridge.sync.drafts import (
     OPS,
     Drafts,
@@ -68,7 +75,9 @@ FEW = 4000
 More are made anew each time that somebody walks through them, in the read's order."""
 
 
-def make_plan(policy: Policy, view: StoreView, read: Read, now: datetime) -> Plan:
+def make_plan(
+    policy: Policy, view: StoreView, read: Read, now: datetime, few: int = FEW
+) -> Plan:
     """Compare what was read with what the store has.
 
     Args:
@@ -76,11 +85,13 @@ def make_plan(policy: Policy, view: StoreView, read: Read, now: datetime) -> Pla
         view: What the store has, at one moment.
         read: What the directory said.
         now: The time of the plan (UTC).
+        few: Up to how many changes are kept and sorted.
 
     Returns:
         The plan; without changes where nothing differs. Large ones go on reading
         `read.mapped`, and never the view.
     """
+    read = admit(policy, view, read)
     going = departures(policy, view, read, now)
     drafts = draft_all(policy, view, read, now)
     draw = _Draw(policy, read, now, going, drafts)
@@ -88,7 +99,7 @@ def make_plan(policy: Policy, view: StoreView, read: Read, now: datetime) -> Pla
     for place in late:
         drafts.letters[place] = Letter.LATE
     met = _settle(draw, view)
-    changes = _changes(draw, met)
+    changes = _changes(draw, met, few)
     drafts.remembered |= met.remembered(draw.now)
     wholes, containers = _wholes(policy, view, going)
     return Plan(
@@ -245,7 +256,7 @@ def _given(settled: Settled) -> Iterator[Claim]:
             yield address_claim(account.canonical)
 
 
-def _changes(draw: _Draw, met: _Met) -> Collection[Change]:
+def _changes(draw: _Draw, met: _Met, most: int) -> Collection[Change]:
     """Return all changes: sorted where they are few, else made by walking."""
     few = (*met.changes(draw.now), *met.conflicts())
     few = (*few, *draw.drafts.conflicts, *draw.going.conflicts)
@@ -254,7 +265,7 @@ def _changes(draw: _Draw, met: _Met) -> Collection[Change]:
         more = tuple(change for change in few if change.op is op)
         parts[op] = _joined(made, more)
     changes = Changes({op: part for op, part in parts.items() if part})
-    return tuple(sorted(changes, key=apply_order)) if len(changes) <= FEW else changes
+    return tuple(sorted(changes, key=apply_order)) if len(changes) <= most else changes
 
 
 def _joined(made: _Walk, more: tuple[Change, ...]) -> _Walk:
@@ -265,9 +276,7 @@ def _made(draw: _Draw) -> dict[Op, _Walk]:
     """Return, for each operation, what it is done to without a look at others."""
     policy, now, going = draw.policy, draw.now, draw.going
     walks: dict[Op, _Walk] = {
-        Op.DEACTIVATE: _Walk(
-            len(going.vanished), lambda: (deactivation(a, now) for a in going.vanished)
-        ),
+        Op.DEACTIVATE: _Walk(len(going.vanished), lambda: _deactivations(draw)),
         Op.REMOVE: _Walk(
             len(going.ended), lambda: (removal(policy, a, now) for a in going.ended)
         ),
@@ -277,6 +286,13 @@ def _made(draw: _Draw) -> dict[Op, _Walk]:
     for op in (Op.RENAME, Op.MOVE, Op.UPDATE, Op.REACTIVATE):
         walks[op] = _Walk(draw.count(OPS[op]), partial(_altered, draw, OPS[op]))
     return {op: walks[op] for op in APPLY_ORDER}
+
+
+def _deactivations(draw: _Draw) -> Iterator[Change]:
+    outside = draw.read.outside
+    for account in draw.going.vanished:
+        why = outside.get(account.values.directory_id, VANISHED)
+        yield deactivation(draw.policy, account, draw.now, why)
 
 
 def _creations(draw: _Draw) -> Iterator[Change]:

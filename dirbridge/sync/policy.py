@@ -21,6 +21,9 @@ class Policy:
         keep_old_address: How long an old primary address stays an alias.
         protected: Accounts that no sync touches, each by `mailbox@domain`, an
             address or a login name, folded.
+        require_group: DN of the group whose members alone get a mailbox, or None.
+        addresses: The domains whose addresses are this domain's own: itself and its
+            aliases.
     """
 
     domain: DomainName
@@ -29,6 +32,8 @@ class Policy:
     quarantine: timedelta = timedelta(days=30)
     keep_old_address: timedelta = timedelta(days=365)
     protected: frozenset[str] = frozenset()
+    require_group: str | None = None
+    addresses: frozenset[DomainName] = frozenset()
 
     def owns(self, account: Account) -> bool:
         """Whether the account is mapped from this very directory."""

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dirbridge.model.entry import Finished
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import DirectoryId
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Why an entry that is there gets no mailbox in this domain.
+
+    Attributes:
+        why: One sentence for people.
+        gives_up: Whether an account of it gives its addresses in other domains up,
+            as it goes on in one of those.
+    """
+
+    why: str
+    gives_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,7 @@ class Read:
         seen: Every id that was there: mapped, unmapped, unchanged, foreign.
         finished: How the read ended.
         unchanged: How many entries were as the store knows them.
+        outside: Who is there and gets no mailbox here; none of them is in `seen`.
     """
 
     mapped: Collection[Mapped]
@@ -31,6 +46,7 @@ class Read:
     seen: AbstractSet[DirectoryId]
     finished: Finished
     unchanged: int = 0
+    outside: Mapping[DirectoryId, Outside] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
