@@ -30,6 +30,7 @@ class Mail:
         sender: Address of the sender.
         recipients: Who gets them.
         ca_file: Whose certificates the server's must be of; any will do where None.
+        timeout: Seconds for each step.
     """
 
     host: str
@@ -37,6 +38,7 @@ class Mail:
     sender: str
     recipients: tuple[str, ...]
     ca_file: Path | None = None
+    timeout: float = TIMEOUT
 
     @property
     def name(self) -> str:
@@ -69,7 +71,7 @@ class Mail:
         return Finding(where, "mail", Outcome.OK, text)
 
     def _session(self) -> smtplib.SMTP:
-        session = smtplib.SMTP(self.host, self.port, timeout=TIMEOUT)
+        session = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
         try:
             session.ehlo_or_helo_if_needed()
             if session.has_extn("starttls"):

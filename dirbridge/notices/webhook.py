@@ -31,11 +31,13 @@ class Webhook:
         url: `https://...`, or `http://` of this machine.
         token: Gives what is sent as `Authorization: Bearer`, or an empty secret.
         ca_file: Whose certificates are taken; the system's where None.
+        timeout: Seconds for each step.
     """
 
     url: str
     token: Callable[[], Secret] = lambda: _NO_TOKEN
     ca_file: Path | None = None
+    timeout: float = TIMEOUT
 
     @property
     def name(self) -> str:
@@ -100,9 +102,9 @@ class Webhook:
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         if parts.scheme == "http":
-            return http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT)
+            return http.client.HTTPConnection(host, parts.port, timeout=self.timeout)
         return http.client.HTTPSConnection(
-            host, parts.port, timeout=TIMEOUT, context=self._tls
+            host, parts.port, timeout=self.timeout, context=self._tls
         )
 
     @cached_property
