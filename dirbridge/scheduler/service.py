@@ -25,7 +25,8 @@ from dirbridge.scheduler.asking import Asking
 from dirbridge.scheduler.running import Done, log_bug, run_once
 from dirbridge.scheduler.turns import Turns
 from dirbridge.store.base import Run, RunResult
-from dirbridge.sync.job import ADMIN, SyncJob
+from dirbridge.sync.by_hand import ADMIN
+from dirbridge.sync.job import SyncJob
 
 AT_ONCE = 4
 """How many domains sync at the same time."""
