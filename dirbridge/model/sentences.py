@@ -433,6 +433,10 @@ _STORE = {
         "was lost in the moment of writing: the whole run is in it, or nothing of it",
         "Start the database, then look at `dirbridge sync runs`.",
     ),
+    "undecided": (
+        "was lost in the moment of writing: the whole run is in it, or nothing of it",
+        "Start the database, then look at `dirbridge sync runs`.",
+    ),
     "unreachable": ("cannot be reached", "Start the database, or mend `store.url`."),
     "locked": ("is locked by another process", "Wait for it to end, then try again."),
     "older-schema": ("has an older schema", "Run `dirbridge store upgrade`."),

@@ -60,6 +60,14 @@ class Database(Protocol):
         """Insert many rows, in the fastest way that the driver has."""
         ...
 
+    def may_pass(self, error: BaseException) -> bool:
+        """Tell whether the same transaction may well succeed when it is repeated.
+
+        Args:
+            error: The driver's own exception.
+        """
+        ...
+
     def cause(self, error: BaseException) -> tuple[str, str]:
         """Return `StoreError.code` and a detail that shows no bound value.
 

@@ -127,6 +127,10 @@ class PostgresqlDatabase:
                 "COPY", None, error, hide_parameters=True, connection_invalidated=False
             ) from error
 
+    def may_pass(self, error: BaseException) -> bool:
+        """Tell whether it is a deadlock or a serialization failure."""
+        return isinstance(error, psycopg.Error) and error.sqlstate in _PASSING
+
     def cause(self, error: BaseException) -> tuple[str, str]:
         """Return our word for the SQLSTATE; of the text only what has no values."""
         if not isinstance(error, psycopg.Error):
@@ -174,6 +178,9 @@ def _options(settings: Mapping[str, int] | None = None) -> str:
     ours = {"timezone": "UTC", **(settings or {})}
     return " ".join(f"-c {name}={value}" for name, value in ours.items())
 
+
+_PASSING = ("40001", "40P01")
+"""SQLSTATE of a serialization failure and of a deadlock."""
 
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _NUMBERS = text(

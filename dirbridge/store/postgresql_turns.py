@@ -17,8 +17,9 @@ from hashlib import blake2b
 from typing import Any, cast
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
@@ -47,6 +48,7 @@ SESSION_SETTINGS = {
     "idle_in_transaction_session_timeout": SILENT * 1000,
 }
 
+_QUIET = (TransactionStatus.IDLE, TransactionStatus.INTRANS)
 _TRY = "SELECT pg_try_advisory_lock(%s)"
 _FREE = "SELECT pg_advisory_unlock(%s)"
 _HOLDER = """
@@ -111,10 +113,19 @@ class SessionHold:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Begin a transaction on the lock's session; the driver ends it."""
-        with self._connection.begin():
-            self._connection.exec_driver_sql("BEGIN")
-            yield self._connection
+        """Begin a transaction on the lock's session; the driver ends it.
+
+        Raises:
+            StoreError: `turn-lost`, in place of what a session says that has ended.
+        """
+        try:
+            with self._connection.begin():
+                self._connection.exec_driver_sql("BEGIN")
+                yield self._connection
+        except SQLAlchemyError as error:
+            if self._driver.closed:
+                raise self.lost() from error
+            raise
 
     def end(self) -> None:
         """Let the lock go, where the session is still there."""
@@ -139,12 +150,14 @@ class SessionHold:
     def _beat(self) -> None:
         """Say something now and then, also inside a transaction.
 
-        The driver lets one thread speak at a time. In the middle of a COPY, or in a
-        transaction that has failed, the word is refused, which does no harm.
+        The driver lets one thread speak at a time. Who is in the middle of a
+        statement is not silent; should one begin just now, the word is refused or
+        waits, which does no harm.
         """
         while not self._over.wait(BEAT) and not self._driver.closed:
-            with suppress(psycopg.Error):
-                self._driver.execute("SELECT 1")
+            if self._driver.info.transaction_status in _QUIET:
+                with suppress(psycopg.Error):
+                    self._driver.execute("SELECT 1")
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import (
     Connection,
-    Engine,
     Select,
     bindparam,
     delete,
@@ -44,6 +43,7 @@ from dirbridge.store.base import (
     Turn,
 )
 from dirbridge.store.database import Database, wrapped
+from dirbridge.store.retrying import Writing
 from dirbridge.store.schema import (
     SCHEMA,
     AccountRow,
@@ -247,15 +247,21 @@ class SqlStore:
 
     def apply(self, plan: Plan, run: Run) -> Run:
         """Apply a plan: accounts, audit rows, cursor and run, all or nothing."""
-        return self._apply(self._database.writes, plan, run)
+        return self._apply(None, plan, run)
 
-    def _apply(self, begins: Engine | Hold, plan: Plan, run: Run) -> Run:
+    def _apply(self, hold: Hold | None, plan: Plan, run: Run) -> Run:
         if self._schema > SCHEMA:
             words = f"schema {self._schema}: only logins and look-ups work on it"
             raise StoreError("newer-schema", self.where, words)
-        with wrapped(self._database), begins.begin() as connection:
-            self._database.queue(connection)
-            return _Application(self._database, connection).apply(plan, run)
+        database = self._database
+        begin = database.writes.begin if hold is None else hold.begin
+        with wrapped(database):
+            return Writing(
+                database,
+                begin,
+                lambda connection: _Application(database, connection).apply(plan, run),
+                anew=hold is None,
+            ).done()
 
     def _all(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Any]:
         with wrapped(self._database), self._database.reads.begin() as connection:
