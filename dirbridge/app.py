@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 
+from dirbridge import __version__
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.authenticators.kdc_relay import KdcRelay
 from dirbridge.authenticators.kerberos import KerberosAuthenticator
@@ -33,6 +34,7 @@ from dirbridge.config.settings import (
     Method,
     Security,
     Settings,
+    Take,
 )
 from dirbridge.connectors.active_directory import active_directory
 from dirbridge.connectors.examination import empty_findings, foreign_findings
@@ -44,15 +46,20 @@ from dirbridge.ldap.discovery import discovered_kdcs
 from dirbridge.ldap.failover import Failover, ServerState
 from dirbridge.ldap.refusals import Refusals
 from dirbridge.login.domains import MailDomain, Resolver
-from dirbridge.login.service import LoginService
+from dirbridge.login.service import LoginService, Refresh
 from dirbridge.mapping.profile import Profile, load_profile
-from dirbridge.mapping.rules import Context, map_entry
+from dirbridge.mapping.rules import Context, Mapper
 from dirbridge.model.account import Account
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import Attempt
 from dirbridge.model.names import DomainName, RealmName, fold
 from dirbridge.model.secret import Secret
-from dirbridge.scheduler import Scheduled
+from dirbridge.notices.base import Channel
+from dirbridge.notices.board import Noticeboard
+from dirbridge.notices.mail import Mail
+from dirbridge.notices.webhook import Webhook
+from dirbridge.scheduler.housekeeping import Housekeeping, Retention
+from dirbridge.scheduler.service import Scheduled
 from dirbridge.store.base import Store, StoreReader
 from dirbridge.store.opening import (
     Owner,
@@ -64,6 +71,9 @@ from dirbridge.store.opening import (
 from dirbridge.sync.job import SyncJob
 from dirbridge.sync.limits import Limits
 from dirbridge.sync.planner import Policy
+
+_SMTP = 25
+"""SMTP's port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +206,11 @@ class App:
         settings: DirectorySettings,
         connector: LdapDirectory,
     ) -> Directory:
+        own = frozenset({name, *domain.aliases})
         context = Context(
             domain=name,
             served=self._served,
+            own=own if settings.take is Take.BY_ADDRESS else None,
             directory_domain=settings.directory_domain or name,
             nt_domain=_nt_domain(name, domain) or "",
         )
@@ -208,11 +220,14 @@ class App:
             user_limit=domain.user_limit,
             quarantine=timedelta(days=domain.quarantine_days),
             keep_old_address=domain.sync.keep_old_address,
+            require_group=settings.require_group,
+            addresses=own,
         )
-        profile = self.profiles[settings.profile]
+        mapper = Mapper(self.profiles[settings.profile], context)
         return Directory(
             connector=connector,
-            mapping=lambda entry: map_entry(profile, entry, context),
+            mapping=mapper,
+            provenance=mapper.provenance,
             policy=policy,
         )
 
@@ -287,11 +302,13 @@ class App:
         return tuple(
             SyncJob(
                 policy=directory.policy,
-                limits=Limits(**self.settings.domains[name].limits.model_dump()),
+                limits=self.limits(name),
                 connector=directory.connector,
                 mapping=directory.mapping,
                 store=store,
                 scope=self._scope(settings),
+                rules=self._rules(name, settings),
+                full_every=self.settings.domains[name].sync.full_every,
             )
             for name in wanted
             for directory, settings in zip(
@@ -301,11 +318,32 @@ class App:
             )
         )
 
+    def limits(self, name: DomainName) -> Limits:
+        """Return what one run of a domain may take away."""
+        return Limits(**self.settings.domains[name].limits.model_dump())
+
     def _scope(self, settings: DirectorySettings) -> str:
         """Fingerprint what decides which entries are read; see `SyncJob.scope`."""
         profile = self.profiles[settings.profile]
         text = f"{settings.filter} {profile.fingerprint}"
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+    def _rules(self, name: DomainName, settings: DirectorySettings) -> str:
+        """Fingerprint what decides what becomes of an entry; see `SyncJob.rules`."""
+        domain = self.settings.domains[name]
+        parts = (
+            __version__,
+            self.profiles[settings.profile].fingerprint,
+            settings.directory_domain,
+            settings.require_group,
+            settings.take,
+            _nt_domain(name, domain),
+            domain.user_limit,
+            domain.quarantine_days,
+            domain.sync.keep_old_address,
+            sorted(self._served),
+        )
+        return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 
     def schedule(self, store: Store) -> tuple[Scheduled, ...]:
         """Return all jobs with their intervals, for `serve`."""
@@ -314,6 +352,37 @@ class App:
             for job in self.jobs(store)
             for sync in (self.settings.domains[job.policy.domain].sync,)
         )
+
+    def noticeboard(self, store: Store) -> Noticeboard:
+        """Return what keeps notices and tells people."""
+        failures = self.settings.notices.failures
+        return Noticeboard(store, self._channels, failures=failures)
+
+    @cached_property
+    def _channels(self) -> tuple[Channel, ...]:
+        """The ways to people that the configuration names."""
+        settings = self.settings.notices
+        found: list[Channel] = []
+        if settings.webhook is not None:
+            token = self._webhook_token
+            found.append(Webhook(settings.webhook, token, settings.ca_file))
+        if settings.mail_to:
+            sender = settings.mail_from or f"dirbridge@{self.settings.primary}"
+            host, port = settings.smtp.host, settings.smtp.port or _SMTP
+            mail = Mail(host, port, sender, settings.mail_to, settings.ca_file)
+            found.append(mail)
+        return tuple(found)
+
+    def _webhook_token(self) -> Secret:
+        reference = self.settings.notices.webhook_token
+        if reference is None:
+            return Secret("")
+        return self._secrets.get(reference, "notices: webhook_token")
+
+    def housekeeping(self, store: Store) -> Housekeeping:
+        """Return what forgets what is old, for `serve`."""
+        kept = self.settings.retention
+        return Housekeeping(store, Retention(kept.attempts, kept.changes))
 
     @cached_property
     def _krb5_conf(self) -> Path | None:
@@ -407,13 +476,17 @@ class App:
         return MissingMethod(method)
 
     def login_service(
-        self, store: Store, attempted: Callable[[Attempt], None] = lambda _one: None
+        self,
+        store: Store,
+        attempted: Callable[[Attempt], None] = lambda _one: None,
+        refresh: Refresh = lambda _domains, _deadline: None,
     ) -> LoginService:
         """Return what answers logins.
 
         Args:
             store: The local user database.
             attempted: Told each attempt; must not block.
+            refresh: Brings domains up to date for a name that nobody has.
         """
         return LoginService(
             resolver=self.resolver(store),
@@ -421,6 +494,7 @@ class App:
             local=LocalAuthenticator(store.verifier),
             limit=self.settings.serve.deadline,
             attempted=attempted,
+            refresh=refresh,
         )
 
     def explainer(self, store: StoreReader) -> Explainer:
@@ -450,6 +524,7 @@ class App:
                 found += empty_findings(name, connector.failover)
                 found += foreign_findings(connector.failover)
         found += _tried(self._check_methods)
+        found += [channel.check() for channel in self._channels]
         for kdcs in self._kdcs_by_dns.values():
             found += foreign_findings(kdcs)
         return list(dict.fromkeys(found))

@@ -34,15 +34,19 @@ def serve(call: Call, *, no_sync: bool) -> int:
     with (
         app.open_store(as_owner=False) as store,
         AttemptsLog(store.record) as attempts,
-        ServersFile(app.settings.serve.run_dir, app.servers),
+        app.noticeboard(store) as board,
+        app.housekeeping(store),
     ):
-        scheduler = Scheduler([] if no_sync else app.schedule(store))
-        service = app.login_service(store, attempts.add)
-        scheduler.start()
-        try:
-            asyncio.run(_answer(call, app, service))
-        finally:
-            scheduler.stop()
+        jobs = () if no_sync else app.schedule(store)
+        scheduler = Scheduler(jobs, ended=board.ended)
+        service = app.login_service(store, attempts.add, scheduler.refresh)
+        run_dir = app.settings.serve.run_dir
+        with ServersFile(run_dir, app.servers, scheduler.states):
+            scheduler.start()
+            try:
+                asyncio.run(_answer(call, app, service))
+            finally:
+                scheduler.stop()
     call.out.finish()
     return DONE
 

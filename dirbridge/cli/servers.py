@@ -1,7 +1,8 @@
-"""What `serve` knows of the directory servers, told to `status` by a file.
+"""What `serve` knows of directory servers and of its schedule, told to `status`.
 
-`serve` keeps the states in memory and writes them to `run_dir/servers.json`: when one
-comes or goes, and else every half minute. There is no secret in it.
+`serve` keeps both in memory and writes them to the file `run_dir/servers.json`: when a
+server comes or goes, when a run begins or ends, and else every half minute. There is
+no secret in it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from dirbridge.app import ServerReport
 from dirbridge.cli.output import Json
+from dirbridge.scheduler.service import JobState
 
 FILE = "servers.json"
 
@@ -44,12 +46,14 @@ class ServersFile:
         self,
         run_dir: Path,
         reports: Callable[[], Sequence[ServerReport]],
+        schedule: Callable[[], Sequence[JobState]] = tuple,
         *,
         every: float = EVERY_SECONDS,
         look: float = LOOK_SECONDS,
     ) -> None:
         self._path = run_dir / FILE
         self._reports = reports
+        self._schedule = schedule
         self._every = every
         self._look = look
         self._stop = threading.Event()
@@ -69,21 +73,27 @@ class ServersFile:
             self._path.unlink()
 
     def _run(self) -> None:
-        written: list[Json] | None = None
+        written: Json | None = None
         waited = 0.0
         while not self._stop.is_set():
-            reports = [_as_json(report) for report in self._reports()]
-            if waited >= self._every or _changed(written, reports):
-                self._write(reports)
-                written, waited = reports, 0.0
+            facts = self._facts()
+            if waited >= self._every or _changed(written, facts):
+                self._write(facts)
+                written, waited = facts, 0.0
             self._stop.wait(self._look)
             waited += self._look
 
-    def _write(self, reports: list[Json]) -> None:
+    def _facts(self) -> Json:
+        return {
+            "servers": [_as_json(report) for report in self._reports()],
+            "schedule": [_job_json(state) for state in self._schedule()],
+        }
+
+    def _write(self, facts: Json) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self._path, json.dumps({"at": at, "servers": reports}))
+            _replace(self._path, json.dumps({"at": at, **facts}))
         except OSError as error:
             if not self._told:
                 _log.warning("%s cannot be written: %s", self._path, error.strerror)
@@ -98,11 +108,13 @@ class Known:
         servers: One object for each server; none where there is no file.
         at: When it was written, None where there is none.
         fresh: Whether the `serve` that wrote it still runs.
+        schedule: One object for each directory that it syncs.
     """
 
     servers: tuple[Json, ...] = ()
     at: datetime | None = None
     fresh: bool = False
+    schedule: tuple[Json, ...] = ()
 
 
 def read_servers(run_dir: Path, now: datetime | None = None) -> Known:
@@ -112,10 +124,11 @@ def read_servers(run_dir: Path, now: datetime | None = None) -> Known:
             told = json.loads(file.read(_MOST_OCTETS))
         at = datetime.fromisoformat(told["at"])
         servers = tuple(dict(one) for one in told["servers"])
+        schedule = tuple(dict(one) for one in told["schedule"])
         fresh = (now or datetime.now(UTC)) - at <= STALE
     except (OSError, ValueError, LookupError, TypeError):
         return Known()
-    return Known(servers, at, fresh)
+    return Known(servers, at, fresh, schedule)
 
 
 def _as_json(report: ServerReport) -> Json:
@@ -127,11 +140,32 @@ def _as_json(report: ServerReport) -> Json:
     return {"domain": report.domain, "directory": report.directory, **state}
 
 
-def _changed(before: list[Json] | None, now: list[Json]) -> bool:
-    """Whether a server came or went; the time that answers take always changes."""
-    if before is None:
-        return True
-    return [_core(one) for one in before] != [_core(one) for one in now]
+def _job_json(state: JobState) -> Json:
+    return {
+        name: value.isoformat(timespec="seconds")
+        if isinstance(value, datetime)
+        else value
+        for name, value in asdict(state).items()
+    }
+
+
+def _changed(before: Json | None, now: Json) -> bool:
+    """Whether a server came or went, or a run began or ended.
+
+    The time that answers take always changes, and by what is left to the next run.
+    """
+    return before is None or _cores(before) != _cores(now)
+
+
+def _cores(facts: Json) -> list[Json]:
+    return [
+        *map(_core, facts["servers"]),
+        *map(_job_core, facts["schedule"]),
+    ]
+
+
+def _job_core(one: Json) -> Json:
+    return {name: one[name] for name in ("running_since", "ended_at", "failures")}
 
 
 def _core(one: Json) -> Json:

@@ -15,6 +15,7 @@ from dirbridge.app import ServerReport
 from dirbridge.cli.servers import FILE, STALE, Known, ServersFile, read_servers
 from dirbridge.ldap.failover import ServerState
 from dirbridge.model.names import DomainName
+from dirbridge.scheduler.service import JobState
 
 SINCE = datetime(2026, 11, 22, 12, tzinfo=UTC)
 UP = ServerState("dc1.example.com:636", True, SINCE, "", 30, -2.0, 0.0123456)
@@ -58,6 +59,25 @@ def test_a_change_is_written_and_read(tmp_path: Path) -> None:
     assert read_servers(tmp_path) == Known()
 
 
+def test_a_run_that_begins_is_written_at_once(tmp_path: Path) -> None:
+    states = [JobState(DomainName("example.com"), "corp", SINCE, None, 0, "", None)]
+    with ServersFile(tmp_path, lambda: [report(UP)], lambda: states, look=0.02):
+        wait((tmp_path / FILE).exists)
+        assert read_servers(tmp_path).schedule == (
+            {
+                "domain": "example.com",
+                "directory": "corp",
+                "next_at": "2026-11-22T12:00:00+00:00",
+                "running_since": None,
+                "failures": 0,
+                "result": "",
+                "ended_at": None,
+            },
+        )
+        states[0] = replace(states[0], next_at=None, running_since=SINCE)
+        wait(lambda: read_servers(tmp_path).schedule[0]["running_since"] is not None)
+
+
 def test_it_is_written_again_after_a_while(tmp_path: Path) -> None:
     with ServersFile(tmp_path, lambda: [report(UP)], every=0.1, look=0.02):
         wait((tmp_path / FILE).exists)
@@ -67,7 +87,7 @@ def test_it_is_written_again_after_a_while(tmp_path: Path) -> None:
 
 def test_what_was_left_behind_is_stale(tmp_path: Path) -> None:
     at = datetime(2026, 11, 22, tzinfo=UTC)
-    text = json.dumps({"at": at.isoformat(), "servers": []})
+    text = json.dumps({"at": at.isoformat(), "servers": [], "schedule": []})
     (tmp_path / FILE).write_text(text)
     assert read_servers(tmp_path, at + STALE).fresh
     late = read_servers(tmp_path, at + STALE + timedelta(seconds=1))
