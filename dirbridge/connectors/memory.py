@@ -148,8 +148,7 @@ class MemoryConnector:
         end = self.incomplete_after
         whole = end is None or end > len(items)
         for item in items if whole else items[:end]:
-            is_known = isinstance(item, Entry) and known and item.digest in known
-            yield Unchanged(item.id) if is_known else item
+            yield Unchanged(item.id) if _is_known(item, known) else item
         yield Finished(
             ReadKind.FULL if since is None else ReadKind.DELTA,
             complete=whole,
@@ -259,6 +258,10 @@ class MemoryConnector:
             code=code,
             detail="told to",
         )
+
+
+def _is_known(item: Entry | Gone, known: Known | None) -> bool:
+    return isinstance(item, Entry) and bool(known and known.get(item.digest) == item.id)
 
 
 def _names(entry: Entry) -> Iterator[str]:

@@ -1,26 +1,49 @@
-"""Run one sync: directory, mapping, plan, limits, store."""
+"""Run one sync: directory, mapping, plan, limits, store.
+
+Theory. Reading only what changed is nothing but faster: whatever a delta cannot tell,
+a full read does, within the same run. That one is cheap as well, since entries whose
+octets are those of the last time are not mapped again. Everything is read where
+
+- nothing was read before, the cursor does not hold, or `full_every` is over;
+- base, filter, mapping or anything else that decides what becomes of an entry is not
+  what it was (then no digest is believed either);
+- an admin changed accounts, or somebody waits for a name, an address or a place and
+  another run may have freed it;
+- the delta brings a new conflict, or touches what somebody waits for (`told`);
+- a group is missing, or groups changed that decide who gets a mailbox.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from dirbridge.connectors.base import Connector
-from dirbridge.errors import IncompleteRead, UnsafePlan
-from dirbridge.model.entry import Entry, EntryKind, Finished, Gone
-from dirbridge.model.mapping import Mapped, Unmapped
-from dirbridge.model.plan import Change, Op, Plan
-from dirbridge.store.base import Run, RunResult, Store
-from dirbridge.sync import bookmark
+from dirbridge.errors import DirbridgeError, DirectoryError, StoreError, UnsafePlan
+from dirbridge.model.entry import Entry, ReadKind
+from dirbridge.model.mapping import MappingResult, Unmapped
+from dirbridge.model.plan import Op, Plan
+from dirbridge.model.sentences import problems_of
+from dirbridge.store.base import Remembered, Run, RunResult, Store, Turn
+from dirbridge.sync import approvals, bookmark, told
 from dirbridge.sync import limits as limit_rules
+from dirbridge.sync.access import may_regroup
 from dirbridge.sync.bookmark import Bookmark
+from dirbridge.sync.by_hand import ADMIN
 from dirbridge.sync.limits import Limits
-from dirbridge.sync.planner import Policy, Read, make_plan
+from dirbridge.sync.planner import make_plan
+from dirbridge.sync.policy import Policy
+from dirbridge.sync.reading import Progress, Reader, Told
 
-Progress = Callable[[str, int], None]
-"""Told the phase (`read`, `plan`, `apply`) and how many items it has done."""
+__all__ = ["Progress", "Report", "SyncJob"]
+
+TRIES = 3
+"""Plans that are made of one read, where other runs come in between."""
+
+_LOOKED_BACK = 20
+"""Runs among which the last one of this directory's own is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +68,36 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class _Order:
+    """What was asked for; see `SyncJob.run`."""
+
+    turn: Turn | None
+    full: bool
+    approved: str | None
+    only: Callable[[Plan], Plan] | None
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a run finds when it begins.
+
+    Attributes:
+        at: When that is (UTC).
+        before: What the last run left, None where there was none.
+        known: Keys of what earlier runs told.
+        delta: Whether only changes need be read.
+        knows: Whether digests hold that the store remembers.
+    """
+
+    at: datetime
+    before: Bookmark | None
+    known: told.Keys
+    delta: bool
+    knows: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SyncJob:
     """The sync of one directory into one domain.
 
@@ -52,31 +105,42 @@ class SyncJob:
         policy: The domain's rules.
         limits: What one run may take away.
         connector: Where entries come from.
-        mapping: Turns an entry into values, or says why not.
+        mapping: Turns an entry of any kind into values, or says why not.
         store: Where accounts go.
         scope: Fingerprint of what decides which entries are read; see
             `Plan.scope_changed`.
+        rules: Fingerprint of what decides what becomes of an entry, the release
+            among it: with another one, all entries are mapped again.
+        full_every: How long deltas may follow one another without a full read.
+        clock: Says what time it is (UTC).
     """
 
     policy: Policy
     limits: Limits
     connector: Connector
-    mapping: Callable[[Entry], Mapped | Unmapped]
+    mapping: Callable[[Entry], MappingResult]
     store: Store
     scope: str = ""
+    rules: str = ""
+    full_every: timedelta = timedelta(hours=24)
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     def run(
         self,
         *,
         dry_run: bool = False,
+        full: bool = False,
         approved: str | None = None,
-        progress: Progress = lambda _phase, _done: None,
+        only: Callable[[Plan], Plan] | None = None,
+        progress: Progress = lambda _phase, _done, _total: None,
     ) -> Report:
         """Read, plan, check the limits, and apply unless it is a dry run.
 
         Args:
             dry_run: Do everything but write.
+            full: Read everything, not only what changed.
             approved: An approval that a person gave for a stopped run.
+            only: Leaves out changes that shall not be applied; everything is read.
             progress: Told how far the run is.
 
         Returns:
@@ -84,117 +148,209 @@ class SyncJob:
 
         Raises:
             DirectoryError: The directory could not be read to its end; nothing
-                was written.
-            StoreError: Nothing was written.
+                was written but that the run failed.
+            StoreError: Nothing was written; `turn-taken` where another run of the
+                domain is going on.
         """
-        started = datetime.now(UTC)
-        before = self._before()
-        read = self._read(before, progress)
-        progress("plan", read.count)
-        plan = self._plan(read, before, started)
-        stopped = self._stopped(plan, approved)
-        known = _keys(plan, read.unmapped)
-        new = known - self._known_before()
-        run = None
-        if stopped is None and not dry_run:
-            progress("apply", len(plan.changes))
-            fresh = _without_known_conflicts(plan, new)
-            run = self.store.apply(fresh, self._record(plan, started, known))
-        return Report(plan, read.unmapped, tuple(_notes(read)), run, stopped, new)
+        everything = full or only is not None
+        if dry_run:
+            return self._run(_Order(None, everything, approved, only, progress))
+        with self.store.turn(self.policy.domain) as turn:
+            return self._run(_Order(turn, everything, approved, only, progress))
 
-    def _before(self) -> Bookmark | None:
-        return bookmark.opened(
-            self.store.cursor(self.policy.domain, self.policy.source)
-        )
-
-    def _read(self, before: Bookmark | None, progress: Progress) -> Read:
-        mapped: list[Mapped] = []
-        unmapped: list[Unmapped] = []
-        gone: list[Gone] = []
-        # Who is missing on a server that is behind the last one has not vanished.
-        after = None if before is None else before.cursor
-        for item in self.connector.read(after, full=True):
-            match item:
-                case Finished(complete=True) as finished:
-                    return Read(tuple(mapped), tuple(unmapped), tuple(gone), finished)
-                case Finished() as finished:
-                    raise self._incomplete(finished)
-                case Gone():
-                    gone.append(item)
-                case Entry(kind=EntryKind.ACCOUNT):
-                    result = self.mapping(item)
-                    if isinstance(result, Mapped):
-                        mapped.append(result)
-                    else:
-                        unmapped.append(result)
-                    progress("read", len(mapped) + len(unmapped))
-        raise AssertionError("a read ended without Finished")
-
-    def _plan(self, read: Read, before: Bookmark | None, now: datetime) -> Plan:
-        version = self.store.version()
-        plan = make_plan(self.policy, self.store.accounts(), read, now)
-        here = Bookmark(f"{self.scope} {plan.base}", read.finished.cursor)
-        changed = before is not None and before.scope != here.scope
-        return replace(
-            plan, cursor=here.kept(), based_on=version, scope_changed=changed
-        )
-
-    def _incomplete(self, finished: Finished) -> IncompleteRead:
-        return IncompleteRead(
-            domain=self.policy.domain,
-            server=finished.server,
-            operation="read",
-            code="incomplete",
-            detail=finished.why,
-        )
-
-    def _stopped(self, plan: Plan, approved: str | None) -> UnsafePlan | None:
+    def _run(self, order: _Order) -> Report:
+        start = self._start(order)
         try:
-            limit_rules.check(plan, self.limits, approved)
-        except UnsafePlan as stopped:
-            return stopped
-        return None
+            return self._read_and_apply(order, start)
+        except DirectoryError as error:
+            if order.turn is not None:
+                self._remember_failure(error, start)
+            raise
 
-    def _known_before(self) -> frozenset[str]:
+    def _read_and_apply(self, order: _Order, start: _Start) -> Report:
+        reader = self._reader(start, order.progress)
+        read = self._read(reader, start)
+        for left in reversed(range(TRIES)):
+            plan = self._plan(read, start, order)
+            if self._is_doubtful(plan, read, start):
+                read = reader.everything(read.read.finished.cursor, knows=start.knows)
+                plan = self._plan(read, start, order)
+            try:
+                return self._finish(plan, read, start, order)
+            except StoreError as error:
+                if error.code != "outrun" or not left:
+                    raise
+        raise AssertionError("the last try either ends or raises")
+
+    def _start(self, order: _Order) -> _Start:
+        with self.store.view() as view:
+            kept = view.cursor(self.policy.domain, self.policy.source)
+            version = view.version
+        before = bookmark.opened(kept)
+        last = self._last_run()
+        known = frozenset(last.known if last is not None else ())
+        now = self.clock()
+        if before is None:
+            return _Start(now, None, known, delta=False, knows=False)
+        knows = (before.scope, before.rules) == (self.scope, self.rules)
+        delta = (
+            knows
+            and not order.full
+            and before.cursor is not None
+            and before.full_at is not None
+            and before.full_at <= now < before.full_at + self.full_every
+            and not self._is_moved(before, version, last, known)
+        )
+        return _Start(now, before, known, delta=delta, knows=knows)
+
+    def _last_run(self) -> Run | None:
+        """Return the last run that read this directory; an admin's read none."""
         policy = self.policy
-        runs = self.store.last_runs(policy.domain, source=policy.source)
-        return frozenset(known for run in runs for known in run.known)
+        runs = self.store.last_runs(policy.domain, _LOOKED_BACK, policy.source)
+        return next((run for run in runs if run.server != ADMIN), None)
 
-    def _record(self, plan: Plan, started: datetime, known: frozenset[str]) -> Run:
-        counts = Counter(str(change.op) for change in plan.changes)
-        written = any(change.op is not Op.CONFLICT for change in plan.changes)
-        return Run(
-            number=0,
-            domain=plan.domain,
-            source=plan.source,
-            server=plan.server,
-            kind=str(plan.kind),
-            started_at=started,
-            finished_at=datetime.now(UTC),
-            result=RunResult.APPLIED if written else RunResult.UNCHANGED,
+    def _is_moved(
+        self, before: Bookmark, version: int, last: Run | None, known: told.Keys
+    ) -> bool:
+        """Whether others changed accounts in a way that a delta would miss."""
+        applied = last is not None and last.result is RunResult.APPLIED
+        own = last.number if last is not None and applied else before.version
+        if version == own:
+            return False
+        runs = self.store.last_runs(self.policy.domain, _LOOKED_BACK)
+        by_hand = any(run.server == ADMIN and run.number > own for run in runs)
+        return by_hand or told.has_conflicts(known)
+
+    def _reader(self, start: _Start, progress: Progress) -> Reader:
+        return Reader(
+            connector=self.connector,
+            domain=self.policy.domain,
+            mapping=self.mapping,
+            rows=self._remembered,
+            waiting=told.owners(start.known),
+            progress=progress,
+        )
+
+    def _remembered(self) -> Iterable[Remembered]:
+        with self.store.view() as view:
+            yield from view.remembered(self.policy.domain, self.policy.source)
+
+    def _read(self, reader: Reader, start: _Start) -> Told:
+        # Who is missing on a server that is behind the last one has not vanished.
+        after = None if start.before is None else start.before.cursor
+        if start.delta and after is not None:
+            return reader.changes(after)
+        return reader.everything(after, knows=start.knows)
+
+    def _plan(self, read: Told, start: _Start, order: _Order) -> Plan:
+        order.progress("plan", read.read.count, read.read.count)
+        with self.store.view() as view:
+            plan = make_plan(self.policy, view, read.read, start.at)
+            version = view.version
+        before, finished = start.before, read.read.finished
+        here = Bookmark(
+            scope=self.scope,
+            base=finished.base,
+            rules=self.rules,
+            cursor=finished.cursor,
+            full_at=self._full_at(plan, start),
+            version=version,
+        )
+        return replace(
+            plan,
+            cursor=here.kept(),
+            based_on=version,
+            scope_changed=before is not None
+            and (before.scope, before.base) != (here.scope, here.base),
+        )
+
+    def _full_at(self, plan: Plan, start: _Start) -> datetime | None:
+        if plan.kind is ReadKind.FULL:
+            return start.at
+        return None if start.before is None else start.before.full_at
+
+    def _is_doubtful(self, plan: Plan, read: Told, start: _Start) -> bool:
+        """Whether a delta may decide otherwise than a full read would."""
+        if plan.kind is ReadKind.FULL:
+            return False
+        by_group = self.policy.require_group is not None
+        regrouped = by_group and any(map(may_regroup, plan.changes))
+        return (
+            read.whole
+            or regrouped
+            or told.is_moot(plan, start.known, read.read.seen | read.read.gone)
+        )
+
+    def _finish(self, plan: Plan, read: Told, start: _Start, order: _Order) -> Report:
+        known = told.keys(plan, read.read.unmapped)
+        if plan.kind is ReadKind.DELTA:
+            there = read.read.seen | read.read.gone
+            known |= told.carried(start.known, there)
+        new = known - start.known
+        chosen = plan if order.only is None else order.only(plan)
+        allowed, stopped = approvals.allowed(
+            self.store, chosen, self.limits, order.approved, self.clock()
+        )
+        run = None
+        if order.turn is not None and stopped is not None:
+            self._remember_stop(allowed, stopped, start)
+        elif order.turn is not None:
+            count = len(plan.changes)
+            order.progress("apply", 0, count)
+            fresh = told.only_new(allowed, new)
+            run = order.turn.apply(fresh, self._record(allowed, start, known))
+            order.progress("apply", count, count)
+        return Report(allowed, read.read.unmapped, read.notes, run, stopped, new)
+
+    def _remember_stop(self, plan: Plan, stopped: UnsafePlan, start: _Start) -> None:
+        offer = limit_rules.offer(plan, self.clock())
+        why = _sentence(stopped)
+        run = self._run_row(plan.server, plan.kind, start, RunResult.STOPPED, why=why)
+        counts = {str(op): count for op, count in plan.counts().items()}
+        self.store.remember(replace(run, read=plan.read, changes=counts), offer)
+
+    def _remember_failure(self, error: DirectoryError, start: _Start) -> None:
+        kind = ReadKind.DELTA if start.delta else ReadKind.FULL
+        why = _sentence(error)
+        run = self._run_row(error.server, kind, start, RunResult.FAILED, why=why)
+        with suppress(StoreError):  # the directory's failure is the one to be told
+            self.store.remember(run)
+
+    def _record(self, plan: Plan, start: _Start, known: told.Keys) -> Run:
+        counts = plan.counts()
+        changed = any(count and op is not Op.CONFLICT for op, count in counts.items())
+        result = RunResult.APPLIED if changed else RunResult.UNCHANGED
+        run = self._run_row(plan.server, plan.kind, start, result)
+        return replace(
+            run,
             read=plan.read,
-            changes=dict(counts),
+            changes={str(op): count for op, count in counts.items()},
             known=tuple(sorted(known)),
         )
 
+    def _run_row(
+        self,
+        server: str,
+        kind: ReadKind,
+        start: _Start,
+        result: RunResult,
+        why: str = "",
+    ) -> Run:
+        """Return what to remember of the run; it knows what was known before."""
+        return Run(
+            number=0,
+            domain=self.policy.domain,
+            source=self.policy.source,
+            server=server,
+            kind=str(kind),
+            started_at=start.at,
+            finished_at=self.clock(),
+            result=result,
+            known=tuple(sorted(start.known)),
+            why=why,
+        )
 
-def _keys(plan: Plan, unmapped: tuple[Unmapped, ...]) -> frozenset[str]:
-    """Name each conflict and unmappable entry, so that new ones can be told."""
-    conflicts = {_key(change) for change in plan.of(Op.CONFLICT)}
-    return frozenset(conflicts | {f"{one.id} unmapped {one.field}" for one in unmapped})
 
-
-def _key(conflict: Change) -> str:
-    return f"{conflict.account} {sorted(conflict.after.items())}"
-
-
-def _without_known_conflicts(plan: Plan, new: frozenset[str]) -> Plan:
-    """Leave out conflicts that an earlier run has audited already."""
-    changes = (c for c in plan.changes if c.op is not Op.CONFLICT or _key(c) in new)
-    return replace(plan, changes=tuple(changes))
-
-
-def _notes(read: Read) -> Iterator[tuple[str, str]]:
-    for one in read.mapped:
-        for note in one.notes:
-            yield (one.values.dn, note)
+def _sentence(error: DirbridgeError) -> str:
+    """Say in one sentence why nothing was applied."""
+    return problems_of(error)[0].text

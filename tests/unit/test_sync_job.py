@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from dirbridge.connectors.memory import Deltas, MemoryConnector
 from dirbridge.errors import IncompleteRead, StoreError, Unreachable
 from dirbridge.model.account import AccountState, AccountValues
-from dirbridge.model.entry import Cursor, Entry
+from dirbridge.model.entry import Cursor, Entry, EntryKind, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName
+from dirbridge.model.plan import Change, Op, Plan
+from dirbridge.model.recipient import By, Reference
 from dirbridge.store.base import RunResult
 from dirbridge.store.memory import MemoryStore
 from dirbridge.sync import bookmark
 from dirbridge.sync.bookmark import Bookmark
-from dirbridge.sync.job import SyncJob
+from dirbridge.sync.job import Report, SyncJob
 from dirbridge.sync.limits import Limits
 from dirbridge.sync.planner import Policy
 
 DOMAIN = DomainName("company.com")
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def entry(name: str, address: str | None = None) -> Entry:
@@ -37,7 +43,7 @@ def mapped(one: Entry) -> Mapped | Unmapped:
     values = AccountValues(
         directory_id=one.id, dn=one.dn, login_names=(name,), primary_address=address
     )
-    return Mapped(values, {})
+    return Mapped(values)
 
 
 def job(entries: Sequence[Entry], store: MemoryStore, scope: str = "") -> SyncJob:
@@ -91,14 +97,15 @@ def test_an_unreachable_directory_writes_nothing() -> None:
     assert names(store) == {"anna": AccountState.ACTIVE}
 
 
-def test_an_empty_source_takes_nobody_away_and_cannot_be_approved() -> None:
+def test_an_empty_source_takes_nobody_away_unasked() -> None:
     store = MemoryStore()
     job([entry("anna")], store).run()
-    report = job([], store).run()
-    assert report.stopped is not None
-    assert (report.stopped.limit, report.stopped.approval) == ("source-empty", "")
-    assert job([], store).run(approved="").stopped is not None
+    stopped = job([], store).run().stopped
+    assert stopped is not None
+    assert stopped.limit == "source-empty"
     assert names(store) == {"anna": AccountState.ACTIVE}
+    job([], store).run(approved=stopped.approval)
+    assert names(store) == {"anna": AccountState.DEACTIVATED}
 
 
 def test_a_changed_filter_or_mapping_takes_nobody_away_unasked() -> None:
@@ -124,18 +131,59 @@ def test_a_known_conflict_is_told_each_time_but_new_and_audited_once() -> None:
     assert len([c for c in second.plan.changes if c.op == "conflict"]) == 2
 
 
-def test_a_run_that_another_one_outran_writes_nothing() -> None:
+def test_a_run_that_another_domain_outran_is_planned_again() -> None:
     store = MemoryStore()
-    slow = job([entry("anna")], store)
+    slow = job([entry("anna", "info")], store)
+    elsewhere = replace(
+        job([entry("bob", "info")], store), policy=Policy(DomainName("other.org"))
+    )
+    meanwhile = iter([elsewhere])
 
-    def meanwhile(phase: str, _done: int) -> None:
+    def told(phase: str, _done: int, _total: int | None) -> None:
         if phase == "apply":
-            job([entry("bob")], store).run()
+            for other in meanwhile:
+                other.run()
+
+    report = slow.run(progress=told)
+    assert [c.op for c in report.plan.changes] == [Op.CREATE, Op.CONFLICT]
+    assert [a.values.primary_address for a in store.accounts()] == [
+        f"info@{DOMAIN}",
+        None,
+    ]
+
+
+def test_a_run_that_is_outrun_each_time_gives_up_and_writes_nothing() -> None:
+    store = MemoryStore()
+    elsewhere = MemoryConnector()
+    other = replace(
+        job([], store), connector=elsewhere, policy=Policy(DomainName("other.org"))
+    )
+
+    def told(phase: str, done: int, _total: int | None) -> None:
+        if phase == "apply" and not done:
+            number = len(elsewhere.entries)
+            elsewhere.put(entry(f"bob{number}", f"bob{number}"))
+            other.run()
 
     with pytest.raises(StoreError) as caught:
-        slow.run(progress=meanwhile)
+        job([entry("anna")], store).run(progress=told)
     assert caught.value.code == "outrun"
-    assert set(names(store)) == {"bob"}
+    assert set(names(store)) == {"bob0", "bob1", "bob2"}
+
+
+def test_two_runs_of_one_domain_never_run_at_once() -> None:
+    store = MemoryStore()
+    caught: list[str] = []
+
+    def told(phase: str, _done: int, _total: int | None) -> None:
+        if phase == "plan":
+            with pytest.raises(StoreError) as taken:
+                job([], store).run()
+            caught.append(taken.value.code)
+            assert job([], store).run(dry_run=True).plan.read == 0
+
+    job([entry("anna")], store).run(progress=told)
+    assert caught == ["turn-taken"]
 
 
 def test_a_server_that_is_behind_the_last_one_takes_nobody_away() -> None:
@@ -154,11 +202,354 @@ def test_a_server_that_is_behind_the_last_one_takes_nobody_away() -> None:
 @pytest.mark.parametrize(
     "kept",
     [
-        Bookmark("abc dc=x"),
-        Bookmark("abc dc=x", Cursor("usn", b"")),
-        Bookmark("", Cursor("syncrepl", b'{"csn": "2026"}\nand more\n')),
+        Bookmark(scope="abc", base="dc=x"),
+        Bookmark(scope="abc", base="dc=x", cursor=Cursor("usn", b"")),
+        Bookmark(
+            scope="",
+            base="dc=x y",
+            rules="r",
+            cursor=Cursor("syncrepl", b'{"csn": "2026"}\nand more\n'),
+            full_at=NOW,
+            version=7,
+        ),
     ],
 )
 def test_a_bookmark_is_opened_as_it_was_kept(kept: Bookmark) -> None:
     assert bookmark.opened(kept.kept()) == kept
     assert bookmark.opened(None) is None
+
+
+def test_a_bookmark_of_the_first_release_is_read() -> None:
+    kept = Cursor("scope", b'abc dc=x\nusn\n{"1": "2"}')
+    assert bookmark.opened(kept) == Bookmark(
+        scope="abc", base="dc=x", cursor=Cursor("usn", b'{"1": "2"}')
+    )
+
+
+class Running:
+    """A directory that tells changes, and the job that follows it."""
+
+    def __init__(self, deltas: Deltas = Deltas.DIRSYNC, **settings: Any) -> None:
+        self.connector = MemoryConnector(deltas=deltas)
+        self.store = MemoryStore()
+        self.now = NOW
+        self.mapped: list[str] = []
+        self.job = SyncJob(
+            policy=Policy(DOMAIN),
+            limits=Limits(from_accounts=100),
+            connector=self.connector,
+            mapping=self.map,
+            store=self.store,
+            clock=lambda: self.now,
+        )
+        self.job = replace(self.job, **settings)
+
+    def map(self, one: Entry) -> Mapped | Unmapped:
+        self.mapped.append(one.values("uid")[0].decode())
+        result = mapped(one)
+        return (
+            replace(result, digest=one.digest) if isinstance(result, Mapped) else result
+        )
+
+    def put(self, *entries: Entry) -> None:
+        for one in entries:
+            octets = repr((one.dn, one.attributes)).encode()
+            self.connector.put(replace(one, digest=hashlib.sha256(octets).digest()))
+
+    def run(self, **words: Any) -> Report:
+        self.mapped.clear()
+        return self.job.run(**words)
+
+
+@pytest.fixture
+def running() -> Running:
+    found = Running()
+    found.put(entry("anna"), entry("bob"), entry("carla"))
+    assert found.run().plan.kind is ReadKind.FULL
+    return found
+
+
+def group(name: str, *members: str) -> Entry:
+    values = tuple(f"uid={member},dc=x".encode() for member in members)
+    attributes = {"uid": (name.encode(),), "member": values}
+    one = Entry(DirectoryId(f"id-{name}"), f"cn={name},dc=x", attributes)
+    return replace(one, kind=EntryKind.GROUP)
+
+
+def test_only_what_changed_is_read(running: Running) -> None:
+    running.put(entry("dora"))
+    running.connector.remove(DirectoryId("id-bob"))
+    report = running.run()
+    assert (report.plan.kind, running.mapped) == (ReadKind.DELTA, ["dora"])
+    assert names(running.store) == {
+        "anna": AccountState.ACTIVE,
+        "bob": AccountState.DEACTIVATED,
+        "carla": AccountState.ACTIVE,
+        "dora": AccountState.ACTIVE,
+    }
+    again = running.run()
+    assert again.run is not None
+    assert (again.run.result, again.run.kind) == (RunResult.UNCHANGED, "delta")
+
+
+def test_a_full_read_maps_only_what_changed(running: Running) -> None:
+    running.put(entry("bob", "robert"))
+    report = running.run(full=True)
+    assert (report.plan.kind, running.mapped) == (ReadKind.FULL, ["bob"])
+    assert (report.plan.read, report.plan.unchanged) == (3, 2)
+    assert names(running.store)["anna"] is AccountState.ACTIVE
+
+
+def test_everything_is_read_again_and_again(running: Running) -> None:
+    running.now += timedelta(hours=23)
+    assert running.run().plan.kind is ReadKind.DELTA
+    running.now += timedelta(hours=1)
+    assert running.run().plan.kind is ReadKind.FULL
+    running.now += timedelta(hours=23)
+    assert running.run().plan.kind is ReadKind.DELTA
+
+
+def test_a_clock_that_goes_back_makes_a_full_read(running: Running) -> None:
+    running.now -= timedelta(days=1)
+    assert running.run().plan.kind is ReadKind.FULL
+
+
+def test_other_rules_map_everything_again(running: Running) -> None:
+    running.job = replace(running.job, rules="others")
+    assert running.run().plan.kind is ReadKind.FULL
+    assert running.mapped == ["anna", "bob", "carla"]
+    assert running.run().plan.kind is ReadKind.DELTA
+
+
+def test_who_comes_back_unchanged_is_there_again(running: Running) -> None:
+    bob = running.connector.entries[1]
+    running.connector.remove(bob.id)
+    running.run()
+    running.put(replace(bob, digest=b""))
+    running.connector.refuse_cursors = True
+    assert running.run().plan.kind is ReadKind.FULL
+    assert names(running.store)["bob"] is AccountState.ACTIVE
+
+
+@pytest.mark.parametrize("deltas", [Deltas.DIRSYNC_OWN, Deltas.USN, Deltas.SYNCREPL])
+def test_who_vanished_untold_is_found_by_a_sweep(deltas: Deltas) -> None:
+    running = Running(deltas)
+    running.put(entry("anna"), entry("bob"))
+    running.run()
+    running.connector.remove(DirectoryId("id-bob"))
+    report = running.run()
+    assert (report.plan.kind, running.mapped) == (ReadKind.DELTA, [])
+    assert names(running.store)["bob"] is AccountState.DEACTIVATED
+
+
+def test_a_sweep_that_breaks_off_takes_nobody_away() -> None:
+    running = Running(Deltas.DIRSYNC_OWN)
+    running.put(entry("anna"), entry("bob"), entry("carla"))
+    running.run()
+    before = running.store._content
+    running.put(entry("anna", "other"))
+    running.connector.incomplete_after = 2
+    with pytest.raises(IncompleteRead):
+        running.run()
+    (failed,) = running.store.last_runs(DOMAIN)
+    assert (failed.result, failed.kind) == (RunResult.FAILED, "delta")
+    assert running.store._content.accounts == before.accounts
+    assert running.store._content.cursors == before.cursors
+
+
+def test_a_group_that_vanished_untold_lets_everything_be_read() -> None:
+    running = Running(Deltas.DIRSYNC_OWN, mapping=mapped_groups)
+    running.put(entry("anna"), group("staff", "anna"))
+    running.run()
+    running.connector.remove(DirectoryId("id-staff"))
+    assert running.run().plan.kind is ReadKind.FULL
+
+
+@pytest.mark.parametrize("required", ["cn=staff,dc=x", None])
+def test_groups_that_decide_who_gets_in_let_everything_be_read(
+    required: str | None,
+) -> None:
+    policy = Policy(DOMAIN, require_group=required)
+    running = Running(policy=policy, mapping=mapped_groups)
+    running.put(entry("anna"), entry("bob"), group("staff", "anna"))
+    running.run()
+    assert ("bob" in names(running.store)) is (required is None)
+    running.put(group("staff", "anna", "bob"))
+    kind = running.run().plan.kind
+    assert kind is (ReadKind.DELTA if required is None else ReadKind.FULL)
+    assert "bob" in names(running.store)
+    assert running.run().plan.kind is ReadKind.DELTA
+
+
+def mapped_groups(one: Entry) -> Mapped | Unmapped:
+    if one.kind is EntryKind.ACCOUNT:
+        return mapped(one)
+    members = (Reference(By.DN, dn.decode()) for dn in one.values("member"))
+    values = AccountValues(
+        directory_id=one.id,
+        kind=one.kind,
+        dn=one.dn,
+        name=one.values("uid")[0].decode(),
+        members=tuple(members),
+    )
+    return Mapped(values, one.digest)
+
+
+def test_a_name_that_becomes_free_goes_to_who_waits_for_it(running: Running) -> None:
+    running.put(entry("dora", "bob"))
+    clash = running.run()
+    assert clash.plan.kind is ReadKind.FULL  # it is settled among all
+    assert addresses(running.store)["dora"] is None
+    running.put(entry("anna", "other"))
+    assert running.run().plan.kind is ReadKind.DELTA
+    running.put(entry("bob", "robert"))
+    assert running.run().plan.kind is ReadKind.FULL
+    assert addresses(running.store)["bob"] == f"robert@{DOMAIN}"
+
+
+def addresses(store: MemoryStore) -> dict[str, str | None]:
+    return {a.mailbox: a.values.primary_address for a in store.accounts()}
+
+
+def test_an_admin_s_change_lets_everything_be_read(running: Running) -> None:
+    """Settled by hand, an account is mapped anew although its octets are the same."""
+    (anna, *_) = running.store.accounts()
+    plan = Plan(
+        domain=DOMAIN,
+        server="admin",
+        kind=ReadKind.DELTA,
+        complete=True,
+        made_at=NOW,
+        changes=[
+            Change(
+                op=Op.UPDATE,
+                account=anna.values.directory_id,
+                name=anna.canonical,
+                after={"title": "Boss"},
+                result=replace(
+                    anna, digest=b"", values=replace(anna.values, title="Boss")
+                ),
+            )
+        ],
+    )
+    (last,) = running.store.last_runs(DOMAIN)
+    running.store.apply(plan, replace(last, server="admin", result=RunResult.APPLIED))
+    assert running.run().plan.kind is ReadKind.FULL
+    assert running.mapped == ["anna"]
+    assert running.run().plan.kind is ReadKind.DELTA
+
+
+def test_a_restored_store_is_read_anew_and_gives_nobody_away_unasked(
+    running: Running,
+) -> None:
+    (last,) = running.store.last_runs(DOMAIN)
+    plan = Plan(
+        domain=DOMAIN,
+        server="admin",
+        kind=ReadKind.DELTA,
+        complete=True,
+        made_at=NOW,
+        cursor=bookmark.RESTORED,
+    )
+    running.store.apply(plan, last)
+    running.connector.remove(DirectoryId("id-bob"))
+    report = running.run()
+    assert report.stopped is not None
+    assert running.mapped == ["anna", "carla"]
+    assert names(running.store)["bob"] is AccountState.ACTIVE
+
+
+def test_a_stopped_run_is_remembered_with_what_would_let_it_pass(
+    running: Running,
+) -> None:
+    running.job = replace(running.job, limits=Limits(absolute=0))
+    running.connector.remove(DirectoryId("id-bob"))
+    stopped = running.run().stopped
+    assert stopped is not None
+    (run,) = running.store.last_runs(DOMAIN)
+    assert (run.result, run.changes) == (RunResult.STOPPED, {"deactivate": 1})
+    assert run.why
+    offer = running.store.approval(stopped.approval)
+    assert offer is not None
+    assert offer.covers == {(Op.DEACTIVATE, DirectoryId("id-bob"))}
+    assert names(running.store)["bob"] is AccountState.ACTIVE
+
+    done = running.run(approved=stopped.approval)
+    assert names(running.store)["bob"] is AccountState.DEACTIVATED
+    used = running.store.approval(stopped.approval)
+    assert done.run is not None
+    assert used is not None
+    assert used.used_by == done.run.number
+
+
+def test_an_approval_holds_for_less_but_not_for_more(running: Running) -> None:
+    running.job = replace(running.job, limits=Limits(absolute=0))
+    running.connector.remove(DirectoryId("id-bob"))
+    running.connector.remove(DirectoryId("id-carla"))
+    first = running.run().stopped
+    assert first is not None
+    running.connector.remove(DirectoryId("id-anna"))
+    more = running.run(approved=first.approval).stopped
+    assert more is not None
+    assert more.approval != first.approval
+    running.put(entry("anna"), entry("carla"))
+    assert running.run(approved=first.approval).stopped is None
+    assert names(running.store)["bob"] is AccountState.DEACTIVATED
+    assert names(running.store)["carla"] is AccountState.ACTIVE
+
+
+def test_an_approval_is_used_once_and_lapses(running: Running) -> None:
+    running.job = replace(running.job, limits=Limits(absolute=0))
+    bob = running.connector.entries[1]
+    running.connector.remove(bob.id)
+    first = running.run().stopped
+    assert first is not None
+    running.now += timedelta(hours=25)
+    late = running.run(approved=first.approval).stopped
+    assert late is not None
+    assert running.run(approved=late.approval).stopped is None
+    running.put(bob)
+    running.run()
+    running.connector.remove(bob.id)
+    again = running.run(approved=late.approval).stopped
+    assert again is not None
+    assert names(running.store)["bob"] is AccountState.ACTIVE
+    assert running.run(approved=again.approval).stopped is None
+
+
+def test_what_a_dry_run_named_lets_exactly_that_pass(running: Running) -> None:
+    running.job = replace(running.job, limits=Limits(absolute=0))
+    running.connector.remove(DirectoryId("id-bob"))
+    named = running.run(dry_run=True).stopped
+    assert named is not None
+    assert running.store.approval(named.approval) is None
+    assert running.run(approved="0123456789ab").stopped is not None
+    assert running.run(approved=named.approval).stopped is None
+
+
+def test_an_outage_makes_no_conflict_new_again(running: Running) -> None:
+    running.put(entry("dora", "bob"), entry("broken"))
+    assert len(running.run().new) == 2
+    running.connector.unreachable = True
+    with pytest.raises(Unreachable):
+        running.run()
+    (failed,) = running.store.last_runs(DOMAIN)
+    assert failed.result is RunResult.FAILED
+    assert failed.why.endswith(".")
+    running.connector.unreachable = False
+    assert running.run().new == frozenset()
+    assert running.run(full=True).new == frozenset()
+
+
+def test_who_asks_for_some_changes_only_gets_a_full_read(running: Running) -> None:
+    running.put(entry("dora"), entry("emil"))
+
+    def without_emil(plan: Plan) -> Plan:
+        kept = [c for c in plan.changes if c.account != "id-emil"]
+        return replace(plan, changes=kept, cursor=None, remembered={})
+
+    report = running.run(only=without_emil)
+    assert report.plan.kind is ReadKind.FULL
+    assert "emil" not in names(running.store)
+    running.run()
+    assert names(running.store)["emil"] is AccountState.ACTIVE

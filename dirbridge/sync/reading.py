@@ -1,0 +1,244 @@
+"""One read of a directory, mapped as it comes: everything, or what changed.
+
+A delta does not always tell who went. Then the ids of all that is there are read as
+well, and who is stored and not among them went; a silence alone takes nobody away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+
+from dirbridge.connectors.base import Connector, ReadItem
+from dirbridge.errors import IncompleteRead
+from dirbridge.model.account import LIVE
+from dirbridge.model.entry import (
+    Cursor,
+    Entry,
+    EntryKind,
+    Finished,
+    Gone,
+    ReadKind,
+    Unchanged,
+    Vanished,
+)
+from dirbridge.model.mapping import Elsewhere, Mapped, MappingResult, Unmapped
+from dirbridge.model.names import DirectoryId, DomainName
+from dirbridge.store.base import Remembered
+from dirbridge.sync.read import Outside, Read
+from dirbridge.sync.spool import Spool, mapped_spool
+
+Progress = Callable[[str, int, int | None], None]
+"""Told the phase (`read`, `plan`, `apply`), how many items are done, and of how many
+(None where nobody knows)."""
+
+STEP = 1000
+"""Items between two words of progress."""
+
+MOST_NOTES = 10_000
+"""Notes that are kept; where a rule drops a value of everybody, they tell enough."""
+
+SMALL = 10_000
+"""More entries than this are no delta; see `LazilyKnown`."""
+
+Rows = Callable[[], Iterable[Remembered]]
+"""Gives what the store remembers of each account of the directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a read told, beside the entries.
+
+    Attributes:
+        read: What the plan is made of.
+        notes: Per entry's DN, what mapping dropped and why.
+        whole: Whether more changed than it can tell, so that everything must be read.
+    """
+
+    read: Read
+    notes: tuple[tuple[str, str], ...] = ()
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads one directory for one run.
+
+    Attributes:
+        connector: The directory.
+        domain: The mail domain, for errors.
+        mapping: What becomes of an entry.
+        rows: See `Rows`; asked only where it is needed.
+        waiting: Who is not stored, or lacks something, and may have gone as well.
+        progress: Told how far it is.
+    """
+
+    connector: Connector
+    domain: DomainName
+    mapping: Callable[[Entry], MappingResult]
+    rows: Rows
+    waiting: Set[DirectoryId]
+    progress: Progress
+
+    def everything(self, after: Cursor | None, *, knows: bool) -> Told:
+        """Read everything.
+
+        Args:
+            after: Where the last read ended: no server that knows less is believed.
+            knows: Whether what the store remembers of entries still holds.
+
+        Raises:
+            DirectoryError: The directory could not be read to its end.
+        """
+        known = known_of(self.rows()) if knows else {}
+        items = self.connector.read(after, known, full=True)
+        total = len(known) or None
+        gathered, finished = self._gather(items, total)
+        return gathered.told(finished)
+
+    def changes(self, after: Cursor) -> Told:
+        """Read what changed, and who went; everything where the cursor does not hold.
+
+        Args:
+            after: Where the last read ended.
+
+        Raises:
+            DirectoryError: As for `everything`.
+        """
+        known = LazilyKnown(self.rows)
+        gathered, finished = self._gather(self.connector.read(after, known), None)
+        is_delta = finished.kind is ReadKind.DELTA
+        if is_delta and finished.vanished is not Vanished.TOLD:
+            self._sweep(gathered, finished)
+        return gathered.told(finished)
+
+    def _gather(
+        self, items: Iterator[ReadItem], total: int | None
+    ) -> tuple[_Gathered, Finished]:
+        gathered = _Gathered(self.mapping)
+        for item in items:
+            if isinstance(item, Finished):
+                self.progress("read", gathered.count, gathered.count)
+                return gathered, self._complete(item)
+            gathered.take(item)
+            if gathered.count % STEP == 0:
+                self.progress("read", gathered.count, total)
+        raise AssertionError("a read ended without Finished")
+
+    def _sweep(self, gathered: _Gathered, finished: Finished) -> None:
+        """Find who went by what is still there."""
+        there: set[DirectoryId] = set()
+        for item in self.connector.sweep(finished.cursor):
+            if isinstance(item, Finished):
+                self._complete(item)
+            else:
+                there.add(item)
+        there |= gathered.seen
+        gathered.gone |= self.waiting - there
+        for one in self.rows():
+            if one.state in LIVE and one.id not in there:
+                gathered.gone.add(one.id)
+                gathered.whole |= one.kind is EntryKind.GROUP
+
+    def _complete(self, finished: Finished) -> Finished:
+        if finished.complete:
+            return finished
+        raise IncompleteRead(
+            domain=self.domain,
+            server=finished.server,
+            operation="read",
+            code="incomplete",
+            detail=finished.why,
+        )
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What came so far."""
+
+    mapping: Callable[[Entry], MappingResult]
+    mapped: Spool[Mapped] = field(default_factory=mapped_spool)
+    unmapped: list[Unmapped] = field(default_factory=list)
+    seen: set[DirectoryId] = field(default_factory=set)
+    gone: set[DirectoryId] = field(default_factory=set)
+    outside: dict[DirectoryId, Outside] = field(default_factory=dict)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    whole: bool = False
+    count: int = 0
+    unchanged: int = 0
+
+    def take(self, item: ReadItem) -> None:
+        self.count += 1
+        if isinstance(item, Unchanged):
+            self.unchanged += 1
+            self.seen.add(item.id)
+        elif isinstance(item, Entry):
+            self.seen.add(item.id)
+            self._map(item)
+        elif isinstance(item, Gone):
+            self.gone.add(item.id)
+
+    def _map(self, entry: Entry) -> None:
+        result = self.mapping(entry)
+        if isinstance(result, Unmapped):
+            self.unmapped.append(result)
+            return
+        if isinstance(result, Elsewhere):
+            self.outside[entry.id] = Outside(result.why, gives_up=True)
+            self.seen.discard(entry.id)
+            self.gone.add(entry.id)
+            return
+        self.mapped.add(result)
+        if result.notes and len(self.notes) < MOST_NOTES:
+            self.notes += ((entry.dn, note) for note in result.notes)
+
+    def told(self, finished: Finished) -> Told:
+        read = Read(
+            mapped=self.mapped,
+            unmapped=tuple(self.unmapped),
+            gone=frozenset(self.gone - self.seen),
+            seen=self.seen,
+            finished=finished,
+            unchanged=self.unchanged,
+            outside=self.outside,
+        )
+        return Told(read, tuple(self.notes), self.whole)
+
+
+def known_of(rows: Iterable[Remembered]) -> dict[bytes, DirectoryId]:
+    """Return the entries that need not be mapped again, by digest.
+
+    Who is deactivated or removed is mapped again whatever the octets are: that the
+    entry is there at all is the news.
+    """
+    return {one.digest: one.id for one in rows if one.digest and one.state in LIVE}
+
+
+class LazilyKnown(Mapping[bytes, DirectoryId]):
+    """What the store remembers, loaded once it is worth it.
+
+    A delta asks for a handful of entries, and is to cost no look at all accounts. It
+    turns into a full read where its cursor does not hold, which nobody knows before.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._asked = 0
+        self._known: dict[bytes, DirectoryId] | None = None
+
+    def __getitem__(self, digest: bytes) -> DirectoryId:
+        if self._known is None:
+            self._asked += 1
+            if self._asked <= SMALL:
+                raise KeyError(digest)
+            self._known = known_of(self._rows())
+        return self._known[digest]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._known or ())
+
+    def __len__(self) -> int:
+        return len(self._known or ())
+
+    def __bool__(self) -> bool:
+        return True
