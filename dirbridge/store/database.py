@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from threading import Event
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import ColumnElement, Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -16,7 +18,8 @@ from dirbridge.model.names import DomainName
 from dirbridge.store.rows import Unstorable
 from dirbridge.store.turns import Hold
 
-Rows = Sequence[Mapping[str, object]]
+Rows = Sequence[tuple[object, ...]]
+"""Whole rows of a table, values as the driver takes them, in its columns' order."""
 
 
 class Database(Protocol):
@@ -26,11 +29,14 @@ class Database(Protocol):
         where: The database for people, without any password.
         reads: Connections whose transaction sees one moment of the database.
         writes: Connections for writing.
+        listed: SQL: the values that are bound as `wanted` as a table `w` with one
+            column `value`.
     """
 
     where: str
     reads: Engine
     writes: Engine
+    listed: str
 
     def first(self) -> AbstractContextManager[None]:
         """Make what a database lives in; hold off other first starts meanwhile."""
@@ -48,6 +54,14 @@ class Database(Protocol):
         """
         ...
 
+    def tell(self, connection: Connection, domain: DomainName) -> None:
+        """Let others know of a domain's change, when the transaction commits."""
+        ...
+
+    def changed(self, told: Callable[[DomainName], None], stop: Event) -> None:
+        """See `StoreReader.changed`."""
+        ...
+
     def migrating(self) -> AbstractContextManager[Connection]:
         """Return a connection in one transaction in which tables may be rebuilt."""
         ...
@@ -56,8 +70,44 @@ class Database(Protocol):
         """Return numbers for new accounts, rising, never used before."""
         ...
 
+    def moment(self, time: datetime | None) -> object:
+        """Return a time as the driver takes it in `insert` and `update`.
+
+        Raises:
+            ValueError: It has no zone.
+        """
+        ...
+
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
-        """Insert many rows, in the fastest way that the driver has."""
+        """Insert many whole rows, in the fastest way that the driver has."""
+        ...
+
+    def update(
+        self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
+    ) -> int:
+        """Update many rows, in the fastest way that the driver has.
+
+        Args:
+            connection: In a transaction.
+            table: The table.
+            names: Its columns of which `rows` has the values, in the table's order;
+                the first one is the key, which tells the row to update.
+            rows: No key stands in it twice.
+
+        Returns:
+            How many rows were there.
+        """
+        ...
+
+    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Return a condition: the column's value is among those bound as `wanted`.
+
+        One text of SQL for any number of values; bind what `many` makes of them.
+        """
+        ...
+
+    def many(self, values: Collection[str] | Collection[int]) -> object:
+        """Return values as they are bound as `wanted`."""
         ...
 
     def may_pass(self, error: BaseException) -> bool:
@@ -86,26 +136,6 @@ class Database(Protocol):
             A sentence that says where the copy stands, or what to do instead.
         """
         ...
-
-
-def plain_rows(
-    connection: Connection, table: Table, rows: Rows
-) -> tuple[list[str], Iterator[tuple[object, ...]]]:
-    """Return the columns of rows, and the rows as the driver takes them.
-
-    Going past SQLAlchemy's own way of binding makes a bulk insert twice as fast.
-    """
-    columns = [column for column in table.columns if column.name in rows[0]]
-    binds = [
-        (column.name, column.type.dialect_impl(connection.dialect).bind_processor)
-        for column in columns
-    ]
-    ways = [(name, bind(connection.dialect)) for name, bind in binds]
-    plain = (
-        tuple(row[name] if way is None else way(row[name]) for name, way in ways)
-        for row in rows
-    )
-    return [column.name for column in columns], plain
 
 
 @contextmanager

@@ -5,27 +5,45 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any, cast
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, text
+from sqlalchemy import (
+    ARRAY,
+    URL,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    create_engine,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
-from dirbridge.store.database import Rows, plain_rows
+from dirbridge.store.database import Rows
+from dirbridge.store import postgresql_feed
+from dirbridge.store.feed import Told
 from dirbridge.store.postgresql_turns import (
     SESSION_SETTINGS,
     SessionHold,
     session_held,
 )
+from dirbridge.store.schema import as_utc
 
 _NETWORK: dict[str, int] = {
     # Seconds, but for tcp_user_timeout (PostgreSQL manual, libpq parameters). A
@@ -61,6 +79,8 @@ _CODES = (
 class PostgresqlDatabase:
     """A PostgreSQL database; see `store.database.Database`."""
 
+    listed = "unnest(CAST(:wanted AS text[])) AS w(value)"
+
     def __init__(self, url: URL, password: Secret | None) -> None:
         self.where = url.render_as_string(hide_password=True)
         self._url = url
@@ -78,7 +98,7 @@ class PostgresqlDatabase:
         )
         self.reads: Engine = engine.execution_options(isolation_level="REPEATABLE READ")
         self.writes: Engine = engine
-        self._turns = create_engine(
+        self._sessions = create_engine(
             url,
             connect_args={**arguments, "options": _options(SESSION_SETTINGS)},
             hide_parameters=True,
@@ -96,7 +116,15 @@ class PostgresqlDatabase:
 
     def turn(self, domain: DomainName) -> AbstractContextManager[SessionHold]:
         """Hold an advisory lock by a session of its own."""
-        return session_held(self._turns, domain, self.where)
+        return session_held(self._sessions, domain, self.where)
+
+    def tell(self, connection: Connection, domain: DomainName) -> None:
+        """Send a NOTIFY."""
+        postgresql_feed.tell(connection, domain)
+
+    def changed(self, told: Told, stop: Event) -> None:
+        """LISTEN on a session of its own until stopped."""
+        postgresql_feed.listen(self._sessions, told, stop)
 
     def migrating(self) -> AbstractContextManager[Connection]:
         """Return a connection in one transaction."""
@@ -106,26 +134,43 @@ class PostgresqlDatabase:
         """Draw numbers from the column's sequence."""
         return connection.execute(_NUMBERS, {"count": count}).scalars().all()
 
+    def moment(self, time: datetime | None) -> object:
+        """Return UTC; psycopg takes times as they are."""
+        return time if time is None or time.tzinfo is UTC else as_utc(time)
+
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
         """Insert many rows with COPY: five times an INSERT's speed (measured)."""
+        if rows:
+            with _driver(connection) as cursor:
+                _copy(cursor, table.name, table.columns.keys(), rows)
+
+    def update(
+        self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
+    ) -> int:
+        """Update many rows with COPY into a temporary table and one merge."""
         if not rows:
-            return
-        names, plain = plain_rows(connection, table, rows)
-        copy = sql.SQL("COPY {} ({}) FROM STDIN").format(
-            sql.Identifier(table.name),
-            sql.SQL(", ").join(map(sql.Identifier, names)),
-        )
-        try:
-            driver = cast(
-                "psycopg.Connection[Any]", connection.connection.driver_connection
-            )
-            with driver.cursor() as cursor, cursor.copy(copy) as lines:
-                for row in plain:
-                    lines.write_row(row)
-        except psycopg.Error as error:
-            raise DBAPIError(
-                "COPY", None, error, hide_parameters=True, connection_invalidated=False
-            ) from error
+            return 0
+        with _driver(connection) as cursor:
+            if len(rows) < _WORTH_A_TABLE:
+                turned = [(*row[1:], row[0]) for row in rows]
+                cursor.executemany(_each(table.name, names), turned)
+                return cursor.rowcount
+            cursor.execute(_incoming(table.name, names))
+            _copy(cursor, _INCOMING, names, rows)
+            cursor.execute(_merge(table.name, names))
+            merged = cursor.rowcount
+            cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(_INCOMING)))
+            return merged
+
+    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Take the values from one array."""
+        number = isinstance(column.type, Integer)
+        array = ARRAY(BigInteger() if number else Text())
+        return column == any_(bindparam("wanted", type_=array))
+
+    def many(self, values: Collection[str] | Collection[int]) -> object:
+        """Return values as psycopg takes an array."""
+        return list(values)
 
     def may_pass(self, error: BaseException) -> bool:
         """Tell whether it is a deadlock or a serialization failure."""
@@ -135,6 +180,9 @@ class PostgresqlDatabase:
         """Return our word for the SQLSTATE; of the text only what has no values."""
         if not isinstance(error, psycopg.Error):
             return "broken", type(error).__name__
+        if isinstance(error, psycopg.DataError) and error.sqlstate is None:
+            # What the driver cannot even send, such as a NUL.
+            return "refused", "a value cannot be stored"
         state = error.sqlstate
         if state is None:
             # No server has seen a row yet: libpq's words on the connection.
@@ -178,6 +226,71 @@ def _options(settings: Mapping[str, int] | None = None) -> str:
     ours = {"timezone": "UTC", **(settings or {})}
     return " ".join(f"-c {name}={value}" for name, value in ours.items())
 
+
+@contextmanager
+def _driver(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
+    """Give a cursor of the driver; its errors come as SQLAlchemy's do.
+
+    Raises:
+        DBAPIError: In place of psycopg's.
+    """
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    try:
+        with driver.cursor() as cursor:
+            yield cursor
+    except psycopg.Error as error:
+        raise DBAPIError(
+            "COPY", None, error, hide_parameters=True, connection_invalidated=False
+        ) from error
+
+
+def _copy(
+    cursor: psycopg.Cursor[Any], table: str, names: Sequence[str], rows: Rows
+) -> None:
+    copy = sql.SQL("COPY {} ({}) FROM STDIN").format(
+        sql.Identifier(table), _columns(names)
+    )
+    with cursor.copy(copy) as lines:
+        for row in rows:
+            lines.write_row(row)
+
+
+def _columns(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _each(table: str, names: Sequence[str]) -> sql.Composed:
+    sets = (sql.SQL("{} = %s").format(sql.Identifier(name)) for name in names[1:])
+    return sql.SQL("UPDATE {} SET {} WHERE {} = %s").format(
+        sql.Identifier(table), sql.SQL(", ").join(sets), sql.Identifier(names[0])
+    )
+
+
+def _incoming(table: str, names: Sequence[str]) -> sql.Composed:
+    made = "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
+    return sql.SQL(made).format(
+        sql.Identifier(_INCOMING), _columns(names), sql.Identifier(table)
+    )
+
+
+def _merge(table: str, names: Sequence[str]) -> sql.Composed:
+    new = sql.Identifier(_INCOMING)
+    sets = (
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Identifier(_INCOMING, name))
+        for name in names[1:]
+    )
+    return sql.SQL("UPDATE {} SET {} FROM {} WHERE {} = {}").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(sets),
+        new,
+        sql.Identifier(table, names[0]),
+        sql.Identifier(_INCOMING, names[0]),
+    )
+
+
+_INCOMING = "incoming"
+_WORTH_A_TABLE = 50
+"""From so many rows on a temporary table is faster than an UPDATE for each."""
 
 _PASSING = ("40001", "40P01")
 """SQLSTATE of a serialization failure and of a deadlock."""

@@ -19,6 +19,8 @@ from dirbridge.model.account import (
     Origin,
     Role,
 )
+from dirbridge.model.entry import EntryKind
+from dirbridge.model.fields import Value
 from dirbridge.model.login import (
     Accepted,
     Attempt,
@@ -29,10 +31,12 @@ from dirbridge.model.login import (
     Verdict,
 )
 from dirbridge.model.names import Address, DirectoryId, DomainName
-from dirbridge.model.plan import Change, Value
+from dirbridge.model.plan import Approval, Change, Op
+from dirbridge.model.recipient import By, Reference
 from dirbridge.store.base import (
     AuditRow,
     NameKind,
+    Notice,
     RecordedAttempt,
     Run,
     RunResult,
@@ -42,6 +46,8 @@ from dirbridge.store.schema import (
     AddressKind,
     AttemptRow,
     ChangeRow,
+    NoticeRow,
+    OfferRow,
     RunRow,
     key,
 )
@@ -73,6 +79,13 @@ ACCOUNT = select(
     AccountRow.entry_state_reason,
     AccountRow.expires_at,
     AccountRow.created_at,
+    AccountRow.kind,
+    AccountRow.digest,
+    AccountRow.name,
+    AccountRow.group_number,
+    AccountRow.primary_group,
+    AccountRow.forward_dn,
+    AccountRow.forward_keep,
 )
 """What `account` reads, in this order."""
 
@@ -101,6 +114,25 @@ CHANGE = select(
     ChangeRow.why,
     ChangeRow.server,
 )
+OFFER = select(
+    OfferRow.id,
+    OfferRow.domain,
+    OfferRow.source,
+    OfferRow.covers,
+    OfferRow.offered_at,
+    OfferRow.until,
+    OfferRow.used_by,
+)
+NOTICE = select(
+    NoticeRow.key,
+    NoticeRow.domain,
+    NoticeRow.code,
+    NoticeRow.text,
+    NoticeRow.next,
+    NoticeRow.since,
+    NoticeRow.told_at,
+    NoticeRow.over_at,
+).order_by(NoticeRow.since, NoticeRow.key)
 ATTEMPT = select(
     AttemptRow.at,
     AttemptRow.verdict,
@@ -127,6 +159,7 @@ class Lists:
     primary: Address | None = None
     aliases: list[Address] = field(default_factory=list)
     kept: list[KeptAddress] = field(default_factory=list)
+    members: list[Reference] = field(default_factory=list)
 
     def add_name(self, kind: str, name: str) -> None:
         """Take a row of `names`."""
@@ -137,19 +170,28 @@ class Lists:
 
     def add_address(self, kind: str, address: str, until: datetime | None) -> None:
         """Take a row of `addresses`."""
-        if kind == AddressKind.PRIMARY:
+        if kind in _PRIMARY:
             self.primary = Address(address)
-        elif kind == AddressKind.ALIAS:
+        elif kind in _ALIAS:
             self.aliases.append(Address(address))
         elif until is not None:
             self.kept.append(KeptAddress(Address(address), until))
+
+    def add_member(self, by: str, value: str) -> None:
+        """Take a row of `members`."""
+        self.members.append(Reference(By(by), value))
+
+
+_PRIMARY = (AddressKind.PRIMARY.value, AddressKind.TO_PRIMARY.value)
+_ALIAS = (AddressKind.ALIAS.value, AddressKind.TO_ALIAS.value)
 
 
 def account(row: Sequence[Any], lists: Lists) -> Account:
     """Build an account from a row of `ACCOUNT` and its lists."""
     (number, domain, mailbox, origin, role, state, reason, since, source) = row[:9]
     (directory_id, dn, principal, display, given, surname, forward) = row[9:16]
-    (quota, title, department, phone, said, said_reason, expires, created) = row[16:]
+    (quota, title, department, phone, said, said_reason, expires, created) = row[16:24]
+    (kind, digest, name, group_number, primary_group, forward_dn, keep) = row[24:]
     return Account(
         number=number,
         domain=DomainName(domain),
@@ -161,8 +203,10 @@ def account(row: Sequence[Any], lists: Lists) -> Account:
         state_since=since,
         source=source,
         kept=tuple(lists.kept),
+        digest=digest or b"",
         values=AccountValues(
             directory_id=DirectoryId(directory_id),
+            kind=EntryKind(kind),
             dn=dn,
             login_names=tuple(lists.logins),
             upn=lists.upn,
@@ -173,10 +217,16 @@ def account(row: Sequence[Any], lists: Lists) -> Account:
             primary_address=lists.primary,
             aliases=tuple(lists.aliases),
             forward=forward,
+            forward_dn=forward_dn,
+            forward_keep=keep,
             quota=quota,
             title=title,
             department=department,
             phone=phone,
+            name=name,
+            members=tuple(lists.members),
+            number=group_number,
+            primary_group=primary_group,
             state=AccountState(said),
             state_reason=said_reason,
             expires_at=expires,
@@ -185,67 +235,15 @@ def account(row: Sequence[Any], lists: Lists) -> Account:
     )
 
 
-def account_row(account: Account) -> Row:
-    """Return an account's row without its number."""
-    values = account.values
-    return {
-        "domain": account.domain,
-        "mailbox": account.mailbox,
-        "mailbox_key": key(account.mailbox),
-        "origin": account.origin.value,
-        "role": account.role.value,
-        "state": account.state.value,
-        "state_reason": account.state_reason,
-        "state_since": account.state_since,
-        "source": account.source,
-        "directory_id": values.directory_id,
-        "dn": values.dn,
-        "principal": values.principal,
-        "display_name": values.display_name,
-        "given_name": values.given_name,
-        "surname": values.surname,
-        "forward": values.forward,
-        "quota": values.quota,
-        "title": values.title,
-        "department": values.department,
-        "phone": values.phone,
-        "entry_state": values.state.value,
-        "entry_state_reason": values.state_reason,
-        "expires_at": values.expires_at,
-        "created_at": values.created_at,
-    }
+def mailbox_key(account: Account) -> str:
+    """Return what an account's mailbox name is unique by in its domain.
 
-
-def name_rows(number: int, values: AccountValues) -> Iterable[Row]:
-    """Return the rows of `names` of one account."""
-    upns = () if values.upn is None else (values.upn,)
-    for kind, names in ((NameKind.LOGIN, values.login_names), (NameKind.UPN, upns)):
-        for position, name in enumerate(names):
-            yield {
-                "account": number,
-                "kind": kind.value,
-                "position": position,
-                "name": name,
-                "key": key(name),
-            }
-
-
-def address_rows(number: int, account: Account) -> Iterable[Row]:
-    """Return the rows of `addresses` of one account."""
-    live: set[str] = set()
-    for kind, position, address, until in _addresses(account):
-        folded = key(address)
-        holds = kind is not AddressKind.KEPT and is_live(account)
-        yield {
-            "account": number,
-            "kind": kind.value,
-            "position": position,
-            "address": address,
-            "key": folded,
-            "until": until,
-            "live": holds and folded not in live,
-        }
-        live.add(folded)
+    Groups and contacts have none, so theirs is their identity: it begins with a
+    blank, as no mailbox name does.
+    """
+    if account.kind is EntryKind.ACCOUNT:
+        return key(account.mailbox)
+    return f" {len(account.source)}:{account.source}{account.values.directory_id}"
 
 
 def is_live(account: Account) -> bool:
@@ -255,6 +253,8 @@ def is_live(account: Account) -> bool:
 
 def is_storable(text: str) -> bool:
     """Return whether every database can hold a text: no NUL, no lone surrogate."""
+    if text.isascii():
+        return "\0" not in text
     try:
         return b"\0" not in text.encode("utf-8")
     except UnicodeEncodeError:
@@ -276,41 +276,68 @@ def check_storable(account: Account) -> None:
     Raises:
         Unstorable: A text, a time without a zone, or a number is out of bounds.
     """
-    kept = {f"kept until {i}": k.until for i, k in enumerate(account.kept)}
-    held = {**account_row(account), **kept, "lists": "".join(_listed(account))}
-    for name, value in held.items():
-        match value:
-            case str():
-                good = is_storable(value)
-            case datetime():
-                good = value.tzinfo is not None
-            case int():
-                good = abs(value) <= _LARGEST
-            case _:
-                good = True
-        if not good:
-            who = ascii(account.values.directory_id)
-            raise Unstorable(f"{name} of {who} cannot be stored")
+    # One look at all texts at once; names of fields are only made for bad news.
+    numbers = (account.values.quota or 0, account.number)
+    if (
+        is_storable(_texts(account))
+        and all(moment.tzinfo is not None for moment in _moments(account))
+        and all(abs(number) <= _LARGEST for number in numbers)
+    ):
+        return
+    who = ascii(account.values.directory_id)
+    raise Unstorable(f"{_unstorable(account)} of {who} cannot be stored")
 
 
-def _listed(account: Account) -> Iterable[str]:
+def _texts(account: Account) -> str:
+    """Return every text of an account in one."""
+    v = account.values
+    single = (
+        f"{account.domain}{account.mailbox}{account.source}{account.state_reason}"
+        f"{v.directory_id}{v.dn}{v.upn}{v.principal}{v.display_name}{v.given_name}"
+        f"{v.surname}{v.primary_address}{v.forward}{v.forward_dn}{v.title}"
+        f"{v.department}{v.phone}{v.name}{v.number}{v.primary_group}{v.state_reason}"
+    )
+    if not (v.members or account.kept):
+        return "".join((single, *v.login_names, *v.aliases))
+    members = (member.value for member in v.members)
+    kept = (kept.address for kept in account.kept)
+    return "".join((single, *v.login_names, *v.aliases, *kept, *members))
+
+
+def _moments(account: Account) -> Iterable[datetime]:
     values = account.values
-    yield values.upn or ""
-    yield from values.login_names
-    for _, _, address, _ in _addresses(account):
-        yield address
+    yield account.state_since
+    if values.expires_at is not None:
+        yield values.expires_at
+    if values.created_at is not None:
+        yield values.created_at
+    yield from (kept.until for kept in account.kept)
 
 
-def _addresses(
-    account: Account,
-) -> Iterable[tuple[AddressKind, int, Address, datetime | None]]:
-    values = account.values
-    if values.primary_address is not None:
-        yield AddressKind.PRIMARY, 0, values.primary_address, None
-    for position, address in enumerate(values.aliases):
-        yield AddressKind.ALIAS, position, address, None
-    for position, kept in enumerate(account.kept):
-        yield AddressKind.KEPT, position, kept.address, kept.until
+def _unstorable(account: Account) -> str:
+    """Return the first field that no database can hold."""
+    for held in (account, account.values):
+        for told in fields(held):
+            if not _is_good(getattr(held, told.name)):
+                return told.name
+    return "a value"
+
+
+def _is_good(value: object) -> bool:
+    match value:
+        case str(text) | Reference(value=text):
+            good = is_storable(text)
+        case datetime(tzinfo=zone):
+            good = zone is not None
+        case int():
+            good = abs(value) <= _LARGEST
+        case tuple():
+            good = all(map(_is_good, value))
+        case KeptAddress():
+            good = _is_good(value.address) and _is_good(value.until)
+        case _:
+            good = True
+    return good
 
 
 def run(row: Sequence[Any]) -> Run:
@@ -365,15 +392,49 @@ def audit_row(run: Run, server: str, change: Change) -> AuditRow:
     )
 
 
-def change_row(told: AuditRow) -> Row:
-    """Return an audit row as a row of `changes`, without its position."""
-    return {field.name: getattr(told, field.name) for field in fields(told)}
+def approval(row: Sequence[Any]) -> Approval:
+    """Build an approval from a row of `OFFER`."""
+    name, domain, source, covers, offered_at, until, used_by = row
+    covered = ((Op(op), DirectoryId(one)) for op, one in json.loads(covers))
+    return Approval(
+        id=name,
+        domain=DomainName(domain),
+        source=source,
+        covers=frozenset(covered),
+        offered_at=offered_at,
+        until=until,
+        used_by=used_by,
+    )
+
+
+def offer_row(offer: Approval) -> Row:
+    """Return an approval's row."""
+    covers = sorted((op.value, one) for op, one in offer.covers)
+    return {
+        "id": offer.id,
+        "domain": offer.domain,
+        "source": offer.source,
+        "covers": json.dumps(covers, ensure_ascii=False),
+        "offered_at": offer.offered_at,
+        "until": offer.until,
+        "used_by": offer.used_by,
+    }
+
+
+def notice_row(notice: Notice) -> Row:
+    """Return a notice's row."""
+    return {field.name: getattr(notice, field.name) for field in fields(notice)}
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 
 
 def as_json(value: Mapping[str, Value] | Mapping[str, int] | Sequence[str]) -> str:
     """Return JSON with its keys sorted; NUL cannot occur, as JSON escapes it."""
-    plain = dict(value) if isinstance(value, Mapping) else list(value)
-    return json.dumps(plain, ensure_ascii=False, sort_keys=True)
+    if not value:
+        return "{}" if isinstance(value, Mapping) else "[]"
+    plain = value if isinstance(value, dict | tuple) else dict(value)  # type: ignore[arg-type]
+    return _JSON.encode(plain)
 
 
 _LONGEST_TEXT = 255

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy import Column as PlainColumn
@@ -33,7 +34,7 @@ from sqlalchemy.types import TypeDecorator
 
 from dirbridge.model.names import fold
 
-SCHEMA = 1
+SCHEMA = 2
 """The number of the newest schema; its Alembic revision is the same in 4 digits."""
 
 _LONGEST_KEY = 500
@@ -45,19 +46,42 @@ def key(name: str) -> str:
     PostgreSQL refuses index entries above some 2,700 bytes; one absurd value in a
     directory must not stop a sync.
     """
-    folded = fold(name)
-    if len(folded) <= _LONGEST_KEY:
-        return folded
     # No fold begins with a blank, so a digest equals no name.
-    return " " + blake2b(folded.encode("utf-8", "surrogatepass")).hexdigest()
+    return short(fold(name))
+
+
+def short(text: str) -> str:
+    """Return a text itself, or a digest of a very long one; see `key`."""
+    if len(text) <= _LONGEST_KEY:
+        return text
+    return " " + blake2b(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class AddressKind(StrEnum):
-    """How an address belongs to its account."""
+    """How an address belongs to its account.
+
+    Groups and contacts have kinds of their own: nobody logs in by their addresses,
+    and a bridge of the release before, which knows only accounts, must not find
+    them either.
+    """
 
     PRIMARY = "primary"
     ALIAS = "alias"
     KEPT = "kept"
+    TO_PRIMARY = "to-primary"
+    TO_ALIAS = "to-alias"
+    TO_KEPT = "to-kept"
+
+
+def as_utc(time: datetime) -> datetime:
+    """Return a time in UTC.
+
+    Raises:
+        ValueError: It has no zone.
+    """
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone cannot be stored")
+    return time.astimezone(UTC)
 
 
 class Utc(TypeDecorator[datetime]):
@@ -76,9 +100,7 @@ class Utc(TypeDecorator[datetime]):
         """
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone cannot be stored")
-        moment = value.astimezone(UTC)
+        moment = as_utc(value)
         return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
 
     def process_result_value(
@@ -94,6 +116,9 @@ class Utc(TypeDecorator[datetime]):
 
 # SQLite numbers rows by itself only in a column that is exactly INTEGER.
 _Number = BigInteger().with_variant(Integer, "sqlite")
+# By code points, as SQLite compares: PostgreSQL can then look for a beginning in an
+# index, and compares faster.
+_Key = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 class Base(DeclarativeBase):
@@ -125,6 +150,12 @@ class RunRow(Base):
     __tablename__ = "runs"
     __table_args__ = (
         Index(None, "domain", "number"),
+        Index(
+            "ix_runs_applied",
+            "number",
+            sqlite_where=text("result = 'applied'"),
+            postgresql_where=text("result = 'applied'"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
@@ -146,20 +177,29 @@ class AccountRow(Base):
     """An account without its lists; see `model.account.Account`.
 
     `entry_state` and `entry_state_reason` are what the directory says, `state`
-    and `state_reason` what became of it here.
+    and `state_reason` what became of it here. Groups and contacts have no mailbox;
+    `rows.mailbox_key` keeps theirs apart.
     """
 
     __tablename__ = "accounts"
     __table_args__ = (
         UniqueConstraint("domain", "mailbox_key"),
         UniqueConstraint("domain", "source", "directory_id"),
+        Index(
+            "ix_accounts_deactivated",
+            "domain",
+            "source",
+            "state_since",
+            sqlite_where=text("state = 'deactivated'"),
+            postgresql_where=text("state = 'deactivated'"),
+        ),
         {"sqlite_autoincrement": True},
     )
 
     number: Mapped[int] = mapped_column(_Number, primary_key=True)
     domain: Mapped[str] = mapped_column(ForeignKey("domains.name"))
     mailbox: Mapped[str]
-    mailbox_key: Mapped[str]
+    mailbox_key: Mapped[str] = mapped_column(_Key)
     origin: Mapped[str]
     role: Mapped[str]
     state: Mapped[str]
@@ -181,6 +221,13 @@ class AccountRow(Base):
     entry_state_reason: Mapped[str | None]
     expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime | None]
+    kind: Mapped[str] = mapped_column(server_default="account")
+    digest: Mapped[bytes | None]
+    name: Mapped[str | None]
+    group_number: Mapped[str | None]
+    primary_group: Mapped[str | None]
+    forward_dn: Mapped[str | None]
+    forward_keep: Mapped[bool] = mapped_column(server_default=false())
 
 
 def _account() -> Mapped[int]:
@@ -226,13 +273,42 @@ class AddressRow(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     address: Mapped[str]
-    key: Mapped[str]
+    key: Mapped[str] = mapped_column(_Key)
     until: Mapped[datetime | None]
     live: Mapped[bool]
 
 
+class MemberRow(Base):
+    """Whom a group names, in its order; see `model.recipient.Reference`."""
+
+    __tablename__ = "members"
+
+    account: Mapped[int] = _account()
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    by: Mapped[str]
+    value: Mapped[str]
+
+
+class TallyRow(Base):
+    """How many active and disabled accounts stand in a container.
+
+    Kept by each `apply`: a delta must know these numbers and cannot count a million
+    rows. `key` is the container's DN, or a digest of a very long one.
+    """
+
+    __tablename__ = "tallies"
+
+    domain: Mapped[str] = mapped_column(ForeignKey("domains.name"), primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    origin: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(_Key, primary_key=True)
+    container: Mapped[str]
+    live: Mapped[int]
+
+
 class GroupRow(Base):
-    """A group of a directory that at least one entry named."""
+    """Unused since schema 2; the next one drops it."""
 
     __tablename__ = "groups"
     __table_args__ = (
@@ -247,7 +323,7 @@ class GroupRow(Base):
 
 
 class MembershipRow(Base):
-    """The groups that an entry names itself, in its order."""
+    """Unused since schema 2; the next one drops it."""
 
     __tablename__ = "memberships"
 
@@ -327,10 +403,7 @@ class AttemptRow(Base):
 
 
 class ApprovalRow(Base):
-    """A person's word that a run may take away more than the limits let.
-
-    `covers` is the set of (operation, directory id) as JSON.
-    """
+    """Unused since schema 2, which has `offers`; the next one drops it."""
 
     __tablename__ = "approvals"
 
@@ -341,6 +414,39 @@ class ApprovalRow(Base):
     given_at: Mapped[datetime]
     until: Mapped[datetime]
     used_by: Mapped[int | None] = mapped_column(_Number, ForeignKey("runs.number"))
+
+
+class OfferRow(Base):
+    """What a stopped run offers to a person; see `model.plan.Approval`.
+
+    `covers` is the set of (operation, directory id) as JSON. `used_by` outlives its
+    run.
+    """
+
+    __tablename__ = "offers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    domain: Mapped[str] = mapped_column(ForeignKey("domains.name"))
+    source: Mapped[str]
+    covers: Mapped[str]
+    offered_at: Mapped[datetime]
+    until: Mapped[datetime]
+    used_by: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class NoticeRow(Base):
+    """Something that needs a person; see `store.base.Notice`."""
+
+    __tablename__ = "notices"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    domain: Mapped[str]
+    code: Mapped[str]
+    text: Mapped[str]
+    next: Mapped[str]
+    since: Mapped[datetime]
+    told_at: Mapped[datetime | None]
+    over_at: Mapped[datetime | None]
 
 
 VERSION_TABLE = "schema_version"

@@ -8,21 +8,38 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import cast
+from threading import Event
+from typing import Any, cast
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+)
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.pool import QueuePool
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
-from dirbridge.store.database import Rows, plain_rows
+from dirbridge.store.database import Rows
+from dirbridge.store.schema import as_utc
+from dirbridge.store.feed import Told, follow_file
 from dirbridge.store.sqlite_turns import FileHold, held, turn_file
 
 _BUSY_SECONDS = 30
@@ -42,11 +59,14 @@ _CODES = (
     ("SQLITE_IOERR", "unreachable"),
 )
 
+_DIALECT = SQLiteDialect()
 _LAST_NUMBER = "SELECT seq FROM sqlite_sequence WHERE name = 'accounts'"
 
 
 class SqliteDatabase:
     """A SQLite file; see `store.database.Database`."""
+
+    listed = "json_each(:wanted) AS w"
 
     def __init__(self, url: URL) -> None:
         if not url.database or url.database.startswith(":memory:"):
@@ -100,6 +120,13 @@ class SqliteDatabase:
         with held(path, self.where, _make_file) as descriptor:
             yield FileHold(path, descriptor, self.where, self.writes.begin)
 
+    def tell(self, connection: Connection, domain: DomainName) -> None:
+        """Nothing to do: others look at the file."""
+
+    def changed(self, told: Told, stop: Event) -> None:
+        """Look at the file until stopped."""
+        follow_file(lambda: _connect(self.path), told, stop)
+
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """Give a connection in one transaction without foreign keys, checked after.
@@ -125,13 +152,37 @@ class SqliteDatabase:
         last = connection.exec_driver_sql(_LAST_NUMBER).scalar() or 0
         return range(last + 1, last + 1 + count)
 
+    def moment(self, time: datetime | None) -> object:
+        """Return UTC as text, as SQLAlchemy writes it."""
+        if time is None:
+            return None
+        if time.tzinfo is not UTC:
+            time = as_utc(time)
+        return time.replace(tzinfo=None).isoformat(" ", "microseconds")
+
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
         """Insert many rows with the driver's executemany."""
+        if rows:
+            connection.exec_driver_sql(_insert(table), list(rows))
+
+    def update(
+        self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
+    ) -> int:
+        """Update many rows with the driver's executemany."""
         if not rows:
-            return
-        names, plain = plain_rows(connection, table, rows)
-        insert = table.insert().compile(dialect=connection.dialect, column_keys=names)
-        connection.exec_driver_sql(str(insert), list(plain))
+            return 0
+        # The key stands at the end of the statement.
+        turned = [(*row[1:], row[0]) for row in rows]
+        return connection.exec_driver_sql(_update(table, tuple(names)), turned).rowcount
+
+    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Take the values from one JSON text: SQLite limits how many are bound."""
+        each = func.json_each(bindparam("wanted")).table_valued("value")
+        return column.in_(select(each.c.value))
+
+    def many(self, values: Collection[str] | Collection[int]) -> object:
+        """Return values as JSON."""
+        return json.dumps(list(values), ensure_ascii=False)
 
     def may_pass(self, error: BaseException) -> bool:
         """Nothing does: BEGIN IMMEDIATE has waited for other writers already."""
@@ -157,6 +208,19 @@ class SqliteDatabase:
             text = f"no backup at {target}, so nothing was changed: {error}"
             raise StoreError("backup", self.where, text) from error
         return f"The database before the upgrade is saved in {target}."
+
+
+@cache
+def _insert(table: Table) -> str:
+    return str(table.insert().compile(dialect=_DIALECT))
+
+
+@cache
+def _update(table: Table, names: tuple[str, ...]) -> str:
+    key, *others = names
+    change = table.update().where(table.c[key] == bindparam("wanted"))
+    change = change.values({name: bindparam(name) for name in others})
+    return str(change.compile(dialect=_DIALECT))
 
 
 @contextmanager
