@@ -5,50 +5,62 @@ from __future__ import annotations
 import getpass
 import sys
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import click
 
 from dirbridge.app import App
 from dirbridge.authenticators.local import make_verifier
+from dirbridge.cli.finding import find_account
+from dirbridge.cli.histories import export, history
 from dirbridge.cli.options import Call, shared
-from dirbridge.cli.output import DONE, PROBLEMS, USAGE, Json
+from dirbridge.cli.output import DONE, PROBLEMS, USAGE, Streamed
+from dirbridge.cli.settling import adopt, keep_apart, restore
+from dirbridge.cli.showing import account_json
 from dirbridge.directory import address
 from dirbridge.directory.errors import Undecodable
 from dirbridge.errors import Problem
 from dirbridge.login.domains import Resolution
 from dirbridge.model.account import Account, AccountValues, Origin, Role
+from dirbridge.model.entry import EntryKind
 from dirbridge.model.login import Reason
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import REASONS
 from dirbridge.store.base import Store
-from dirbridge.model.fields import show as show_fields
 from dirbridge.sync.local import local_plan
 
 
 @click.group()
 def accounts() -> None:
-    """Look at accounts, add local ones, set their passwords."""
+    """Look at accounts and their history, settle conflicts, add local ones."""
+
+
+for _command in (history, restore, adopt, keep_apart, export):
+    accounts.add_command(_command)
 
 
 @accounts.command("list")
 @click.argument("domain", required=False)
+@click.option("--all", "every", is_flag=True, help="Groups and contacts as well.")
 @shared
-def list_(call: Call, *, domain: str | None) -> int:
+def list_(call: Call, *, domain: str | None, every: bool) -> int:
     """List the accounts of DOMAIN, or of all domains."""
     app = call.app()
     wanted = None if domain is None else app.domain(domain)
     with app.open_store() as store:
-        found = tuple(store.accounts(wanted))
-    call.out.table(
-        "Accounts",
-        ("account", "state", "origin", "name", "address", "logs in as"),
-        [_row(account) for account in found],
-    )
-    call.out.finish({"accounts": [account_json(account) for account in found]})
+
+        def found() -> Iterator[Account]:
+            stored = store.accounts(wanted)
+            return (a for a in stored if every or a.kind is EntryKind.ACCOUNT)
+
+        columns = ("account", "state", "origin", "name", "address", "logs in as")
+        # A million accounts pass one by one: none of them waits in memory.
+        call.out.table("Accounts", columns, map(_row, found()))
+        listed = Streamed(account_json(account) for account in found())
+        call.out.finish({"accounts": listed})
     return DONE
 
 
@@ -68,15 +80,14 @@ def _row(account: Account) -> tuple[object, ...]:
 @click.argument("name")
 @shared
 def show(call: Call, *, name: str) -> int:
-    """Show all that is known of the account NAME."""
+    """Show all that is known of the account NAME, also of a removed one."""
     app = call.app()
     with app.open_store() as store:
-        found = app.resolver(store).resolve(name)
-    if found.account is None:
-        call.out.problem(_nobody(name, found))
+        found = find_account(app, call.out, store, name)
+    if found is None:
         call.out.finish()
         return PROBLEMS
-    data = account_json(found.account)
+    data = account_json(found)
     call.out.table("", ("field", "value"), data.items())
     call.out.finish({"account": data})
     return DONE
@@ -225,23 +236,3 @@ def _split(app: App, name: str) -> tuple[str, DomainName]:
 
 def _stored(found: Iterable[Account], wanted: DirectoryId) -> Account:
     return next(one for one in found if one.values.directory_id == wanted)
-
-
-def account_json(account: Account) -> Json:
-    """Return an account for JSON and for the table of its fields."""
-    return {
-        "account": account.canonical,
-        "domain": account.domain,
-        "mailbox": account.mailbox,
-        "origin": account.origin,
-        "role": account.role,
-        "directory": account.source,
-        "directory_id": account.values.directory_id,
-        "state": account.state,
-        "since": account.state_since.isoformat(),
-        **{
-            field: list(value) if isinstance(value, tuple) else value
-            for field, value in show_fields(account).items()
-            if field != "state"
-        },
-    }

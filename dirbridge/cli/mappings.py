@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dirbridge.cli.mapping_trials import preview, try_
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, USAGE
 from dirbridge.config.loading import find
@@ -16,6 +17,10 @@ from dirbridge.mapping.profile import lint_profile, list_profiles, load_profile_
 @click.group()
 def mappings() -> None:
     """Look at mapping profiles: which attribute becomes which field."""
+
+
+mappings.add_command(preview)
+mappings.add_command(try_)
 
 
 @mappings.command("list")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,11 +134,43 @@ def _problem_json(one: Problem) -> Json:
     return {"code": one.code, "where": one.where, "text": one.text, "next": one.next}
 
 
+class Streamed:
+    """An array of JSON that is written item by item, and never stands in memory."""
+
+    def __init__(self, items: Iterable[Json]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Json]:
+        return iter(self._items)
+
+
 def _write_json(value: Json) -> None:
-    text = json.dumps(value, ensure_ascii=False, default=_plain)
-    # Octets that were no UTF-8 became lone surrogates; JSON escapes look the same.
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    streams: list[Streamed] = []
+    # No value of a directory can be the same: nobody knows it before.
+    mark = secrets.token_hex(16)
+
+    def default(one: object) -> object:
+        if isinstance(one, Streamed):
+            streams.append(one)
+            return mark
+        return _plain(one)
+
+    text = json.dumps(value, ensure_ascii=False, default=default)
+    first, *rest = text.split(f'"{mark}"')
+    _write(first)
+    for stream, after in zip(streams, rest, strict=True):
+        _write("[")
+        for number, item in enumerate(stream):
+            _write(", " if number else "")
+            _write(json.dumps(item, ensure_ascii=False, default=_plain))
+        _write(f"]{after}")
+    _write("\n")
     sys.stdout.flush()
+
+
+def _write(text: str) -> None:
+    # Octets that were no UTF-8 became lone surrogates; JSON escapes look the same.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _plain(value: object) -> object:
@@ -167,7 +200,7 @@ def code_of(error: Exception) -> int:
     """Return the exit code of a command that ended with an error."""
     if isinstance(error, StoreError) and error.code.endswith("-schema"):
         return USAGE
-    if isinstance(error, StoreError) and error.code == "outrun":
+    if isinstance(error, StoreError) and error.code in ("outrun", "turn-taken"):
         # The store is well; the run is only to be started again.
         return PROBLEMS
     return next((code for kind, code in _EXIT if isinstance(error, kind)), PROBLEMS)

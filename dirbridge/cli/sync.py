@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import click
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from dirbridge.cli import plans, progress
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import (
     DONE,
@@ -22,11 +23,84 @@ from dirbridge.cli.output import (
     Output,
     code_of,
 )
-from dirbridge.errors import DirbridgeError, Problem
-from dirbridge.model.plan import Change, Op
+from dirbridge.cli.plans import Told
+from dirbridge.cli.runs import in_turn, runs, show, undo
+from dirbridge.errors import ConfigError, DirbridgeError, Problem
+from dirbridge.model.plan import Plan
 from dirbridge.model.sentences import problems_of
-from dirbridge.sync.job import Progress as Told
-from dirbridge.sync.job import Report, SyncJob
+from dirbridge.store.base import Store
+from dirbridge.sync import plan_file
+from dirbridge.sync.job import SyncJob
+from dirbridge.sync.plan_file import Choice, PlanFile
+
+
+class Default(click.Group):
+    """A group that is a command as well, where no subcommand is named."""
+
+    default: click.Command
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Return the context of the subcommand's group, or of the default command."""
+        if self._names_a_subcommand(args):
+            return super().make_context(info_name, args, parent, **extra)
+        return self.default.make_context(info_name, args, parent, **extra)
+
+    def _names_a_subcommand(self, args: list[str]) -> bool:
+        with_value = {
+            name
+            for one in self.default.params
+            if isinstance(one, click.Option) and not one.is_flag
+            for name in one.opts
+        }
+        words = iter(args)
+        for word in words:
+            if word in with_value:
+                next(words, None)
+            elif not word.startswith("-"):
+                return word in self.commands
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the command line asks of every run.
+
+    Attributes:
+        dry_run: Write nothing.
+        full: Read everything.
+        approve: An approval's id.
+        out: A plan file, or a folder for several, to write.
+        lines: Whether a pipe gets lines of progress.
+    """
+
+    dry_run: bool
+    full: bool = False
+    approve: str | None = None
+    out: Path | None = None
+    lines: bool = False
+
+
+@dataclass(slots=True)
+class _Result:
+    """What all runs came to.
+
+    Attributes:
+        codes: Their exit codes.
+        told: What is told of each plan.
+        choice: The plan file that was applied, and what of it passed.
+        files: The plan files that were written.
+    """
+
+    codes: set[int] = field(default_factory=lambda: {DONE})
+    told: list[Told] = field(default_factory=list)
+    choice: tuple[PlanFile, Choice] | None = None
+    files: list[str] = field(default_factory=list)
 
 
 @click.command()
@@ -34,187 +108,236 @@ from dirbridge.sync.job import Report, SyncJob
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--full", is_flag=True, help="Read everything, not only what changed.")
 @click.option("--approve", metavar="ID", help="Let a run pass that was stopped.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="With --dry-run: save the plan, in a folder that is there one for each run.",
+)
+@click.option(
+    "--apply",
+    "applied",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Apply what is in a saved plan and is still so, and nothing else.",
+)
+@click.option(
+    "--progress", "lines", is_flag=True, help="Tell a pipe how far the run is."
+)
 @shared
-def sync(
-    call: Call, *, domain: str | None, dry_run: bool, full: bool, approve: str | None
-) -> int:
+def run(call: Call, *, domain: str | None, applied: Path | None, **options: Any) -> int:
     """Read the directory of DOMAIN, or of all domains, and apply what changed.
 
     Nothing is written before the whole plan is made and checked against the
-    limits. Every run reads everything in this release, with or without --full.
+    limits. Where the directory can tell what changed, only that is read; with --full,
+    after a change of the configuration and once a day everything is.
 
     A domain that fails holds up no other. Outside of a terminal, as under cron,
     nothing is printed unless a person is needed; a dry run always shows its plan.
+
+    `dirbridge sync runs` lists earlier runs, `sync show RUN` shows one, and
+    `sync undo RUN` takes it back.
     """
-    del full
+    asked = _Asked(**options)
+    out = asked.out
+    if out is not None and (not asked.dry_run or applied is not None):
+        raise click.UsageError("--out belongs to --dry-run: what is saved is a plan.")
+    file = None if applied is None else plan_file.load(applied)
     app = call.app()
-    codes, reports = {DONE}, list[Report]()
+    wanted = domain if file is None or domain is not None else file.domain
     with app.open_store() as store:
-        for job in app.jobs(store, domain):
-            try:
-                report = _run(call.out, job, dry_run=dry_run, approved=approve)
-            except DirbridgeError as error:
-                call.out.problem(*problems_of(error))
-                codes.add(code_of(error))
-                continue
-            reports.append(report)
-            codes.add(_code(report))
-    code = next(code for code in GRAVEST if code in codes)
-    asked = dry_run or approve is not None
-    for report in reports if asked or _somebody_reads(call.out, code) else ():
-        _show(call.out, report, dry_run=dry_run)
-        call.out.problem(*_problems(report))
-    runs = [_json(report, dry_run=dry_run) for report in reports]
-    call.out.finish({"dry_run": dry_run, "runs": runs}, ok=code == DONE)
-    return code
+        jobs = app.jobs(store, wanted)
+        if out is not None:
+            _check_out(out, jobs)
+        if file is not None:
+            return _finish(call.out, _apply(call.out, store, jobs, file, asked), asked)
+        return _finish(call.out, _run_all(call.out, jobs, asked), asked)
+
+
+@click.group(cls=Default)
+def sync() -> None:
+    """Bring the directory's accounts into the user database, and look at runs."""
+
+
+sync.default = run
+sync.add_command(runs)
+sync.add_command(show)
+sync.add_command(undo)
 
 
 GRAVEST = (USAGE, STORE, STOPPED, UNAVAILABLE, PROBLEMS, DONE)
 """Which exit code several domains have together: the first that one of them has."""
 
 
+def _run_all(out: Output, jobs: tuple[SyncJob, ...], asked: _Asked) -> _Result:
+    result = _Result()
+    for job in jobs:
+        try:
+            told = _run(out, job, asked)
+            if asked.out is not None:
+                path = _out_path(asked.out, job)
+                plan_file.write(path, told.plan, rules_of(job), told.stopped)
+                result.files.append(str(path))
+        except DirbridgeError as error:
+            out.problem(*problems_of(error))
+            result.codes.add(code_of(error))
+            continue
+        result.told.append(told)
+        result.codes.add(told.code)
+    return result
+
+
+def _apply(
+    out: Output,
+    store: Store,
+    jobs: tuple[SyncJob, ...],
+    file: PlanFile,
+    asked: _Asked,
+) -> _Result:
+    """Run the one job that a plan file is of, on what stands in the file."""
+    job = _job_of(file, jobs)
+    plan_file.check_rules(file, rules_of(job))
+    room = _room(store, job)
+    chosen: list[Choice] = []
+
+    def only(plan: Plan) -> Plan:
+        plan_file.check_rules(file, rules_of(job), plan.base)
+        chosen[:] = [plan_file.choose(plan, file, room())]
+        return chosen[0].plan
+
+    told = _run(out, job, replace(asked, full=True), only)
+    (choice,) = chosen
+    left = choice.missing or choice.held_back
+    return _Result(
+        {told.code, PROBLEMS if left else DONE}, [told], choice=(file, choice)
+    )
+
+
+def _job_of(file: PlanFile, jobs: tuple[SyncJob, ...]) -> SyncJob:
+    for job in jobs:
+        if (job.policy.domain, job.policy.source) == (file.domain, file.source):
+            return job
+    where = f'domain "{file.domain}", directory "{file.source}"'
+    problem = Problem(
+        "plan-elsewhere",
+        str(file.path),
+        f"The plan is of the {where}, which is not the one to sync.",
+        "Name the plan's own domain, or none.",
+    )
+    raise ConfigError((problem,))
+
+
+def _room(store: Store, job: SyncJob) -> Callable[[], int | None]:
+    """Return what counts the places that the user limit has left."""
+    limit, domain = job.policy.user_limit, job.policy.domain
+
+    def room() -> int | None:
+        if limit is None:
+            return None
+        with store.view() as view:
+            counts = view.live(domain)
+        return limit - sum(n for (_, kind), n in counts.items() if kind == "account")
+
+    return room
+
+
+def rules_of(job: SyncJob) -> str:
+    """Return the fingerprint of what decides which entries are read, and how."""
+    return f"{job.scope} {job.rules}"
+
+
+def _run(
+    out: Output,
+    job: SyncJob,
+    asked: _Asked,
+    only: Callable[[Plan], Plan] | None = None,
+) -> Told:
+    with progress.shown(out, job.policy.domain, lines=asked.lines) as told:
+        for attempt in in_turn():
+            with attempt:
+                report = job.run(
+                    dry_run=asked.dry_run,
+                    full=asked.full,
+                    approved=asked.approve,
+                    only=only,
+                    progress=told,
+                )
+    return plans.of_report(report, dry_run=asked.dry_run)
+
+
+def _check_out(out: Path, jobs: tuple[SyncJob, ...]) -> None:
+    if len(jobs) > 1 and not out.is_dir():
+        problem = Problem(
+            "several-plans",
+            str(out),
+            f"A plan file holds one run, and there are {len(jobs)}.",
+            "Name one domain, or a folder that is there.",
+        )
+        raise ConfigError((problem,))
+
+
+def _out_path(out: Path, job: SyncJob) -> Path:
+    return (
+        out / f"{job.policy.domain}-{job.policy.source}.json" if out.is_dir() else out
+    )
+
+
+def _finish(out: Output, result: _Result, asked: _Asked) -> int:
+    code = next(code for code in GRAVEST if code in result.codes)
+    by_hand = asked.dry_run or asked.approve is not None or result.choice is not None
+    if by_hand or _somebody_reads(out, code):
+        for told in result.told:
+            plans.show(out, told)
+            out.problem(*plans.problems(told))
+        out.problem(*_left_out(out, result))
+        for path in result.files:
+            out.say(f"saved the plan in {path}")
+    data: Json = {
+        "dry_run": asked.dry_run,
+        "runs": [plans.told_json(told) for told in result.told],
+        "saved": result.files,
+    }
+    if result.choice is not None:
+        data["plan_file"] = _choice_json(*result.choice)
+    out.finish(data, ok=code == DONE)
+    return code
+
+
 def _somebody_reads(out: Output, code: int) -> bool:
     return out.json or code != DONE or sys.stdout.isatty()
 
 
-def _run(out: Output, job: SyncJob, *, dry_run: bool, approved: str | None) -> Report:
-    with _progress(out, job.policy.domain) as told:
-        return job.run(dry_run=dry_run, approved=approved, progress=told)
-
-
-@contextmanager
-def _progress(out: Output, domain: str) -> Iterator[Told]:
-    """Show how far the run is: a bar on a terminal, events in JSON, else nothing."""
-    if out.json:
-        yield _events(out, domain)
+def _left_out(out: Output, result: _Result) -> Iterator[Problem]:
+    """Yield what stands in the plan file and was not applied."""
+    if result.choice is None:
         return
-    if not sys.stderr.isatty():
-        yield lambda _phase, _done: None
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed} entries"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task(f"{domain}: read", total=None)
-        yield lambda phase, done: bar.update(
-            task, description=f"{domain}: {phase}", completed=done
+    file, choice = result.choice
+    if choice.waiting:
+        out.say(
+            f"{file.domain}: {choice.waiting} further changes are not in the file; "
+            "they wait for the next sync."
         )
+    for code, why, left in (
+        ("plan-left-out", _MISSING, choice.missing),
+        ("plan-held-back", _HELD_BACK, choice.held_back),
+    ):
+        for change in left[: plans.SHOWN]:
+            text = f"The change ({change['op']}) is not applied: {why}."
+            yield Problem(code, change["name"], text, _AGAIN)
+        if len(left) > plans.SHOWN:
+            more = len(left) - plans.SHOWN
+            text = f"{more} more changes are not applied: {why}."
+            yield Problem(code, str(file.path), text, _AGAIN)
 
 
-def _events(out: Output, domain: str) -> Told:
-    def told(phase: str, done: int) -> None:
-        if phase != "read" or done % 1000 == 0:
-            out.event("progress", domain=domain, phase=phase, done=done)
-
-    return told
+_MISSING = "entry or account are others than in the file, or it is done already"
+_HELD_BACK = "it needs a change that is left out"
+_AGAIN = "Make the plan anew with `dirbridge sync --dry-run --out FILE`."
 
 
-SHOWN = 100
-"""Changes that a terminal shows; a pipe and JSON get all."""
-
-
-def _show(out: Output, report: Report, *, dry_run: bool) -> None:
-    plan = report.plan
-    out.say(
-        f"{plan.domain}: read {plan.read} entries from {plan.server} below {plan.base}",
-        style="bold",
-    )
-    changes = [change for change in plan.changes if change.op is not Op.CONFLICT]
-    shown = changes[:SHOWN] if sys.stdout.isatty() else changes
-    if shown:
-        rows = [(c.op, c.name, _what(c), c.why) for c in shown]
-        out.table("", ("change", "account", "what", "why"), rows)
-    if len(shown) < len(changes):
-        out.say(f"... and {len(changes) - len(shown)} more; --json shows all.")
-    for dn, note in report.notes[:SHOWN]:
-        out.say(f"note: {dn}: {note}", style="dim")
-    out.say(_summary(report, dry_run=dry_run))
-
-
-def _what(change: Change) -> str:
-    if change.op in (Op.CREATE, Op.REMOVE):
-        return str(change.after.get("primary_address") or "")
-    fields = (
-        f"{name}: {_short(change.before.get(name))} -> {_short(value)}"
-        for name, value in change.after.items()
-    )
-    return "; ".join(fields)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(str(one) for one in value) or "-"
-    return "-" if value is None else str(value)
-
-
-def _summary(report: Report, *, dry_run: bool) -> str:
-    plan = report.plan
-    counts = {op: len(plan.of(op)) for op in Op if op is not Op.CONFLICT}
-    changes = ", ".join(f"{number} {op}" for op, number in counts.items() if number)
-    conflicts = len(plan.of(Op.CONFLICT))
-    tail = f"; {conflicts} conflicts, see below." if conflicts else "."
-    if report.stopped is not None:
-        return f"{plan.domain}: stopped, nothing was written{tail}"
-    if not changes:
-        return f"{plan.domain}: nothing changed, {plan.unchanged} as before{tail}"
-    verb = "would change" if dry_run else "changed"
-    return f"{plan.domain}: {verb}: {changes}; {plan.unchanged} as before{tail}"
-
-
-def _problems(report: Report) -> Iterator[Problem]:
-    if report.stopped is not None:
-        for one in problems_of(report.stopped):
-            yield replace(one, where=f"{report.plan.domain}: limits")
-    for change in report.plan.of(Op.CONFLICT):
-        text, _, then = change.why.rpartition(". ")
-        code = str(change.after.get("conflict", "conflict"))
-        yield Problem(code, change.name, f"{text}.", then)
-    for entry in report.unmapped:
-        then = "Mend the entry, or the mapping; the other entries are not held up."
-        yield Problem("unmapped", entry.dn, entry.reason, then)
-
-
-def _code(report: Report) -> int:
-    if report.stopped is not None:
-        return STOPPED
-    return PROBLEMS if report.new else DONE
-
-
-def _json(report: Report, *, dry_run: bool) -> Json:
-    plan = report.plan
+def _choice_json(file: PlanFile, choice: Choice) -> Json:
     return {
-        "domain": plan.domain,
-        "directory": plan.source,
-        "server": plan.server,
-        "kind": plan.kind,
-        "base": plan.base,
-        "read": plan.read,
-        "unchanged": plan.unchanged,
-        "written": report.run is not None and not dry_run,
-        "run": None if report.run is None else report.run.number,
-        "stopped": None if report.stopped is None else report.stopped.limit,
-        "approval": (report.stopped.approval or None) if report.stopped else None,
-        "new": sorted(report.new),
-        "unmapped": [
-            {"entry": one.dn, "field": one.field, "reason": one.reason}
-            for one in report.unmapped
-        ],
-        "notes": [{"entry": dn, "note": note} for dn, note in report.notes],
-        "changes": [_change_json(change) for change in plan.changes],
-    }
-
-
-def _change_json(change: Change) -> Json:
-    return {
-        "op": change.op,
-        "account": change.account,
-        "name": change.name,
-        "before": dict(change.before),
-        "after": dict(change.after),
-        "entry": change.entry,
-        "row": change.row,
-        "why": change.why,
+        "id": file.id,
+        "left_out": [*choice.missing, *choice.held_back],
+        "not_in_file": choice.waiting,
     }

@@ -1,0 +1,120 @@
+"""`dirbridge accounts adopt`, `keep-apart`, `restore`: what only a person can say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from dirbridge.app import App
+from dirbridge.cli import plans
+from dirbridge.cli.finding import find_account
+from dirbridge.cli.options import Call, shared
+from dirbridge.cli.output import DONE, PROBLEMS
+from dirbridge.cli.runs import in_turn
+from dirbridge.errors import Unsettled
+from dirbridge.model.account import Account
+from dirbridge.model.names import DirectoryId
+from dirbridge.model.plan import Plan
+from dirbridge.sync import settle
+from dirbridge.sync.acting import Deed, carry_out
+from dirbridge.sync.by_hand import Ground
+
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show it and write nothing.")
+
+
+@click.command()
+@click.argument("account")
+@click.argument("entry-id")
+@_DRY_RUN
+@shared
+def adopt(call: Call, *, account: str, entry_id: str, dry_run: bool) -> int:
+    """Give ACCOUNT to the new entry ENTRY-ID: it is the same person.
+
+    For a person whose entry was deleted and made anew, and for a local account whose
+    person is in the directory by now. The mailbox stays; names, addresses and state
+    come from the entry with the next sync.
+    """
+    app = call.app()
+    entry = DirectoryId(entry_id)
+
+    def source(found: Account) -> str:
+        """Return the directory that has the entry, asked live."""
+        for one in app.directories[found.domain]:
+            if one.connector.find(entry) is not None:
+                return one.connector.source
+        raise Unsettled("no-entry", entry_id)
+
+    def plan(ground: Ground, found: Account) -> Plan:
+        return settle.adopt(ground, found, entry)
+
+    return _settle(call, app, account, plan, source, dry_run=dry_run)
+
+
+@click.command("keep-apart")
+@click.argument("account")
+@_DRY_RUN
+@shared
+def keep_apart(call: Call, *, account: str, dry_run: bool) -> int:
+    """Take names and addresses from ACCOUNT, whose person is gone.
+
+    A new entry with these names is somebody else, and gets an account and a mailbox
+    of its own with the next sync. The old account keeps its mailbox and the address
+    `mailbox@domain`, so that nobody gets another's mail.
+    """
+    return _settle(call, call.app(), account, settle.keep_apart, dry_run=dry_run)
+
+
+@click.command()
+@click.argument("name")
+@_DRY_RUN
+@shared
+def restore(call: Call, *, name: str, dry_run: bool) -> int:
+    """Bring the account NAME back that was removed, or give it more time.
+
+    A mapped account becomes deactivated, and its quarantine begins anew: it gets mail
+    again, and as soon as its entry is back in the directory, its person logs in. A
+    local account is active at once.
+    """
+    return _settle(call, call.app(), name, settle.restore, dry_run=dry_run)
+
+
+def _settle(
+    call: Call,
+    app: App,
+    name: str,
+    make: Callable[[Ground, Account], Plan],
+    source: Callable[[Account], str] = lambda found: found.source,
+    *,
+    dry_run: bool,
+) -> int:
+    with app.open_store() as store:
+        found = find_account(app, call.out, store, name)
+        if found is None:
+            call.out.finish()
+            return PROBLEMS
+        deed = Deed(
+            found.domain,
+            source(found),
+            lambda ground: make(ground, _as_of(ground, found)),
+            user_limit=app.settings.domains[found.domain].user_limit,
+        )
+        for attempt in in_turn():
+            with attempt:
+                done = carry_out(store, deed, dry_run=dry_run)
+    told = plans.Told(done.plan, done.run, dry_run=dry_run)
+    plans.show(call.out, told)
+    call.out.problem(*plans.problems(told))
+    data = {"dry_run": dry_run, "runs": [plans.told_json(told)]}
+    call.out.finish(data)
+    return PROBLEMS if call.out.problems else DONE
+
+
+def _as_of(ground: Ground, found: Account) -> Account:
+    """Return the account as it is on the plan's own view of the store.
+
+    A sync may have changed it between the search and the plan.
+    """
+    names = (found.canonical,)
+    held = ground.view.holders(found.domain, (), names)
+    return next((a for a in held if a.number == found.number), found)
