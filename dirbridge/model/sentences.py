@@ -6,7 +6,7 @@ Every sentence about something wrong comes with the next step.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dirbridge.errors import (
     BindRefused,
@@ -433,10 +433,6 @@ _STORE = {
         "was lost in the moment of writing: the whole run is in it, or nothing of it",
         "Start the database, then look at `dirbridge sync runs`.",
     ),
-    "undecided": (
-        "was lost in the moment of writing: the whole run is in it, or nothing of it",
-        "Start the database, then look at `dirbridge sync runs`.",
-    ),
     "unreachable": ("cannot be reached", "Start the database, or mend `store.url`."),
     "locked": ("is locked by another process", "Wait for it to end, then try again."),
     "older-schema": ("has an older schema", "Run `dirbridge store upgrade`."),
@@ -567,6 +563,19 @@ def of_failures(last: Problem, failures: int) -> Problem:
     return Problem(
         "sync-failing", last.where, said + f"the last one: {text}", last.next
     )
+
+
+def of_stop(stopped: UnsafePlan, domain: str) -> Problem:
+    """Return what to say of a sync that stopped for safety, where nobody sat by.
+
+    Args:
+        stopped: Why it stopped.
+        domain: The mail domain.
+    """
+    look = f"Look at what it would do with `dirbridge sync {domain} --dry-run`"
+    allow = f"`dirbridge sync {domain} --approve {stopped.approval}`"
+    then = f"{look}; if it is right, run {allow} within a day."
+    return replace(_of_limit(stopped), where=domain, next=then)
 
 
 def of_nothing(domain: str) -> Problem:

@@ -198,6 +198,24 @@ def protected_conflict(account: Account, what: str = "changed") -> Change:
     )
 
 
+def kind_conflict(account: Account, kind: EntryKind) -> Change:
+    """Return the report that somebody's entry became a group or a contact.
+
+    Args:
+        account: The account as stored.
+        kind: What its entry is now.
+    """
+    return Change(
+        op=Op.CONFLICT,
+        account=account.values.directory_id,
+        name=people_name(account),
+        after={"conflict": "kind-changed", "kind": str(kind)},
+        why=f"Its entry is a {kind} now, and an account with a mailbox here: nothing "
+        f"was done. Give the {kind} an entry of its own.",
+        stored=account,
+    )
+
+
 def apply_order(change: Change) -> tuple[int, str, str, str]:
     """Order changes so that names become free before others take them."""
     what = "" if change.result else repr(sorted(change.after.items()))

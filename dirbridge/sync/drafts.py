@@ -32,7 +32,7 @@ from dirbridge.model.mapping import Mapped
 from dirbridge.model.names import DirectoryId, fold
 from dirbridge.model.plan import Change, Op
 from dirbridge.store.base import StoreView
-from dirbridge.sync.changes import operation, protected_conflict
+from dirbridge.sync.changes import kind_conflict, operation, protected_conflict
 from dirbridge.sync.claim_index import ClaimIndex
 from dirbridge.sync.claims import (
     Claim,
@@ -41,7 +41,7 @@ from dirbridge.sync.claims import (
     name_claims,
     stored_claims,
 )
-from dirbridge.sync.mailboxes import mailbox_claims
+from dirbridge.sync.mailboxes import mailbox_claims, needs_mailbox
 from dirbridge.sync.policy import Policy
 from dirbridge.sync.read import Read
 from dirbridge.sync.spool import Spool, pack_account, portions, unpack_account
@@ -171,19 +171,30 @@ class _Work:
             if old.digest != mapped.digest:
                 self.drafts.remembered[old.number] = mapped.digest
             return frozenset()
-        if self.policy.protects(old):
-            self._leave(old)
+        if conflict := self._hands_off(old, draft):
+            self._leave(old, conflict)
             return frozenset()
         op = operation(old, draft, fields.keys())
         self.drafts.letters[place] = OPS[op]
         self.drafts.changed.add((place, old, draft))
-        if draft.kind is EntryKind.ACCOUNT and old.state not in LIVE:
+        if draft.kind is EntryKind.ACCOUNT and not _is_live(old):
             self.drafts.entering.append(place)
         own = id_claim(old.values.directory_id)
-        return frozenset((own, *name_claims(draft.values), *address_claims(draft)))
+        claims = {own, *name_claims(draft.values), *address_claims(draft)}
+        if needs_mailbox(draft):
+            self.drafts.contested.add(place)
+            claims.update(mailbox_claims(draft.values, self.policy.domain))
+        return frozenset(claims)
 
-    def _leave(self, old: Account) -> None:
-        self.drafts.conflicts.append(protected_conflict(old))
+    def _hands_off(self, old: Account, draft: Account) -> Change | None:
+        if self.policy.protects(old):
+            return protected_conflict(old)
+        if old.mailbox and draft.kind is not EntryKind.ACCOUNT:
+            return kind_conflict(old, draft.kind)
+        return None
+
+    def _leave(self, old: Account, conflict: Change) -> None:
+        self.drafts.conflicts.append(conflict)
         if old.digest:
             self.drafts.remembered[old.number] = b""
 
@@ -224,6 +235,10 @@ def meet(view: StoreView, domain: str, claims: Iterable[Claim]) -> tuple[Account
         elif kind in {"login", "upn"}:
             names.add(name)
     return view.holders(domain, names, addresses)  # type: ignore[arg-type]
+
+
+def _is_live(account: Account) -> bool:
+    return account.kind is EntryKind.ACCOUNT and account.state in LIVE
 
 
 def _primary(values: AccountValues) -> tuple[Claim, ...]:

@@ -38,11 +38,19 @@ from dirbridge.sync.claims import (
     settle_names,
 )
 from dirbridge.sync.drafts import meet
-from dirbridge.sync.mailboxes import give_mailboxes, mailbox_claims, mailbox_name
+from dirbridge.sync.mailboxes import (
+    give_mailboxes,
+    mailbox_claims,
+    mailbox_name,
+    needs_mailbox,
+)
 from dirbridge.sync.policy import Policy
 
 Drafted = Mapping[DirectoryId, Account]
 """What accounts would become, by the id of their entry."""
+
+Owner = DirectoryId | None
+"""Who has an address; None is somebody whom this directory does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,7 @@ def ground_of(
         now: The time of the plan (UTC).
     """
     claims = {claim for draft in asking.values() for claim in _wanted(policy, draft)}
-    new = [draft for draft in asking.values() if draft.number == 0]
+    new = [draft for draft in asking.values() if needs_mailbox(draft)]
     mailboxes = {fold(mailbox_name(draft.values)) for draft in new}
     found = {a.number: a for a in meet(view, policy.domain, claims)}
     own = view.by_id(policy.domain, policy.source, tuple(asking))
@@ -138,7 +146,7 @@ def ground_of(
 def _wanted(policy: Policy, draft: Account) -> Iterator[Claim]:
     yield from name_claims(draft.values)
     yield from address_claims(draft)
-    if draft.number == 0:
+    if needs_mailbox(draft):
         yield from mailbox_claims(draft.values, policy.domain)
 
 
@@ -167,7 +175,7 @@ def settle(asking: Drafted, ground: Ground) -> Settled:
     clashes = work.settle()
     addressed = work.addressed(clashes)
     yielding = tuple(work.yielding())
-    newcomers = (one for one in addressed.values() if _needs_mailbox(one))
+    newcomers = (one for one in addressed.values() if needs_mailbox(one))
     given = give_mailboxes(newcomers, work.mailbox_taken)
     accounts = {
         who: _undigested(given.get(who, one), who in name_clashes or who in clashes)
@@ -179,10 +187,6 @@ def settle(asking: Drafted, ground: Ground) -> Settled:
         if who in name_clashes or who in clashes
     }
     return Settled(accounts, yielding, lost)
-
-
-def _needs_mailbox(account: Account) -> bool:
-    return account.number == 0 and bool(mailbox_claims(account.values, account.domain))
 
 
 def _undigested(account: Account, lost: bool) -> Account:
@@ -227,14 +231,14 @@ class _Addresses:
         asking: The drafts, with the names that they may have.
         ground: What they meet.
         others: Every account that does not ask.
-        owners: Who has an address; None stands for those who do not ask.
+        owners: Who has an address.
         disputed: Addresses that several want, and none of them gets.
     """
 
     asking: Drafted
     ground: Ground
     others: tuple[Account, ...]
-    owners: dict[Claim, DirectoryId | None] = field(default_factory=dict)
+    owners: dict[Claim, Owner] = field(default_factory=dict)
     disputed: set[Claim] = field(default_factory=set)
 
     def settle(self) -> Clashes:
@@ -245,13 +249,20 @@ class _Addresses:
         held = self.ground.addresses_held(self.others)
         people = {who: people_name(draft) for who, draft in self.asking.items()}
         clashes = settle_addresses(wanted, had, held, people)
-        self.owners |= dict.fromkeys(held)
+        self.owners |= self._held_by(held)
         for who, claims in wanted.items():
             lost = {clash.claim for clash in clashes.get(who, ())}
             self.owners |= dict.fromkeys(claims - lost, who)
             self.disputed |= lost
         self.disputed -= self.owners.keys()
         return clashes
+
+    def _held_by(self, held: Iterable[Claim]) -> Iterator[tuple[Claim, Owner]]:
+        yield from ((claim, None) for claim in held)
+        for account in self.others:
+            if self.ground.policy.owns(account):
+                for claim in held_addresses(account, self.ground.now, kept=False):
+                    yield claim, account.values.directory_id
 
     def addressed(self, clashes: Clashes) -> dict[DirectoryId, Account]:
         """Leave out addresses that are lost; a primary falls back to the old one."""

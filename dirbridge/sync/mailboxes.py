@@ -50,6 +50,11 @@ def _candidates(wanted: str) -> Iterator[str]:
     yield from (f"{wanted}-{number}" for number in count(2))
 
 
+def needs_mailbox(account: Account) -> bool:
+    """Whether an account has no mailbox name yet: a new one, or one that was none."""
+    return account.kind is EntryKind.ACCOUNT and not account.mailbox
+
+
 def mailbox_claims(values: AccountValues, domain: DomainName) -> tuple[Claim, ...]:
     """Return the address that a newcomer's mailbox would answer to.
 

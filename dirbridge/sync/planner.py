@@ -226,7 +226,7 @@ def _settle(draw: _Draw, view: StoreView) -> _Met:
         asking = _asking(draw, view, places)
         ground = ground_of(draw.policy, view, asking, draw.going.states, draw.now)
         met = _Met(asking, ground.ours(), settle(asking, ground))
-        more = drafts.index.places(_given(met.settled)) - places
+        more = drafts.index.places(_given(met)) - places
         if more <= {p for p in more if drafts.letters[p] == Letter.LATE}:
             break
         places |= more
@@ -249,10 +249,10 @@ def _asking(
     }
 
 
-def _given(settled: Settled) -> Iterator[Claim]:
+def _given(met: _Met) -> Iterator[Claim]:
     """Yield the addresses of mailboxes that newcomers get."""
-    for account in settled.accounts.values():
-        if account.number == 0 and account.mailbox:
+    for who, account in met.settled.accounts.items():
+        if account.mailbox and not met.asking[who].mailbox:
             yield address_claim(account.canonical)
 
 
