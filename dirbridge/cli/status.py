@@ -17,35 +17,164 @@ from dirbridge.cli.servers import Known, read_servers
 from dirbridge.config.settings import HookSettings
 from dirbridge.connectors.examination import WARN_DAYS
 from dirbridge.errors import Problem
+from dirbridge.model.entry import EntryKind
 from dirbridge.model.names import DomainName
-from dirbridge.store.base import Store
+from dirbridge.notices.rules import conflicts
+from dirbridge.store.base import Notice, Run, RunResult, Store
+from dirbridge.sync.by_hand import ADMIN
+
+_LOOKED_BACK = 1000
+"""Runs among which the last one that went well is looked for."""
+
+_WELL = frozenset({RunResult.APPLIED, RunResult.UNCHANGED})
 
 
 @click.command()
 @shared
 def status(call: Call) -> int:
-    """Show accounts, last runs, hooks and directory servers."""
+    """Show accounts, syncs, notices, hooks and directory servers."""
     app = call.app()
+    known = read_servers(app.settings.serve.run_dir)
     with app.open_store() as store:
         domains = [_domain(app, store, name) for name in app.settings.domains]
+        notices = [one for one in store.notices() if one.over_at is None]
+    syncs = [_with_schedule(one, known) for each in domains for one in each["syncs"]]
     hooks = [_hook(hook) for hook in app.settings.hooks]
-    call.out.table(
+    _show_domains(call.out, domains)
+    _show_syncs(call.out, syncs)
+    _show_hooks(call.out, hooks)
+    _show_servers(call.out, known)
+    call.out.problem(*_stale(app, syncs), *map(_problem, notices))
+    if known.fresh:
+        call.out.problem(*_troubled(known.servers))
+    call.out.problem(*(_silent(one) for one in hooks if not one["answers"]))
+    told = {
+        "at": _at(known.at),
+        "fresh": known.fresh,
+        "list": known.servers,
+    }
+    data = {
+        "domains": [{**each, "syncs": _syncs_of(each, syncs)} for each in domains],
+        "hooks": hooks,
+        "servers": told,
+        "notices": [_notice_json(one) for one in notices],
+    }
+    call.out.finish(data)
+    return PROBLEMS if call.out.problems else DONE
+
+
+def _domain(app: App, store: Store, name: DomainName) -> Json:
+    kinds = {kind: Counter[str]() for kind in EntryKind}
+    for account in store.accounts(name):
+        kinds[account.values.kind][account.state] += 1
+    sources = [one.policy.source for one in app.directories[name]]
+    runs = (run for one in sources for run in store.last_runs(name, source=one))
+    last = max(runs, key=lambda run: run.finished_at, default=None)
+    return {
+        "domain": name,
+        "accounts": dict(kinds[EntryKind.ACCOUNT]),
+        "groups": dict(kinds[EntryKind.GROUP]),
+        "contacts": dict(kinds[EntryKind.CONTACT]),
+        "last_run": last and _run(last),
+        "syncs": [_sync(store, name, source) for source in sources],
+        "note": note(app.settings.domains[name]),
+    }
+
+
+def _sync(store: Store, domain: DomainName, source: str) -> Json:
+    """Return how the syncs of one directory stand."""
+    runs = [
+        run
+        for run in store.last_runs(domain, _LOOKED_BACK, source)
+        if run.server != ADMIN
+    ]
+    last = next(iter(runs), None)
+    good = next((run for run in runs if run.result in _WELL), None)
+    known = frozenset(last.known if last else ())
+    open_conflicts = conflicts(known)
+    return {
+        "domain": domain,
+        "directory": source,
+        "last_run": last and _run(last),
+        "last_success": good and _at(good.finished_at),
+        "why": last.why if last else "",
+        "conflicts": open_conflicts,
+        "unmapped": len(known) - open_conflicts,
+    }
+
+
+def _run(run: Run) -> Json:
+    return {
+        "number": run.number,
+        "at": _at(run.finished_at),
+        "result": run.result,
+        "server": run.server,
+        "kind": run.kind,
+        "read": run.read,
+        "changes": run.changes,
+    }
+
+
+_NO_SCHEDULE: Json = {"next_at": None, "running_since": None, "failures": 0}
+
+
+def _with_schedule(sync: Json, known: Known) -> Json:
+    """Add what the running `serve` says of its schedule, if one runs here."""
+    told = (
+        {name: one[name] for name in _NO_SCHEDULE}
+        for one in known.schedule
+        if known.fresh
+        and (one["domain"], one["directory"]) == (sync["domain"], sync["directory"])
+    )
+    return {**sync, **next(told, _NO_SCHEDULE)}
+
+
+def _syncs_of(domain: Json, syncs: Sequence[Json]) -> list[Json]:
+    return [one for one in syncs if one["domain"] == domain["domain"]]
+
+
+def _show_domains(out: Output, domains: Sequence[Json]) -> None:
+    out.table(
         "Domains",
-        ("domain", "accounts", "last run", "result", "server", "changes", "note"),
+        ("domain", "accounts", "groups", "contacts", "note"),
         [
             (
                 one["domain"],
-                _counts(one["accounts"]),
-                (one["last_run"] or {}).get("at", "never"),
-                (one["last_run"] or {}).get("result", ""),
-                (one["last_run"] or {}).get("server", ""),
-                _counts((one["last_run"] or {}).get("changes", {})),
+                *(_counts(one[kind]) for kind in ("accounts", "groups", "contacts")),
                 one["note"],
             )
             for one in domains
         ],
     )
-    call.out.table(
+
+
+def _show_syncs(out: Output, syncs: Sequence[Json]) -> None:
+    out.table(
+        "Syncs",
+        (
+            *("domain", "directory", "last run", "result", "server", "changes"),
+            *("last success", "next run", "failures", "conflicts"),
+        ),
+        [
+            (
+                one["domain"],
+                one["directory"],
+                (one["last_run"] or {}).get("at", "never"),
+                (one["last_run"] or {}).get("result", ""),
+                (one["last_run"] or {}).get("server", ""),
+                _counts((one["last_run"] or {}).get("changes", {})),
+                one["last_success"] or "never",
+                "now" if one["running_since"] else one["next_at"],
+                one["failures"] or "",
+                one["conflicts"] or "",
+            )
+            for one in syncs
+        ],
+    )
+
+
+def _show_hooks(out: Output, hooks: Sequence[Json]) -> None:
+    out.table(
         "Hooks",
         ("type", "place", "answers"),
         [
@@ -53,62 +182,41 @@ def status(call: Call) -> int:
             for one in hooks
         ],
     )
-    servers = read_servers(app.settings.serve.run_dir)
-    _show_servers(call.out, servers)
-    call.out.problem(*_stale(app, domains))
-    if servers.fresh:
-        call.out.problem(*_troubled(servers.servers))
-    call.out.problem(*(_silent(one) for one in hooks if not one["answers"]))
-    told = {
-        "at": servers.at and servers.at.isoformat(timespec="seconds"),
-        "fresh": servers.fresh,
-        "list": servers.servers,
-    }
-    call.out.finish({"domains": domains, "hooks": hooks, "servers": told})
-    return PROBLEMS if call.out.problems else DONE
 
 
-def _domain(app: App, store: Store, name: DomainName) -> Json:
-    states = Counter(str(account.state) for account in store.accounts(name))
-    sources = [one.policy.source for one in app.directories[name]]
-    runs = (run for one in sources for run in store.last_runs(name, source=one))
-    last = min(runs, key=lambda run: run.finished_at, default=None)
+def _at(when: datetime | None) -> str | None:
+    return when.isoformat(timespec="seconds") if when else None
+
+
+def _problem(notice: Notice) -> Problem:
+    since = notice.since.isoformat(" ", "minutes")
+    where = f"{notice.domain} (since {since})"
+    return Problem(notice.code, where, notice.text, notice.next)
+
+
+def _notice_json(notice: Notice) -> Json:
     return {
-        "domain": name,
-        "accounts": dict(states),
-        "last_run": None
-        if last is None
-        else {
-            "number": last.number,
-            "at": last.finished_at.isoformat(timespec="seconds"),
-            "result": last.result,
-            "server": last.server,
-            "kind": last.kind,
-            "read": last.read,
-            "changes": last.changes,
-        },
-        "note": note(app.settings.domains[name]),
+        "key": notice.key,
+        "domain": notice.domain,
+        "code": notice.code,
+        "text": notice.text,
+        "next": notice.next,
+        "since": _at(notice.since),
+        "told_at": _at(notice.told_at),
     }
 
 
-def _stale(app: App, domains: list[Json]) -> Iterator[Problem]:
-    """Yield the domains whose directory no run has read for a long time.
-
-    Runs that stop or fail write nothing, so an old last run is how they show.
-    """
-    for one in domains:
-        settings = app.settings.domains[one["domain"]]
-        last = one["last_run"]
-        since = last and datetime.fromisoformat(last["at"])
-        if settings.directory and (
-            not since or datetime.now(UTC) - since > settings.sync.full_every
-        ):
+def _stale(app: App, syncs: Sequence[Json]) -> Iterator[Problem]:
+    """Yield the directories that no run has read well for a long time."""
+    for one in syncs:
+        settings, last = app.settings.domains[one["domain"]], one["last_success"]
+        since = last and datetime.fromisoformat(last)
+        if not since or datetime.now(UTC) - since > settings.sync.full_every:
+            text = f"No sync has ended well since {last}."
             yield Problem(
                 "sync-stale",
                 one["domain"],
-                f"No sync has ended well since {last['at']}."
-                if last
-                else "No sync has ended well yet.",
+                text if last else "No sync has ended well yet.",
                 "Run `dirbridge sync` and mend what it names.",
             )
 

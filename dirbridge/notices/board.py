@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -68,6 +69,7 @@ class Noticeboard:
         self._clock = clock
         self._look = look
         self._owed: dict[str, tuple[Notice, frozenset[str]]] = {}
+        self._failed: Counter[tuple[str, str]] = Counter()
         self._one_at_a_time = threading.Lock()
         self._woken = threading.Event()
         self._stop = threading.Event()
@@ -126,11 +128,16 @@ class Noticeboard:
         thread.join(seconds)
 
     def _failed_in_a_row(self, ended: Ended) -> int:
+        """Count what the store remembers, and what it does not, in this process."""
+        who = (ended.domain, ended.source)
         if ended.result is not RunResult.FAILED:
+            self._failed[who] = 0
             return 0
+        self._failed[who] += 1
         runs = self._store.last_runs(ended.domain, self._failures, source=ended.source)
         failed = [run.result is RunResult.FAILED for run in runs]
-        return failed.index(False) if False in failed else len(failed)
+        remembered = failed.index(False) if False in failed else len(failed)
+        return max(remembered, self._failed[who])
 
     def _loop(self) -> None:
         pause = self._look

@@ -172,6 +172,8 @@ def _is_limit(key: str) -> bool:
 
 
 def _problem(ended: Ended) -> Problem:
+    if isinstance(ended.error, UnsafePlan):
+        return sentences.of_stop(ended.error, ended.domain)
     found = sentences.problems_of(ended.error) if ended.error else ()
     return found[0] if found else sentences.of_nothing(ended.domain)
 

@@ -92,7 +92,7 @@ class TestRules:
         assert notice.since == NOW
         assert notice.told_at is None
         assert "60 of 100" in notice.text
-        assert "--approve abc123" in notice.next
+        assert "`dirbridge sync company.com --approve abc123`" in notice.next
 
     def test_one_cause_is_one_notice_until_it_is_over(self) -> None:
         held = told(judge(STOPPED, 0, 3, {}, NOW).keep)
@@ -605,6 +605,16 @@ class TestBoard:
             board.ended(FAILED)
             board.deliver()
             assert len(sink.bodies) == (number == 3)
+
+    def test_failures_that_no_run_remembers_are_counted_as_well(self) -> None:
+        store = MemoryStore()
+        board = Noticeboard(store, failures=2)
+        broken = replace(FAILED, error=ConfigError(()))
+        board.ended(broken)
+        assert store.notices() == ()
+        board.ended(broken)
+        (notice,) = store.notices()
+        assert notice.text.startswith("2 syncs have failed in a row")
 
     def test_without_a_way_notices_are_kept_for_status(self) -> None:
         store = MemoryStore()
