@@ -410,9 +410,10 @@ class Store(StoreReader, Protocol):
     def changed(self, told: Callable[[DomainName], None], stop: Event) -> None:
         """Call `told` with a domain whenever another process changed its accounts.
 
-        Blocks until stopped, and is called in a thread of its own. Where something
-        may have been missed, each domain is told. Raises nothing: what fails is
-        tried again.
+        Blocks until stopped, and is called in a thread of its own. In the beginning,
+        and where something may have been missed, each domain is told; what this
+        process changes itself may be told, too. Raises nothing: what fails is tried
+        again. Tested by `tests/contract/test_feed.py`.
         """
         ...
 

@@ -59,7 +59,7 @@ class Database(Protocol):
         ...
 
     def changed(self, told: Callable[[DomainName], None], stop: Event) -> None:
-        """See `StoreReader.changed`."""
+        """See `Store.changed`."""
         ...
 
     def migrating(self) -> AbstractContextManager[Connection]:

@@ -21,7 +21,7 @@ from tenacity import (
 )
 
 from dirbridge.errors import StoreError
-from dirbridge.store.base import Run
+from dirbridge.store.base import Run, RunResult
 from dirbridge.store.database import Database
 from dirbridge.store.schema import RunRow
 
@@ -72,6 +72,8 @@ class Writing:
                 self._reached = True
                 self._database.queue(connection)
                 done = self._write(connection)
+                if done.result is RunResult.APPLIED:
+                    self._database.tell(connection, done.domain)
         except (DBAPIError, StoreError) as error:
             if done is None or not self._is_lost(error):
                 raise

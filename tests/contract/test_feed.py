@@ -1,0 +1,174 @@
+"""What a store tells of others' changes, on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from threading import Event, Thread
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from dirbridge.errors import StoreError
+from dirbridge.model.names import DomainName
+from dirbridge.model.plan import Op
+from dirbridge.model.secret import Secret
+from dirbridge.store.base import RunResult, Store
+from dirbridge.store.feed import followed
+from dirbridge.store.memory import MemoryStore
+from dirbridge.store.opening import open_store
+from testbed.postgresql import Postgresql
+from testbed.process import wait_until
+from tests.contract.test_store import BRANCH, COMPANY, a_run, change, person, plan
+
+NUMBERS = count(1)
+
+
+def add(store: Store, name: str, domain: DomainName = COMPANY) -> None:
+    new = person(name, domain=domain, primary_address=f"{name}@x.example")
+    store.apply(plan(change(Op.CREATE, new), domain=domain), a_run(domain))
+
+
+class FeedContract:
+    """What every store that others can write must tell."""
+
+    @pytest.fixture
+    def stores(self) -> tuple[Store, Store]:
+        """Two openings of one store."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def told(self, stores: tuple[Store, Store]) -> Iterator[list[DomainName]]:
+        """What the second hears, from the time on when it certainly listens."""
+        heard: list[DomainName] = []
+        add(stores[0], "first")
+        with followed(stores[1], heard.append):
+            wait_until(lambda: heard == [COMPANY], "nothing is told in the beginning")
+            heard.clear()
+            yield heard
+
+    def test_the_domain_of_each_change_is_told(
+        self, stores: tuple[Store, Store], told: list[DomainName]
+    ) -> None:
+        add(stores[0], "berta", BRANCH)
+        wait_until(lambda: told == [BRANCH], "it was not told")
+        add(stores[0], "carla")
+        wait_until(lambda: told == [BRANCH, COMPANY], "it was not told")
+
+    def test_a_change_can_be_read_when_it_is_told(
+        self, stores: tuple[Store, Store]
+    ) -> None:
+        counts: list[int] = []
+        add(stores[0], "first")
+        with followed(
+            stores[1], lambda _domain: counts.append(len(list(stores[1].accounts())))
+        ):
+            wait_until(lambda: counts == [1], "nothing is told in the beginning")
+            add(stores[0], "second")
+            wait_until(lambda: counts == [1, 2], "it was not told")
+
+    def test_what_changes_nothing_is_not_told(
+        self, stores: tuple[Store, Store], told: list[DomainName]
+    ) -> None:
+        one = stores[0]
+        one.apply(plan(), replace(a_run(), result=RunResult.UNCHANGED))
+        twice = [person(n, primary_address="x@company.com") for n in "ab"]
+        with pytest.raises(StoreError):
+            one.apply(plan(*(change(Op.CREATE, a) for a in twice)), a_run())
+        one.record([], a_run().started_at)
+        # Words come in their order, so those before it have been left out.
+        add(one, "berta", BRANCH)
+        wait_until(lambda: bool(told), "it was not told")
+        assert told == [BRANCH]
+
+    def test_a_turn_tells_as_well(
+        self, stores: tuple[Store, Store], told: list[DomainName]
+    ) -> None:
+        with stores[0].turn(COMPANY) as turn:
+            turn.apply(plan(change(Op.CREATE, person("berta"))), a_run())
+        wait_until(lambda: told == [COMPANY], "it was not told")
+
+    def test_it_ends_when_it_is_told_to(self, stores: tuple[Store, Store]) -> None:
+        stop = Event()
+        thread = Thread(target=stores[1].changed, args=(lambda _one: None, stop))
+        thread.start()
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_nobody_else_changes_what_is_in_memory() -> None:
+    store, heard = MemoryStore(), list[DomainName]()
+    with followed(store, heard.append):
+        add(store, "anna")
+    assert heard == []
+
+
+class TestSqliteFeed(FeedContract):
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        return tmp_path / "dirbridge.db"
+
+    @pytest.fixture
+    def stores(self, file: Path) -> Iterator[tuple[Store, Store]]:
+        url = f"sqlite:///{file}"
+        with open_store(url) as one, open_store(url) as other:
+            yield one, other
+
+    def test_a_file_that_is_away_for_a_time(
+        self, file: Path, stores: tuple[Store, Store]
+    ) -> None:
+        stop, heard = Event(), list[DomainName]()
+        add(stores[0], "anna")
+        for store in stores:
+            store.close()
+        aside = file.rename(file.with_name("aside"))
+        thread = Thread(target=stores[1].changed, args=(heard.append, stop))
+        thread.start()
+        aside.rename(file)
+        wait_until(lambda: heard == [COMPANY], "it does not look again")
+        stop.set()
+        thread.join(30)
+
+
+class TestPostgresqlFeed(FeedContract):
+    @pytest.fixture
+    def full_url(self, postgresql: Postgresql) -> Iterator[str]:
+        name = f"feed_{next(NUMBERS)}"
+        yield postgresql.create_database(name)
+        postgresql.drop_database(name)
+
+    @pytest.fixture
+    def stores(self, full_url: str) -> Iterator[tuple[Store, Store]]:
+        url = make_url(full_url)
+        plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
+        secret = Secret(str(url.password))
+        with open_store(plain, secret) as one, open_store(plain, secret) as other:
+            yield one, other
+
+    def test_all_is_told_after_its_session_was_cut(
+        self, stores: tuple[Store, Store], full_url: str, told: list[DomainName]
+    ) -> None:
+        with psycopg.connect(full_url, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        wait_until(lambda: told == [COMPANY], "it does not listen again")
+        add(stores[0], "berta", BRANCH)
+        wait_until(lambda: told == [COMPANY, BRANCH], "it was not told")
+
+    def test_it_listens_again_after_a_restart(
+        self,
+        stores: tuple[Store, Store],
+        postgresql: Postgresql,
+        told: list[DomainName],
+    ) -> None:
+        postgresql.stop()
+        postgresql.start()
+        wait_until(lambda: told == [COMPANY], "it does not listen again")
+        add(stores[0], "berta")
+        wait_until(lambda: told == [COMPANY, COMPANY], "it was not told")
