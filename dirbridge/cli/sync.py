@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,13 +26,18 @@ from dirbridge.cli.output import (
 )
 from dirbridge.cli.plans import Told
 from dirbridge.cli.runs import in_turn, runs, show, undo
-from dirbridge.errors import ConfigError, DirbridgeError, Problem
+from dirbridge.errors import ConfigError, DirbridgeError, DirectoryError, Problem
 from dirbridge.model.plan import Plan
 from dirbridge.model.sentences import problems_of
+from dirbridge.notices.rules import Ended
+from dirbridge.scheduler.running import ended_by, ended_of
 from dirbridge.store.base import Store
 from dirbridge.sync import plan_file
 from dirbridge.sync.job import SyncJob
 from dirbridge.sync.plan_file import Choice, PlanFile
+
+if TYPE_CHECKING:
+    from dirbridge.app import App
 
 
 class Default(click.Group):
@@ -77,6 +83,7 @@ class _Asked:
         approve: An approval's id.
         out: A plan file, or a folder for several, to write.
         lines: Whether a pipe gets lines of progress.
+        ended: Told how each run ended that was no dry run, for notices.
     """
 
     dry_run: bool
@@ -84,6 +91,7 @@ class _Asked:
     approve: str | None = None
     out: Path | None = None
     lines: bool = False
+    ended: Callable[[Ended], None] = lambda _ended: None
 
 
 @dataclass(slots=True)
@@ -145,13 +153,28 @@ def run(call: Call, *, domain: str | None, applied: Path | None, **options: Any)
     file = None if applied is None else plan_file.load(applied)
     app = call.app()
     wanted = domain if file is None or domain is not None else file.domain
-    with app.open_store() as store:
+    with app.open_store() as store, _telling(app, store, asked) as asked:
         jobs = app.jobs(store, wanted)
         if out is not None:
             _check_out(out, jobs)
         if file is not None:
             return _finish(call.out, _apply(call.out, store, jobs, file, asked), asked)
         return _finish(call.out, _run_all(call.out, jobs, asked), asked)
+
+
+DELIVERY = 20.0
+"""Seconds that a sync waits for its notices to arrive; else the next one tells them."""
+
+
+@contextmanager
+def _telling(app: App, store: Store, asked: _Asked) -> Iterator[_Asked]:
+    """Keep what runs mean to people, and tell them in the end."""
+    if asked.dry_run:
+        yield asked
+        return
+    board = app.noticeboard(store)
+    yield replace(asked, ended=board.ended)
+    board.deliver_within(DELIVERY)
 
 
 @click.group(cls=Default)
@@ -252,16 +275,21 @@ def _run(
     asked: _Asked,
     only: Callable[[Plan], Plan] | None = None,
 ) -> Told:
-    with progress.shown(out, job.policy.domain, lines=asked.lines) as told:
-        for attempt in in_turn():
-            with attempt:
-                report = job.run(
-                    dry_run=asked.dry_run,
-                    full=asked.full,
-                    approved=asked.approve,
-                    only=only,
-                    progress=told,
-                )
+    try:
+        with progress.shown(out, job.policy.domain, lines=asked.lines) as told:
+            for attempt in in_turn():
+                with attempt:
+                    report = job.run(
+                        dry_run=asked.dry_run,
+                        full=asked.full,
+                        approved=asked.approve,
+                        only=only,
+                        progress=told,
+                    )
+    except (ConfigError, DirectoryError) as error:
+        asked.ended(ended_by(job, error))
+        raise
+    asked.ended(ended_of(report))
     return plans.of_report(report, dry_run=asked.dry_run)
 
 
