@@ -275,17 +275,12 @@ class SyncJob:
             return False
         by_group = self.policy.require_group is not None
         regrouped = by_group and any(map(may_regroup, plan.changes))
-        return (
-            read.whole
-            or regrouped
-            or told.is_moot(plan, start.known, read.read.seen | read.read.gone)
-        )
+        return read.whole or regrouped or told.is_moot(plan, start.known, read.ids)
 
     def _finish(self, plan: Plan, read: Told, start: _Start, order: _Order) -> Report:
         known = told.keys(plan, read.read.unmapped)
         if plan.kind is ReadKind.DELTA:
-            there = read.read.seen | read.read.gone
-            known |= told.carried(start.known, there)
+            known |= told.carried(start.known, read.ids)
         new = known - start.known
         chosen = plan if order.only is None else order.only(plan)
         allowed, stopped = approvals.allowed(

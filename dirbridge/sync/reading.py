@@ -59,6 +59,11 @@ class Told:
     notes: tuple[tuple[str, str], ...] = ()
     whole: bool = False
 
+    @property
+    def ids(self) -> frozenset[DirectoryId]:
+        """Of whom it told anything; to be asked of deltas only."""
+        return frozenset((*self.read.seen, *self.read.gone))
+
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -133,7 +138,7 @@ class Reader:
                 self._complete(item)
             else:
                 there.add(item)
-        there |= gathered.seen
+        there |= gathered.seen | gathered.outside.keys()
         gathered.gone |= self.waiting - there
         for one in self.rows():
             if one.state in LIVE and one.id not in there:
@@ -173,20 +178,19 @@ class _Gathered:
             self.unchanged += 1
             self.seen.add(item.id)
         elif isinstance(item, Entry):
-            self.seen.add(item.id)
             self._map(item)
         elif isinstance(item, Gone):
             self.gone.add(item.id)
 
     def _map(self, entry: Entry) -> None:
         result = self.mapping(entry)
-        if isinstance(result, Unmapped):
-            self.unmapped.append(result)
-            return
         if isinstance(result, Elsewhere):
             self.outside[entry.id] = Outside(result.why, gives_up=True)
-            self.seen.discard(entry.id)
             self.gone.add(entry.id)
+            return
+        self.seen.add(entry.id)
+        if isinstance(result, Unmapped):
+            self.unmapped.append(result)
             return
         self.mapped.add(result)
         if result.notes and len(self.notes) < MOST_NOTES:
