@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -78,6 +78,11 @@ def account(domain: DomainName, login: str, **fields: object) -> Account:
 
 def filled(*accounts: Account) -> MemoryStore:
     store = MemoryStore()
+    fill(store, *accounts)
+    return store
+
+
+def fill(store: MemoryStore, *accounts: Account) -> None:
     for one in accounts:
         change = Change(
             op=Op.CREATE,
@@ -104,7 +109,6 @@ def filled(*accounts: Account) -> MemoryStore:
             result=RunResult.APPLIED,
         )
         store.apply(plan, run)
-    return store
 
 
 @pytest.fixture
@@ -263,6 +267,63 @@ def service(store: MemoryStore, *methods: Answers) -> LoginService:
 
 def ask(bridge: LoginService, name: str, password: str = "secret") -> Verdict:
     return bridge.answer(LoginRequest(name, Secret(password)))
+
+
+class Refreshes:
+    """Notes what it was asked, and brings somebody or a cause."""
+
+    def __init__(
+        self, store: MemoryStore, hires: str = "", cause: Cause | None = None
+    ) -> None:
+        self.asked: list[tuple[DomainName, ...]] = []
+        self._store, self._hires, self._cause = store, hires, cause
+
+    def __call__(
+        self, domains: Collection[DomainName], deadline: Deadline
+    ) -> Cause | None:
+        assert deadline.left() > 0
+        self.asked.append(tuple(domains))
+        if self._hires:
+            fill(self._store, account(COM, self._hires))
+        return self._cause
+
+
+def refreshing(store: MemoryStore, refresh: Refreshes) -> LoginService:
+    return replace(service(store, Answers("a", None)), refresh=refresh)
+
+
+@pytest.mark.parametrize("name", ["newcomer", "newcomer@company.com", "CORP\\newcomer"])
+def test_somebody_hired_at_nine_logs_in_at_nine(name: str, store: MemoryStore) -> None:
+    refresh = Refreshes(store, hires="newcomer")
+    verdict = ask(refreshing(store, refresh), name)
+    assert verdict == Accepted("newcomer@company.com", "a", "dc1")
+    assert refresh.asked == [(COM,)]
+
+
+def test_who_is_unknown_afterwards_as_well_is_rejected(store: MemoryStore) -> None:
+    refresh = Refreshes(store)
+    assert ask(refreshing(store, refresh), "nobody") == Rejected(Reason.UNKNOWN)
+    assert refresh.asked == [(COM,)]
+
+
+def test_a_foreign_suffix_may_be_a_upn_of_any_domain(store: MemoryStore) -> None:
+    refresh = Refreshes(store)
+    assert ask(refreshing(store, refresh), "x@y.z") == Rejected(Reason.UNKNOWN)
+    assert refresh.asked == [(COM, ORG, IDN)]
+
+
+def test_an_outage_is_no_unknown_name(store: MemoryStore) -> None:
+    refresh = Refreshes(store, cause=Cause.UNREACHABLE)
+    verdict = ask(refreshing(store, refresh), "nobody")
+    assert isinstance(verdict, Unavailable)
+    assert verdict.cause is Cause.UNREACHABLE
+
+
+def test_whoever_is_known_asks_for_no_sync(store: MemoryStore) -> None:
+    refresh = Refreshes(store)
+    ask(refreshing(store, refresh), "anna@company.com")
+    ask(refreshing(store, refresh), "nobody", "")
+    assert refresh.asked == []
 
 
 def test_the_answer_carries_the_one_name(store: MemoryStore) -> None:
