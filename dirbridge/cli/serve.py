@@ -17,7 +17,9 @@ from dirbridge.errors import ConfigError, Problem, harmless
 from dirbridge.hooks.server import serve as serve_hooks
 from dirbridge.login.attempts import AttemptsLog
 from dirbridge.login.service import LoginService
+from dirbridge.model.names import DomainName
 from dirbridge.scheduler.service import Scheduler
+from dirbridge.store.feed import followed
 
 _LONGEST_LINE = 8000
 
@@ -36,6 +38,7 @@ def serve(call: Call, *, no_sync: bool) -> int:
         AttemptsLog(store.record) as attempts,
         app.noticeboard(store) as board,
         app.housekeeping(store),
+        followed(store, _note_change),
     ):
         jobs = () if no_sync else app.schedule(store)
         scheduler = Scheduler(jobs, ended=board.ended)
@@ -68,6 +71,11 @@ async def _answer(call: Call, app: App, service: LoginService) -> None:
         stop=stop,
         ready=ready,
     )
+
+
+def _note_change(domain: DomainName) -> None:
+    """Note that somebody changed a domain; nothing of it is kept in this process."""
+    logging.getLogger("dirbridge.store").debug("store changed domain=%s", domain)
 
 
 def _no_hooks(app: App) -> Problem:
