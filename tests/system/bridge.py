@@ -255,10 +255,18 @@ class Serve:
     @property
     def logins(self) -> list[dict[str, str]]:
         """The stable lines of logins, as fields."""
+        return self._lines("login verdict=")
+
+    @property
+    def syncs(self) -> list[dict[str, str]]:
+        """The stable lines of runs, as fields."""
+        return [line for line in self._lines("sync domain=") if "ms" in line]
+
+    def _lines(self, start: str) -> list[dict[str, str]]:
         return [
-            dict(word.split("=", 1) for word in line.split(" ")[1:])
+            dict(word.split("=", 1) for word in line.split(" ")[1:] if "=" in word)
             for line in self.log.splitlines()
-            if line.startswith("login ")
+            if line.startswith(start)
         ]
 
     def wait_ready(self) -> None:
