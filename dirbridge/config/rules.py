@@ -279,10 +279,6 @@ class _Later:
 
 
 _LATER: Mapping[type[Table], tuple[_Later, ...]] = {
-    DirectorySettings: (
-        _Later("require_group", 'Use filter = "(memberOf=DN)" until then.'),
-        _Later("take", 'Write take = "all", and tell the entries apart by filter.'),
-    ),
     MailboxSettings: (
         _Later("home", "Take it out; the mail server says where mailboxes lie."),
         _Later("uid", "Take it out; the mail server says who owns the mail."),

@@ -15,15 +15,27 @@ from dirbridge.connectors.base import Connector
 from dirbridge.directory import account_facts
 from dirbridge.directory.account_state import barriers
 from dirbridge.errors import ConfigError, DirectoryError
+from dirbridge.explain.groups import (
+    Groups,
+    access_step,
+    group_steps,
+    stored_groups,
+)
 from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.service import barred_by, refuse
-from dirbridge.model.account import LIVE, Account, AccountState, Origin
+from dirbridge.model.account import LIVE, Account, AccountState, AccountValues, Origin
 from dirbridge.model.entry import Entry, Finished, Found, ReadKind
 from dirbridge.model.fields import differences
 from dirbridge.model.finding import Explanation, Finding, Outcome, Step
 from dirbridge.model.login import Attempt, IPAddress, Reason
-from dirbridge.model.mapping import Mapped, Provenance, Unmapped
-from dirbridge.model.names import DomainName
+from dirbridge.model.mapping import (
+    Elsewhere,
+    Mapped,
+    MappingResult,
+    Provenance,
+    Unmapped,
+)
+from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import REASONS, problems_of
@@ -49,7 +61,7 @@ class Directory:
     """
 
     connector: Connector
-    mapping: Callable[[Entry], Mapped | Unmapped]
+    mapping: Callable[[Entry], MappingResult]
     provenance: Callable[[Entry], Provenance]
     policy: Policy
 
@@ -142,15 +154,57 @@ class Explainer:
             ids = [one.entry.id for one, _ in mapped]
             policy = directory.policy
             stored = view.by_id(policy.domain, policy.source, ids)
+            known = stored_groups(view, policy)
         for one, result in mapped:
             changes = [c for c in plan.changes if c.account == one.entry.id]
-            yield _left_out(one) or _not_yet(one, result, changes, stored.values())
+            mine = stored.get(one.entry.id)
+            outside = _outside(directory, known, result, mine)
+            yield _left_out(one) or outside or _not_yet(one, result, changes, mine)
             yield from _mapping_steps(one.entry, result, None, directory)
+            if isinstance(result, Mapped):
+                yield from group_steps(Groups.of(known, result.values))
 
     def _entry(self, account: Account) -> Iterator[Step]:
         for directory in self.directories.get(account.domain, ()):
             if directory.connector.source == account.source:
-                yield from _live(account, directory)
+                yield from self._live(account, directory)
+
+    def _live(self, account: Account, directory: Directory) -> Iterator[Step]:
+        """Tell what the directory has of an account now, and what a sync would do."""
+        policy = directory.policy
+        if policy.protects(account):
+            text = "No sync touches this account: it stands in `protected`."
+            yield Step("protected", text, "", Outcome.OK)
+        try:
+            entry = directory.connector.find(account.values.directory_id)
+            if entry is None:
+                yield _gone(account)
+                yield from self._namesakes(account, directory)
+                return
+        except (ConfigError, DirectoryError) as error:
+            yield from _cannot_ask("entry", error)
+            return
+        yield Step("entry", f"The directory has {entry.dn}.", "", Outcome.OK)
+        result = directory.mapping(entry)
+        yield from _mapping_steps(entry, result, account, directory)
+        if isinstance(result, Mapped):
+            with self.resolver.store.view() as view:
+                plan = _made(policy, view, (result,))
+                known = stored_groups(view, policy)
+            yield from _conflict_steps(plan)
+            yield from group_steps(Groups.of(known, result.values))
+            yield from _access(directory, known, result, account)
+        yield _state_step(entry)
+
+    def _namesakes(self, account: Account, directory: Directory) -> Iterator[Step]:
+        """Tell of new entries with the names of one that is gone.
+
+        Raises:
+            DirectoryError: The directory cannot be asked.
+        """
+        found = _looked_up(directory, account.values.login_names)
+        if found:
+            yield from self._not_accounts(directory, found)
 
     def _methods(self, account: Account) -> Iterator[Step]:
         if account.origin is Origin.LOCAL:
@@ -238,29 +292,71 @@ def _sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _live(account: Account, directory: Directory) -> Iterator[Step]:
+def _gone(account: Account) -> Step:
+    found = f"The directory has no entry {account.values.directory_id} any more."
+    if account.state in LIVE:
+        found += " Have it restored there, or run `dirbridge sync`."
+    return Step("entry", found, "", Outcome.FAILED, "directory admin")
+
+
+def _conflict_steps(plan: Plan) -> Iterator[Step]:
+    """Tell what the account may not have, and why."""
+    for change in plan.of(Op.CONFLICT):
+        rule = "Nobody gets another's name or address by chance."
+        who = "mail admin"
+        yield Step("conflict", change.why, rule, Outcome.WARNING, who)
+
+
+def _access(
+    directory: Directory,
+    known: Mapping[DirectoryId, AccountValues],
+    mapped: Mapped,
+    account: Account | None,
+) -> Iterator[Step]:
+    """Tell whether the required group lets somebody have a mailbox, asked anew."""
+    policy = directory.policy
+    if policy.require_group is None:
+        return
+    groups = Groups.of(known, mapped.values)
+    group = groups.required(policy)
     try:
-        entry = directory.connector.find(account.values.directory_id)
+        if group is not None:
+            groups = groups.anew(group, directory.connector, directory.mapping)
     except (ConfigError, DirectoryError) as error:
-        yield from _cannot_ask("entry", error)
+        yield from _cannot_ask("access", error)
         return
-    if entry is None:
-        found = f"The directory has no entry {account.values.directory_id} any more."
-        if account.state in LIVE:
-            found += " Have it restored there, or run `dirbridge sync`."
-        yield Step("entry", found, "", Outcome.FAILED, "directory admin")
-        return
-    yield Step("entry", f"The directory has {entry.dn}.", "", Outcome.OK)
-    yield from _mapping_steps(entry, directory.mapping(entry), account, directory)
-    yield _state_step(entry)
+    yield access_step(groups, group, policy, account)
+
+
+def _outside(
+    directory: Directory,
+    known: Mapping[DirectoryId, AccountValues],
+    result: MappingResult,
+    account: Account | None,
+) -> Step | None:
+    """Say why an entry gets no mailbox in this domain, None where it does."""
+    if isinstance(result, Elsewhere):
+        text = (
+            f"{result.why} Give it an address of {directory.policy.domain} if it shall "
+            "have a mailbox here."
+        )
+        rule = 'Only entries with an address of the domain (take = "by-address").'
+        return Step("access", text, rule, Outcome.FAILED, "directory admin")
+    if not isinstance(result, Mapped):
+        return None
+    steps = _access(directory, known, result, account)
+    bars = {Outcome.FAILED, Outcome.UNKNOWN}
+    return next((one for one in steps if one.outcome in bars), None)
 
 
 def _mapping_steps(
     entry: Entry,
-    mapped: Mapped | Unmapped,
+    mapped: MappingResult,
     account: Account | None,
     directory: Directory,
 ) -> Iterator[Step]:
+    if isinstance(mapped, Elsewhere):
+        return
     if isinstance(mapped, Unmapped):
         rule = f"The field {mapped.field} could not be filled."
         who = "directory admin"
@@ -317,14 +413,21 @@ def _looked_up(directory: Directory, names: Iterable[str]) -> tuple[Found, ...]:
 def _planned(
     policy: Policy,
     view: StoreView,
-    entries: Iterable[tuple[Found, Mapped | Unmapped]],
+    entries: Iterable[tuple[Found, MappingResult]],
 ) -> Plan:
     """Return what a sync would do if these entries were all that had changed."""
-    mapped = tuple(
-        result
-        for one, result in entries
-        if isinstance(result, Mapped) and _left_out(one) is None
+    return _made(
+        policy,
+        view,
+        tuple(
+            result
+            for one, result in entries
+            if isinstance(result, Mapped) and _left_out(one) is None
+        ),
     )
+
+
+def _made(policy: Policy, view: StoreView, mapped: tuple[Mapped, ...]) -> Plan:
     finished = Finished(ReadKind.DELTA, complete=True, server="", base="")
     return make_plan(policy, view, read_of(finished, mapped), datetime.now(UTC))
 
@@ -344,17 +447,15 @@ def _left_out(found: Found) -> Step | None:
 
 def _not_yet(
     found: Found,
-    mapped: Mapped | Unmapped,
+    mapped: MappingResult,
     changes: Iterable[Change],
-    stored: Iterable[Account],
+    account: Account | None,
 ) -> Step:
     """Say why an entry that a sync takes has no account with the name."""
     lost = [change for change in changes if change.op is Op.CONFLICT]
     why = " ".join(change.why for change in lost)
     limit = any(change.after.get("conflict") == "user-limit" for change in lost)
     who = "directory admin" if lost and not limit else "mail admin"
-    mine = (a for a in stored if a.values.directory_id == found.entry.id)
-    account = next(mine, None)
     if isinstance(mapped, Unmapped):
         text, who = "it cannot be mapped, so no sync takes it.", "directory admin"
     elif any(change.op is not Op.CONFLICT for change in changes):

@@ -36,12 +36,15 @@ class Context:
         served: All mail domains and alias domains that dirbridge serves.
         directory_domain: Active Directory's own DNS name, for defaults.
         nt_domain: The NT domain, for defaults.
+        own: The domains by whose addresses an entry belongs here: this one and its
+            aliases; None where all entries do.
     """
 
     domain: DomainName
     served: frozenset[DomainName]
     directory_domain: str = ""
     nt_domain: str = ""
+    own: frozenset[DomainName] | None = None
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypedDict, cast
 
@@ -19,8 +19,15 @@ from dirbridge.mapping.filling import (
 from dirbridge.mapping.profile import FieldRule, Profile, Source
 from dirbridge.model.account import AccountState, AccountValues
 from dirbridge.model.entry import Entry, EntryKind
-from dirbridge.model.mapping import Mapped, Provenance, Rule, Unmapped
-from dirbridge.model.names import Address, fold
+from dirbridge.model.mapping import (
+    Elsewhere,
+    Mapped,
+    MappingResult,
+    Provenance,
+    Rule,
+    Unmapped,
+)
+from dirbridge.model.names import Address, DomainName, domain_of, fold
 from dirbridge.model.recipient import By, Reference
 
 __all__ = ["Context", "Mapper", "map_entry"]
@@ -47,21 +54,30 @@ class Mapper:
 
     def __init__(self, profile: Profile, context: Context) -> None:
         self._profile = profile
+        self._own = context.own
+        account = profile.account
+        if context.own is not None:
+            account = tuple(map(_by_address, account))
         self._steps = {
             EntryKind.ACCOUNT: _Steps(
-                _ready(profile.account, context), _account, _must_have(profile)
+                _ready(account, context), _account, _must_have(profile)
             ),
             EntryKind.GROUP: _Steps(_ready(profile.group, context), _group),
             EntryKind.CONTACT: _Steps(_ready(profile.contact, context), _contact),
         }
 
-    def __call__(self, entry: Entry) -> Mapped | Unmapped:
+    def __call__(self, entry: Entry) -> MappingResult:
         """Map one entry; see `map_entry`."""
         steps = self._steps[entry.kind]
         work = self._work(steps, entry)
         if isinstance(work, Unmapped):
             return work
-        return Mapped(steps.values(work), entry.digest, tuple(work.notes))
+        values = steps.values(work)
+        if self._own is not None:
+            if values.kind is EntryKind.ACCOUNT and not _is_here(values, self._own):
+                return Elsewhere(entry.id, entry.dn, _why_elsewhere(values))
+            values = _with_own_addresses(values, self._own)
+        return Mapped(values, entry.digest, tuple(work.notes))
 
     def provenance(self, entry: Entry) -> Provenance:
         """Return, for each field that gets a value, the rule that gives it."""
@@ -89,7 +105,7 @@ class Mapper:
         return work
 
 
-def map_entry(profile: Profile, entry: Entry, context: Context) -> Mapped | Unmapped:
+def map_entry(profile: Profile, entry: Entry, context: Context) -> MappingResult:
     """Map one entry, of whichever kind.
 
     A value that is not what its syntax says, or an address in a domain that is
@@ -101,9 +117,43 @@ def map_entry(profile: Profile, entry: Entry, context: Context) -> Mapped | Unma
         context: The domain that it is mapped for.
 
     Returns:
-        The values, or why a required field has none.
+        The values, or why a required field has none, or why it is of another domain.
     """
     return Mapper(profile, context)(entry)
+
+
+def _by_address(rule: FieldRule) -> FieldRule:
+    """Take only an address that the directory itself gives for the primary one."""
+    if rule.name != "primary_address":
+        return rule
+    return replace(rule, default=None, required=False)
+
+
+def _is_here(values: AccountValues, own: frozenset[DomainName]) -> bool:
+    primary = values.primary_address
+    return primary is not None and domain_of(primary) in own
+
+
+def _why_elsewhere(values: AccountValues) -> str:
+    if values.primary_address is None:
+        return "It has no primary address in any domain of this dirbridge."
+    return f"Its primary address {values.primary_address} is of another domain."
+
+
+def _with_own_addresses(
+    values: AccountValues, own: frozenset[DomainName]
+) -> AccountValues:
+    """Leave to other domains the addresses of their groups and contacts.
+
+    A group is kept without them, as it says who is in it.
+    """
+    if _is_here(values, own):
+        return values
+    elsewhere = values.primary_address is not None
+    aliases = (one for one in values.aliases if domain_of(one) in own)
+    return replace(
+        values, primary_address=None, aliases=() if elsewhere else tuple(aliases)
+    )
 
 
 def _ready(

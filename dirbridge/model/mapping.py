@@ -58,3 +58,22 @@ class Unmapped:
     dn: str
     field: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """An entry that is an account of another mail domain, not of this one.
+
+    Attributes:
+        id: The entry's stable id.
+        dn: Where it stands.
+        why: Why it is not of this domain, one sentence.
+    """
+
+    id: DirectoryId
+    dn: str
+    why: str
+
+
+MappingResult = Mapped | Unmapped | Elsewhere
+"""What may become of an entry."""

@@ -173,6 +173,11 @@ CAUSES: dict[Cause, Advice] = {
 }
 
 _CONNECTION = {
+    "group-missing": (
+        "does not show the group that decides who gets a mailbox",
+        "Mend `require_group`; or give the service account the right to read the group, "
+        "a `base` that it stands below, and the mapping a group_filter.",
+    ),
     "refused": (
         "refused the connection",
         "Start the LDAP service there, or mend the port in `server`.",

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from dirbridge.directory import dn
 from dirbridge.directory.errors import Undecodable
 from dirbridge.directory.membership import resolve
-from dirbridge.errors import IncompleteRead
+from dirbridge.errors import Unsupported
 from dirbridge.model.account import AccountValues
 from dirbridge.model.entry import EntryKind, ReadKind
 from dirbridge.model.names import DirectoryId
@@ -44,7 +44,7 @@ def admit(policy: Policy, view: StoreView, read: Read) -> Read:
         read: What was read.
 
     Raises:
-        IncompleteRead: The required group was not found.
+        Unsupported: The required group was not found.
     """
     whole = read.finished.kind is ReadKind.FULL and read.finished.complete
     if policy.require_group is None or not whole:
@@ -125,8 +125,8 @@ def _everybody(policy: Policy, view: StoreView, read: Read) -> Iterator[AccountV
         yield AccountValues(directory_id=unmapped.id, dn=unmapped.dn)
 
 
-def _missing(policy: Policy, read: Read) -> IncompleteRead:
-    return IncompleteRead(
+def _missing(policy: Policy, read: Read) -> Unsupported:
+    return Unsupported(
         domain=policy.domain,
         server=read.finished.server,
         operation="read",
