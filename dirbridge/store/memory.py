@@ -115,7 +115,8 @@ class MemoryStore:
 
     def notices(self) -> tuple[Notice, ...]:
         """Return what needs a person."""
-        return tuple(self._content.notices.values())
+        held = self._content.notices.values()
+        return tuple(sorted(held, key=lambda notice: (notice.since, notice.key)))
 
     def last_runs(
         self, domain: DomainName, limit: int = 1, source: str | None = None
@@ -215,11 +216,18 @@ class MemoryStore:
                 run
                 for run in old.runs
                 if audit.get(run.number)
-                or run.number in newest.values()
+                or run.number in {*newest.values(), _version(old)}
                 or changes_before is None
                 or run.finished_at >= changes_before
             )
-            self._content = replace(old, attempts=attempts, audit=audit, runs=runs)
+            approvals = {
+                name: offer
+                for name, offer in old.approvals.items()
+                if changes_before is None or offer.until >= changes_before
+            }
+            self._content = replace(
+                old, attempts=attempts, audit=audit, runs=runs, approvals=approvals
+            )
             forgotten = sum(map(len, old.audit.values()))
             kept = sum(map(len, audit.values()))
             return len(old.attempts) - len(attempts), forgotten - kept
@@ -258,6 +266,9 @@ class MemoryStore:
                 cursors[plan.domain, plan.source] = plan.cursor
             approvals = dict(old.approvals)
             if plan.approved is not None:
+                offer = approvals.get(plan.approved.id)
+                if offer is not None and offer.used_by is not None:
+                    raise StoreError("outrun", _WHERE)
                 used = replace(plan.approved, used_by=number)
                 approvals[used.id] = used
             self._content = replace(
@@ -344,7 +355,7 @@ def _check_unique(accounts: Iterable[Account]) -> None:
 
 def _unique(account: Account) -> Iterable[tuple[str, ...]]:
     """Return what no other account may have, each with its kind in front."""
-    if account.mailbox:
+    if account.kind is EntryKind.ACCOUNT:
         yield "mailbox name", account.domain, fold(account.mailbox)
     yield (
         "directory id",
