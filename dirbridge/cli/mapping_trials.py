@@ -16,7 +16,7 @@ from dirbridge.errors import ConfigError, DirbridgeError, Problem
 from dirbridge.explain.service import Directory
 from dirbridge.mapping.profile import Profile, load_profile_file
 from dirbridge.model.entry import Found
-from dirbridge.model.mapping import Mapped, Unmapped
+from dirbridge.model.mapping import Elsewhere, Mapped, MappingResult, Unmapped
 from dirbridge.model.names import DomainName
 from dirbridge.model.sentences import problems_of
 
@@ -146,14 +146,22 @@ def _entry(found: Found, directory: Directory, profile: str) -> Json:
         "profile": profile,
         "in_scope": found.in_scope,
         "excluded_by": [f"{one.name}: {one.why}" for one in found.excluded_by],
-        "unmapped": result.reason if isinstance(result, Unmapped) else None,
+        "unmapped": _why_not(result),
         "fields": _fields(found, directory, result),
         "notes": list(result.notes) if isinstance(result, Mapped) else [],
     }
 
 
+def _why_not(result: MappingResult) -> str | None:
+    match result:
+        case Mapped():
+            return None
+        case Unmapped(reason=why) | Elsewhere(why=why):
+            return why
+
+
 def _fields(
-    found: Found, directory: Directory, result: Mapped | Unmapped
+    found: Found, directory: Directory, result: MappingResult
 ) -> list[Json]:
     values = result.values if isinstance(result, Mapped) else None
     return [

@@ -73,7 +73,6 @@ def active_directory(  # noqa: PLR0913 - called once, by name
         modes: The ways in which changes may be learned.
     """
     dns_name = settings.directory_domain or domain
-    group = settings.require_group
     traits = Traits(
         kind_of=kinds.active_directory,
         naming=partial(_naming, dns_name, settings.base),
@@ -81,7 +80,6 @@ def active_directory(  # noqa: PLR0913 - called once, by name
         names=partial(_names, domain, dns_name),
         watch=change_notification,
         state_attributes=STATE_ATTRIBUTES,
-        narrow=_member_of(group) if group else None,
         compare=partial(compare, domain, login or LoginSettings()),
         changes=partial(ActiveDirectoryChanges, modes=modes),
     )
@@ -126,8 +124,3 @@ def _names(domain: str, dns_name: str, name: str) -> str:
             *(ldap_filter.equals("proxyAddresses", f"smtp:{a}") for a in addresses),
         ),
     )
-
-
-def _member_of(group: str) -> str:
-    """Return the filter for members of a group, nested ones included."""
-    return ldap_filter.matches("memberOf", ldap_filter.IN_CHAIN, group)

@@ -137,7 +137,7 @@ class Traits:
         state_attributes: The account's state, asked for one entry only.
         state: Reads what of the state needs searches of its own, for `find` only;
             returns further attributes, names in lower case.
-        narrow: A filter that settings add, such as that of a required group.
+        narrow: A filter that settings add, such as that of the place of people.
         compare: What `check` compares beyond the base, on a bound session.
         changes: How what changed is learned, or None: everything is read each time.
         stamps: What deltas search by. Full reads ask for it too, as a server that

@@ -34,7 +34,6 @@ from dirbridge.connectors.watching import content_sync
 from dirbridge.directory import dn, guid, open_directory_state, plain_ldap_state
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
-from dirbridge.errors import Unsupported
 from dirbridge.ldap.client import ANY, Client, RootDse
 from dirbridge.ldap.refusals import Refusals
 from dirbridge.ldap.session import Query, RawEntry, Session
@@ -81,17 +80,7 @@ def open_directory(  # noqa: PLR0913 - called once, by name
         login: The domain's login table; `check` compares the realm.
         refusals: What the process knows of its service accounts.
         modes: The ways in which changes may be learned.
-
-    Raises:
-        Unsupported: A group is required; taking everybody would be wrong.
     """
-    if settings.require_group:
-        raise Unsupported(
-            domain=domain,
-            server=str(settings.server),
-            operation="read",
-            code="require-group",
-        )
     apple = settings.type is not DirectoryType.LDAP
     ids = _identities(selection.id)
     # Groups stand beside cn=users; their filter says where, and so does that of people.

@@ -175,8 +175,8 @@ CAUSES: dict[Cause, Advice] = {
 _CONNECTION = {
     "group-missing": (
         "does not show the group that decides who gets a mailbox",
-        "Mend `require_group`; or give the service account the right to read the group, "
-        "a `base` that it stands below, and the mapping a group_filter.",
+        "Mend `require_group`; or let the service account read the group, set `base` "
+        "so that the group stands below it, and give the mapping a group_filter.",
     ),
     "refused": (
         "refused the connection",

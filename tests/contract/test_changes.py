@@ -323,25 +323,6 @@ class TestActiveDirectory:
         dc1.modify(ldif.move(f"OU=Selling,{STAFF}", "OU=Sales", STAFF))
         dc1.modify(member.replace("add: member", "delete: member"))
 
-    def test_members_of_a_required_group_follow_it(
-        self, bed: Bed, changing: Dc1
-    ) -> None:
-        group = f"CN=Sales,{cast.AD_GROUPS}"
-        copy = copy_of(ad(bed, require_group=group))
-        bob = cast.ad("bob").dn
-        add = ldif.modify(group, [("member", bob)], how="add")
-        changing.modify(add)
-        items = copy.delta()[1]
-        assert any(isinstance(one, Entry) and one.dn == bob for one in items)
-        changing.modify(add.replace("add: member", "delete: member"))
-        assert any(isinstance(one, Gone) for one in copy.delta()[1])
-        nested = f"CN=Loop A,{cast.AD_GROUPS}"
-        changing.modify(ldif.modify(group, [("member", nested)], how="add"))
-        assert copy.follow()[0].kind is ReadKind.FULL
-        assert bob in str(copy.held)
-        loop = ldif.modify(group, [("member", nested)], how="add")
-        changing.modify(loop.replace("add: member", "delete: member"))
-
     def test_a_group_follows_the_new_name_of_a_member(
         self, bed: Bed, changing: Dc1
     ) -> None:

@@ -453,12 +453,6 @@ def test_one_problem(case: str, tmp_path: Path) -> None:
     assert problem.next.endswith(".")
 
 
-LATER = {
-    'require_group = "CN=Mail,DC=x"': "filter",
-    'take = "by-address"': 'take = "all"',
-}
-
-
 def test_servers_may_be_found_by_dns(tmp_path: Path) -> None:
     alone = AD.replace('server = "dc1.corp.company.com"', 'discover = "dns"')
     for text, servers in ((alone, 0), (AD + 'discover = "dns"\n', 1)):
@@ -471,13 +465,14 @@ def test_servers_may_be_found_by_dns(tmp_path: Path) -> None:
     assert '"dns"' in problem.next or '"dns"' in problem.text
 
 
-@pytest.mark.parametrize("line", LATER)
-def test_directory_keys_of_a_later_release(line: str, tmp_path: Path) -> None:
-    problem = only(problems_of(tmp_path, DOMAIN + AD + line))
-    assert problem.code == "not-yet"
-    assert problem.where == f"{DIRECTORY}: {line.split(maxsplit=1)[0]}"
-    assert problem.text.endswith("is not in this release yet.")
-    assert LATER[line] in problem.next
+def test_who_gets_a_mailbox_may_be_narrowed(tmp_path: Path) -> None:
+    lines = 'require_group = "CN=Mail,DC=x"\ntake = "by-address"\n'
+    settings = settings_of(tmp_path, DOMAIN + AD + lines)
+    (directory,) = settings.domains["company.com"].directory
+    assert directory.require_group == "CN=Mail,DC=x"
+    assert directory.take == "by-address"
+    problem = only(problems_of(tmp_path, DOMAIN + AD + 'require_group = "Mail"\n'))
+    assert problem.where == f"{DIRECTORY}: require_group"
 
 
 @pytest.mark.parametrize(
