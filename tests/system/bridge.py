@@ -400,7 +400,9 @@ def _table(path: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[str]:
 def _is_table(path: tuple[str, ...], key: str, value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and all(isinstance(one, dict) for one in value)
-    return isinstance(value, dict) and key not in {"password", "keytab"}
+    return isinstance(value, dict) and key not in {
+        *("password", "keytab", "webhook_token"),
+    }
 
 
 def _value(value: Any) -> str:
