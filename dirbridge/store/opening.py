@@ -154,13 +154,18 @@ def _database(url: URL, password: Secret | None) -> Database:
 
 def _schema_or_made(database: Database) -> int:
     """Return the schema's number; make the tables in an empty database."""
-    with database.first(), database.writes.begin() as connection:
-        database.queue(connection)
-        schema = _schema(connection, database.where)
-        if schema == 0:
-            create(connection)
-            return SCHEMA
-        return schema
+    with database.first():
+        # Most times there is nothing to make, and no reason to wait for a plan that
+        # somebody is writing.
+        with database.reads.begin() as connection:
+            if schema := _schema(connection, database.where):
+                return schema
+        with database.writes.begin() as connection:
+            database.queue(connection)
+            schema = _schema(connection, database.where)
+            if schema == 0:
+                create(connection)
+            return schema or SCHEMA
 
 
 def create(connection: Connection) -> None:

@@ -231,6 +231,15 @@ def halfway(store: Store, full_url: str) -> Iterator[Callable[[Apply], Future[Ru
         blocker.close()
 
 
+def test_a_bridge_starts_while_another_one_writes(
+    store: Store, full_url: str, halfway: Callable[[Apply], Future[Run]]
+) -> None:
+    going = halfway(store.apply)
+    with opened(full_url) as another:
+        assert_nothing(another)
+    assert not going.done()
+
+
 def restarted(postgresql: Postgresql) -> None:
     postgresql.restart()
 

@@ -154,6 +154,15 @@ def test_two_first_openings_at_once(file: Path) -> None:
     assert failed == []
 
 
+def test_a_store_opens_while_somebody_writes(file: Path) -> None:
+    with open_store(url(file)) as store:
+        store.apply(people(1), RUN)
+    with closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with open_store(url(file)) as store:
+            assert len(list(store.accounts())) == 1
+
+
 def test_a_missing_folder_is_named_with_the_mend(tmp_path: Path) -> None:
     error = refusal(url(tmp_path / "not" / "there.db"))
     assert error.code == "no-folder"
