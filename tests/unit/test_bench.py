@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import harness
+from bench import harness, writes
+from bench.bridge import LAUNCHER
+from bench.databases import SqliteFile
 from bench.harness import select, show
 from bench.row import BenchError, Bound, Pair, Row, result_of, take_round
 from bench.rows import ROWS
@@ -200,6 +202,40 @@ def test_very_many_records_are_those_of_each_person() -> None:
     made = list(scale.people(1234, password, key))
     people = map(scale.person, range(1, 1235))
     assert made == [apple.person_ldif(one, password, key) for one in people]
+
+
+def peak_of(tmp_path: Path, *command: str) -> tuple[int, float]:
+    """Run a command through the launcher: its exit code, and its peak in MB."""
+    peak = tmp_path / "peak"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", LAUNCHER, peak, *command], check=False
+    )
+    return done.returncode, int(peak.read_text()) / 1024
+
+
+def test_the_peak_is_that_of_the_command_and_not_ours(tmp_path: Path) -> None:
+    ours = b"x" * (200 << 20)
+    code, peak = peak_of(tmp_path, "/bin/sh", "-c", "exit 3")
+    assert (code, peak < 50, len(ours)) == (3, True, 200 << 20)
+
+
+def test_what_a_command_let_go_of_counts(tmp_path: Path) -> None:
+    program = "x = b'x' * (100 << 20); del x"
+    code, peak = peak_of(tmp_path, sys.executable, "-c", program)
+    assert code == 0
+    assert 100 < peak < 150
+
+
+def test_both_ways_to_write_fill_the_same_tables(tmp_path: Path) -> None:
+    with writes.into_sqlite(25, tmp_path) as pair:
+        pair.ours()
+        assert pair.reference is not None
+        pair.reference()
+    ours, theirs = SqliteFile(tmp_path / "ours"), SqliteFile(tmp_path / "theirs")
+    for table in ("accounts", "names", "addresses", "changes", "runs", "domains"):
+        rows = ours.query(f'SELECT * FROM "{table}"')
+        assert rows
+        assert set(rows) == set(theirs.query(f'SELECT * FROM "{table}"'))
 
 
 def test_every_row_is_documented() -> None:
