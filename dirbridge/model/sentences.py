@@ -461,7 +461,8 @@ _STORE = {
 }
 
 _LOOK = {
-    "source-empty": "Look at `base`, `filter` and the service account's rights",
+    "source-empty": "Look at `base`, `filter`, `require_group` and what the "
+    "service account may read",
     "scope-changed": "Look at `base`, `filter` and mapping, and at the plan",
     "rights": "Look at the service account's rights",
 }

@@ -132,10 +132,21 @@ def _doubts(plan: Plan) -> Iterator[Tripped]:
     if not away:
         return
     counts = {"away": len(away), "accounts": sum(plan.wholes.values())}
-    if plan.kind is ReadKind.FULL and plan.read == 0:
+    if plan.kind is ReadKind.FULL and (plan.read == 0 or _leaves_nobody(plan)):
         yield Tripped("source-empty", counts, away)
     if plan.scope_changed:
         yield Tripped("scope-changed", counts, away)
+
+
+def _leaves_nobody(plan: Plan) -> bool:
+    """Whether nobody who logs in is left, though groups or contacts may be there."""
+    went = sum(
+        _kind(change) is EntryKind.ACCOUNT for change in plan.walk(Op.DEACTIVATE)
+    )
+    if not went or went < plan.wholes.get(EntryKind.ACCOUNT, 0):
+        return False
+    came = plan.walk(Op.CREATE, Op.REACTIVATE)
+    return all(_kind(change) is not EntryKind.ACCOUNT for change in came)
 
 
 def _rights(plan: Plan, limits: Limits) -> Iterator[Tripped]:
