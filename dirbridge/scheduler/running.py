@@ -96,21 +96,22 @@ def _ended(job: SyncJob, report: Report, took: float) -> Done:
     return Done(ended.result, ended, run=run)
 
 
-_FIELDS = ("server", "kind", "read", "changes")
+_FIELDS = ("domain", "source", "kind", "server", "result", "read", "changes", "ms")
 
 
 def _line(job: SyncJob, result: RunResult, took: float, known: dict[str, str]) -> str:
     """Return the stable line of one run; fields hold no blanks.
 
-    `sync domain= source= result= server= kind= read= changes= ms=`
+    `sync domain= source= kind= server= result= read= changes= ms=`
     """
-    fields = {
+    told = {
         "domain": job.policy.domain,
         "source": job.policy.source,
         "result": result,
-        **{name: known.get(name, "") for name in _FIELDS},
         "ms": f"{took * 1000:.0f}",
+        **known,
     }
+    fields = {name: told.get(name, "") for name in _FIELDS}
     return "sync " + " ".join(f"{key}={plain(text)}" for key, text in fields.items())
 
 
