@@ -234,13 +234,15 @@ def _with_names(
     named = {
         who: _with_old_names(draft, ours[who]) if who in clashes else draft
         for who, draft in asking.items()
-        if who not in clashes or _keeps_names(ours.get(who))
+        if who not in clashes or _keeps_names(ours.get(who), draft)
     }
     return named, clashes
 
 
-def _keeps_names(stored: Account | None) -> bool:
-    return stored is not None and stored.state is not AccountState.REMOVED
+def _keeps_names(stored: Account | None, draft: Account) -> bool:
+    if stored is None or stored.state is AccountState.REMOVED:
+        return False
+    return stored.kind is draft.kind
 
 
 def _with_old_names(draft: Account, stored: Account) -> Account:
@@ -369,5 +371,5 @@ def _conflicts(
 ) -> Iterator[Change]:
     for who, found in sorted(clashes.items()):
         for clash in found:
-            stays = _keeps_names(ours.get(who))
+            stays = _keeps_names(ours.get(who), drafts[who])
             yield clash_conflict(drafts[who], clash, stays=stays)

@@ -4,63 +4,98 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from operator import attrgetter
+from typing import Any
 
-from dirbridge.model.account import Account
+from dirbridge.model.account import Account, KeptAddress
 from dirbridge.model.entry import EntryKind
+from dirbridge.model.recipient import Reference
 
 Value = str | int | bool | None | tuple[str, ...]
 """What a field holds in a change, an audit row, a preview and in JSON."""
+
+Show = Callable[[Any], Value]
+"""Makes a field's value one that is shown."""
 
 
 def _time(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat()
 
 
-def _members(account: Account) -> tuple[str, ...]:
-    return tuple(sorted(f"{one.by}:{one.value}" for one in account.values.members))
+def _kind(kind: EntryKind) -> str | None:
+    return None if kind is EntryKind.ACCOUNT else str(kind)
 
 
-def _kind(account: Account) -> str | None:
-    return None if account.kind is EntryKind.ACCOUNT else str(account.kind)
+def _login_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names if len(names) == 1 else (*names[:1], *sorted(names[1:]))
 
 
-FIELDS: Mapping[str, Callable[[Account], Value]] = {
+def _sorted(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(texts))
+
+
+def _aliases(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return texts if len(texts) == 1 else _sorted(texts)
+
+
+def _addresses(kept: Iterable[KeptAddress]) -> tuple[str, ...]:
+    return _sorted(one.address for one in kept)
+
+
+def _members(members: Iterable[Reference]) -> tuple[str, ...]:
+    return _sorted(f"{one.by}:{one.value}" for one in members)
+
+
+# Of `AccountValues`, in the order of every preview.
+_OF_VALUES: Mapping[str, Show | None] = {
     # Of somebody who logs in, nothing is said.
-    "entry_kind": _kind,
-    "name": lambda a: a.values.name,
+    "kind": _kind,
+    "name": None,
     # Beyond the first, servers give several names in any order.
-    "login_names": lambda a: (
-        *a.values.login_names[:1],
-        *sorted(a.values.login_names[1:]),
-    ),
-    "upn": lambda a: a.values.upn,
-    "principal": lambda a: a.values.principal,
-    "display_name": lambda a: a.values.display_name,
-    "given_name": lambda a: a.values.given_name,
-    "surname": lambda a: a.values.surname,
-    "primary_address": lambda a: a.values.primary_address,
-    "aliases": lambda a: tuple(sorted(a.values.aliases)),
-    "kept_addresses": lambda a: tuple(sorted(kept.address for kept in a.kept)),
-    "forward": lambda a: a.values.forward,
-    "forward_dn": lambda a: a.values.forward_dn,
-    "forward_keep": lambda a: a.values.forward_keep,
-    "quota": lambda a: a.values.quota,
-    "title": lambda a: a.values.title,
-    "department": lambda a: a.values.department,
-    "phone": lambda a: a.values.phone,
-    "number": lambda a: a.values.number,
-    "primary_group": lambda a: a.values.primary_group,
+    "login_names": _login_names,
+    "upn": None,
+    "principal": None,
+    "display_name": None,
+    "given_name": None,
+    "surname": None,
+    "primary_address": None,
+    "aliases": _aliases,
+    "forward": None,
+    "forward_dn": None,
+    "forward_keep": None,
+    "quota": None,
+    "title": None,
+    "department": None,
+    "phone": None,
+    "number": None,
+    "primary_group": None,
     "members": _members,
-    "expires_at": lambda a: _time(a.values.expires_at),
-    "dn": lambda a: a.values.dn,
-    "state": lambda a: str(a.state),
-    "state_reason": lambda a: a.state_reason,
+    "expires_at": _time,
+    "dn": None,
 }
-"""Field name to its value; the order is the order of every preview."""
 
-_READERS = tuple((name, read) for name, read in FIELDS.items() if name != "members")
+# Of `Account` itself; these come last.
+_OF_ACCOUNT: Mapping[str, Show | None] = {
+    "kept": _addresses,
+    "state": str,
+    "state_reason": None,
+}
+
+_CALLED = {"kind": "entry_kind", "kept": "kept_addresses"}
+
+FIELDS: Mapping[str, Show | None] = {
+    _CALLED.get(name, name): shown
+    for name, shown in (*_OF_VALUES.items(), *_OF_ACCOUNT.items())
+}
+"""Field name to what makes its value shown; None where it is shown as it is."""
+
+# Asked of every account of a first import: two calls read all fields.
+_values = attrgetter(*_OF_VALUES)
+_own = attrgetter(*_OF_ACCOUNT)
+_NAMES = tuple(FIELDS)
+_SHOWN = tuple((name, shown) for name, shown in FIELDS.items() if shown is not None)
 
 NAMES = frozenset({"login_names", "upn", "primary_address"})
 """The fields whose change is a rename."""
@@ -68,8 +103,21 @@ NAMES = frozenset({"login_names", "upn", "primary_address"})
 
 def show(account: Account) -> dict[str, Value]:
     """Return all fields of an account that hold something."""
-    values = [(name, read(account)) for name, read in FIELDS.items()]
-    return {name: value for name, value in values if value not in (None, (), False)}
+    held: dict[str, Any] = {
+        name: value for name, value in zip(_NAMES, _read(account), strict=True) if value
+    }
+    for name, shown in _SHOWN:
+        if name in held:
+            held[name] = shown(held[name])
+    if account.kind is EntryKind.ACCOUNT:
+        del held["entry_kind"]
+    return held
+
+
+def _read(account: Account) -> tuple[Any, ...]:
+    """Return all fields as they are held."""
+    read: tuple[Any, ...] = _values(account.values) + _own(account)
+    return read
 
 
 def differences(
@@ -80,25 +128,27 @@ def differences(
     Of a group's members only those stand there that are taken out (before) and
     added (after): it may have very many.
     """
-    changed: list[tuple[str, Value, Value]] = [
-        (name, old, new)
-        for name, read in _READERS
-        if (old := read(before)) != (new := read(after))
+    changed = [
+        (name, *both)
+        for name, old, new in zip(_NAMES, _read(before), _read(after), strict=True)
+        if old is not new and old != new
+        for both in _exchanged(name, old, new)
     ]
-    if before.values.members != after.values.members:
-        changed += _exchanged(before, after)
     return (
         {name: old for name, old, _ in changed},
         {name: new for name, _, new in changed},
     )
 
 
-def _exchanged(
-    before: Account, after: Account
-) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    old, new = set(_members(before)), set(_members(after))
-    if old != new:  # servers give them in any order
-        yield "members", tuple(sorted(old - new)), tuple(sorted(new - old))
+def _exchanged(name: str, old: Any, new: Any) -> Iterator[tuple[Value, Value]]:
+    """Yield what is shown of a field that differs; lists come in any order."""
+    show_it = FIELDS[name]
+    if name == "members":
+        was, is_now = set(_members(old)), set(_members(new))
+        old, new, show_it = was - is_now, is_now - was, _sorted
+    shown = (show_it(old), show_it(new)) if show_it else (old, new)
+    if shown[0] != shown[1]:
+        yield shown
 
 
 def fingerprint(account: Account | None) -> str:

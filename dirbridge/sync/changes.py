@@ -36,7 +36,7 @@ _CLASH = {
 def difference(old: Account | None, new: Account, now: datetime) -> Change | None:
     """Return the change that makes the stored account the new one."""
     if old is None:
-        return creation(new)
+        return creation(new, mailbox_name(new.values))
     before, after = differences(old, new)
     if not after:
         return None
@@ -56,10 +56,16 @@ def difference(old: Account | None, new: Account, now: datetime) -> Change | Non
     )
 
 
-def creation(new: Account) -> Change:
-    """Return the change that makes a new account."""
+def creation(new: Account, wanted: str = "") -> Change:
+    """Return the change that makes a new account.
+
+    Args:
+        new: The account.
+        wanted: The mailbox name that it would have liked, where that may not be its
+            own.
+    """
     why = _WHY[Op.CREATE]
-    if new.mailbox and new.mailbox != (wanted := mailbox_name(new.values)):
+    if new.mailbox and wanted not in {"", new.mailbox}:
         why = (
             f'New in the directory; the mailbox name "{wanted}" is taken, so it is '
             f'"{new.mailbox}".'

@@ -81,12 +81,17 @@ def name_claims(values: AccountValues) -> frozenset[Claim]:
     return frozenset(claims)
 
 
-def address_claims(account: Account) -> frozenset[Claim]:
-    """Return the claims on addresses that the directory gives, and the mailbox's."""
-    values = account.values
+def given_addresses(values: AccountValues) -> set[Claim]:
+    """Return the claims on addresses that the directory gives."""
     claims = {address_claim(text) for text in values.aliases}
     if values.primary_address:
         claims.add(address_claim(values.primary_address))
+    return claims
+
+
+def address_claims(account: Account) -> frozenset[Claim]:
+    """Return the claims on addresses that the directory gives, and the mailbox's."""
+    claims = given_addresses(account.values)
     if account.mailbox:
         claims.add(address_claim(account.canonical))
     return frozenset(claims)

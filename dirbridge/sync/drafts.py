@@ -36,8 +36,8 @@ from dirbridge.sync.changes import kind_conflict, operation, protected_conflict
 from dirbridge.sync.claim_index import ClaimIndex
 from dirbridge.sync.claims import (
     Claim,
-    address_claim,
     address_claims,
+    given_addresses,
     name_claims,
     stored_claims,
 )
@@ -134,7 +134,7 @@ class _Work:
     def compare(self, portion: Collection[tuple[int, Mapped]]) -> None:
         """Compare some entries with the store, and note what they claim."""
         stored = self._stored(one.values.directory_id for _, one in portion)
-        asked: dict[int, frozenset[Claim]] = {}
+        asked: dict[int, set[Claim]] = {}
         for place, mapped in portion:
             old = stored.get(mapped.values.directory_id)
             if old is None:
@@ -150,30 +150,26 @@ class _Work:
             return {}
         return self.view.by_id(self.policy.domain, self.policy.source, tuple(ids))
 
-    def _new(self, place: int, values: AccountValues) -> frozenset[Claim]:
+    def _new(self, place: int, values: AccountValues) -> set[Claim]:
         self.drafts.letters[place] = Letter.CREATE
         if values.kind is EntryKind.ACCOUNT:
             self.drafts.entering.append(place)
-        return frozenset(
-            (
-                id_claim(values.directory_id),
-                *name_claims(values),
-                *(address_claim(text) for text in values.aliases),
-                *_primary(values),
-                *mailbox_claims(values, self.policy.domain),
-            )
-        )
+        claims = {id_claim(values.directory_id)}
+        claims.update(name_claims(values))
+        claims.update(given_addresses(values))
+        claims.update(mailbox_claims(values, self.policy.domain))
+        return claims
 
-    def _known(self, place: int, old: Account, mapped: Mapped) -> frozenset[Claim]:
+    def _known(self, place: int, old: Account, mapped: Mapped) -> set[Claim]:
         """Judge an entry that has an account; nothing comes back where it is as was."""
         draft = as_mapped(self.policy, old, mapped, self.now)
         if draft is old or not (fields := differences(old, draft)[1]):
             if old.digest != mapped.digest:
                 self.drafts.remembered[old.number] = mapped.digest
-            return frozenset()
+            return set()
         if conflict := self._hands_off(old, draft):
             self._leave(old, conflict)
-            return frozenset()
+            return set()
         op = operation(old, draft, fields.keys())
         self.drafts.letters[place] = OPS[op]
         self.drafts.changed.add((place, old, draft))
@@ -184,7 +180,7 @@ class _Work:
         if needs_mailbox(draft):
             self.drafts.contested.add(place)
             claims.update(mailbox_claims(draft.values, self.policy.domain))
-        return frozenset(claims)
+        return claims
 
     def _hands_off(self, old: Account, draft: Account) -> Change | None:
         if self.policy.protects(old):
@@ -198,7 +194,7 @@ class _Work:
         if old.digest:
             self.drafts.remembered[old.number] = b""
 
-    def _meet(self, asked: dict[int, frozenset[Claim]]) -> None:
+    def _meet(self, asked: dict[int, set[Claim]]) -> None:
         """Find out which stored accounts have what some drafts claim."""
         if self.view.version == 0 or not asked:
             return
@@ -241,25 +237,23 @@ def _is_live(account: Account) -> bool:
     return account.kind is EntryKind.ACCOUNT and account.state in LIVE
 
 
-def _primary(values: AccountValues) -> tuple[Claim, ...]:
-    address = values.primary_address
-    return (address_claim(address),) if address else ()
-
-
-def new_account(policy: Policy, mapped: Mapped, now: datetime) -> Account:
-    """Return the account that a new entry becomes, without a mailbox name.
+def new_account(
+    policy: Policy, mapped: Mapped, now: datetime, mailbox: str = ""
+) -> Account:
+    """Return the account that a new entry becomes.
 
     Args:
         policy: The domain's settings.
         mapped: The entry's values.
         now: The time of the plan (UTC).
+        mailbox: Its mailbox name, "" where that is not settled yet.
     """
     values = mapped.values
     return Account(
         number=0,
         domain=policy.domain,
         source=policy.source,
-        mailbox="",
+        mailbox=mailbox,
         origin=Origin.MAPPED,
         state=values.state,
         state_reason=values.state_reason,

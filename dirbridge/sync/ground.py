@@ -208,14 +208,19 @@ def _with_names(
     named = {
         who: _with_old_names(draft, ours[who]) if who in clashes else draft
         for who, draft in asking.items()
-        if who not in clashes or keeps_names(ours.get(who))
+        if who not in clashes or keeps_names(ours.get(who), draft)
     }
     return named, clashes
 
 
-def keeps_names(stored: Account | None) -> bool:
-    """Whether an account goes on with its old names where it loses new ones."""
-    return stored is not None and stored.state is not AccountState.REMOVED
+def keeps_names(stored: Account | None, draft: Account) -> bool:
+    """Whether an account goes on with its old names where it loses new ones.
+
+    Who is to come back, and a group that becomes somebody who logs in, has none.
+    """
+    if stored is None or stored.state is AccountState.REMOVED:
+        return False
+    return stored.kind is draft.kind
 
 
 def _with_old_names(draft: Account, stored: Account) -> Account:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -202,9 +202,10 @@ class _Met:
     def conflicts(self) -> Iterator[Change]:
         """Yield what was lost."""
         for who, clashes in self.settled.clashes.items():
-            stays = keeps_names(self.stored.get(who))
+            draft = self.asking[who]
+            stays = keeps_names(self.stored.get(who), draft)
             for clash in clashes:
-                yield clash_conflict(self.asking[who], clash, stays=stays)
+                yield clash_conflict(draft, clash, stays=stays)
 
     def remembered(self, now: datetime) -> Iterator[tuple[int, bytes]]:
         """Yield the digests of stored accounts that stay as they are otherwise."""
@@ -297,10 +298,10 @@ def _deactivations(draw: _Draw) -> Iterator[Change]:
 
 def _creations(draw: _Draw) -> Iterator[Change]:
     for mapped in draw.placed(Letter.CREATE):
-        new = new_account(draw.policy, mapped, draw.now)
-        if new.kind is EntryKind.ACCOUNT:
-            new = replace(new, mailbox=mailbox_name(new.values))
-        yield creation(new)
+        values = mapped.values
+        person = values.kind is EntryKind.ACCOUNT
+        mailbox = mailbox_name(values) if person else ""
+        yield creation(new_account(draw.policy, mapped, draw.now, mailbox))
 
 
 def _altered(draw: _Draw, letter: Letter) -> Iterator[Change]:

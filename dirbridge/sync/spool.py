@@ -118,48 +118,63 @@ def portions(items: Iterable[T], size: int = PORTION) -> Iterator[list[T]]:
         yield portion
 
 
-_value_fields = attrgetter(*(one.name for one in fields(AccountValues)))
-_MEMBERS = [one.name for one in fields(AccountValues)].index("members")
+_NAMES = tuple(one.name for one in fields(AccountValues))
+_MEMBERS = _NAMES.index("members")
+_OWN = tuple(one.name for one in fields(Account) if one.name not in {"values", "kept"})
+_read_values = attrgetter(*_NAMES)
+_read_own = attrgetter(*_OWN)
+
+
+def _setters(
+    kind: type, names: Iterable[str]
+) -> tuple[Callable[[Any, Any], None], ...]:
+    return tuple(vars(kind)[name].__set__ for name in names)
+
+
+_value_setters = _setters(AccountValues, _NAMES)
+_own_setters = _setters(Account, _OWN)
+_set_values, _set_kept = _setters(Account, ("values", "kept"))
 
 
 def pack_values(values: AccountValues) -> Packed:
     """Return an account's values as a tuple."""
-    packed: Packed = _value_fields(values)
+    packed: Packed = _read_values(values)
     if values.members:
         members = tuple((one.by, one.value) for one in values.members)
         packed = (*packed[:_MEMBERS], members, *packed[_MEMBERS + 1 :])
     return packed
 
 
-_NAMES = tuple(one.name for one in fields(AccountValues))
-
-
 def unpack_values(packed: Packed) -> AccountValues:
-    """Return the values that `pack_values` packed."""
-    values = dict(zip(_NAMES, packed, strict=True))
-    if values["members"]:
-        values["members"] = tuple(Reference(*one) for one in values["members"])
-    return AccountValues(**values)
+    """Return the values that `pack_values` packed.
+
+    Slots are set one by one: that is a third of what `__init__` takes, which sets
+    each of a frozen dataclass's fields by name.
+    """
+    if packed[_MEMBERS]:
+        members = tuple(Reference(*one) for one in packed[_MEMBERS])
+        packed = (*packed[:_MEMBERS], members, *packed[_MEMBERS + 1 :])
+    values = object.__new__(AccountValues)
+    for put, value in zip(_value_setters, packed, strict=True):
+        put(values, value)
+    return values
 
 
 def pack_account(account: Account) -> Packed:
     """Return an account as a tuple."""
     kept = tuple((one.address, one.until) for one in account.kept)
-    own = (getattr(account, name) for name in _OWN)
-    return (pack_values(account.values), kept, *own)
-
-
-_OWN = tuple(one.name for one in fields(Account) if one.name not in {"values", "kept"})
+    return (pack_values(account.values), kept, _read_own(account))
 
 
 def unpack_account(packed: Packed) -> Account:
     """Return the account that `pack_account` packed."""
-    values, kept, *own = packed
-    return Account(
-        values=unpack_values(values),
-        kept=tuple(KeptAddress(*one) for one in kept),
-        **dict(zip(_OWN, own, strict=True)),
-    )
+    values, kept, own = packed
+    account = object.__new__(Account)
+    _set_values(account, unpack_values(values))
+    _set_kept(account, tuple(KeptAddress(*one) for one in kept))
+    for put, value in zip(_own_setters, own, strict=True):
+        put(account, value)
+    return account
 
 
 def mapped_spool() -> Spool[Mapped]:
