@@ -6,7 +6,7 @@ same limits on what one run may take away; only nobody was read for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,7 +15,6 @@ from dirbridge.model.entry import EntryKind, ReadKind
 from dirbridge.model.fields import NAMES, Value, differences
 from dirbridge.model.names import DomainName, fold
 from dirbridge.model.plan import APPLY_ORDER, TAKES_AWAY, Change, Op, Plan
-from dirbridge.model.recipient import Reference
 from dirbridge.store.base import StoreView
 from dirbridge.sync.changes import limit_conflict, people_name
 from dirbridge.sync.claims import Claim, address_claims, held_addresses, held_names
@@ -107,7 +106,7 @@ def changed(wish: Wish) -> Change | None:
     """Return the change that a wish is, None where it changes nothing."""
     old, new = wish.old, wish.new
     before, after = differences(old, new)
-    for name, (was, shall) in (_identity(old, new) | _members(old, new)).items():
+    for name, (was, shall) in _identity(old, new).items():
         before[name], after[name] = was, shall
     if not after:
         return None
@@ -131,18 +130,6 @@ def _identity(old: Account, new: Account) -> dict[str, tuple[Value, Value]]:
         "directory": (old.source, new.source),
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _members(old: Account, new: Account) -> dict[str, tuple[Value, Value]]:
-    """Return only who goes and who comes: groups may be large."""
-    was, shall = old.values.members, new.values.members
-    if was == shall:
-        return {}
-    return {"members": (_texts(was, set(shall)), _texts(shall, set(was)))}
-
-
-def _texts(members: Iterable[Reference], others: Set[Reference]) -> tuple[str, ...]:
-    return tuple(f"{one.by}:{one.value}" for one in members if one not in others)
 
 
 _BY_STATE = {

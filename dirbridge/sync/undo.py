@@ -26,7 +26,8 @@ from dirbridge.model.account import (
     KeptAddress,
     Origin,
 )
-from dirbridge.model.fields import FIELDS, show
+from dirbridge.model.entry import EntryKind
+from dirbridge.model.fields import show
 from dirbridge.model.names import Address, DirectoryId, fold
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.recipient import By, Reference
@@ -128,7 +129,7 @@ def _uncreate(work: _Undoing, after: Json, number: int, rules: Rules) -> None:
     differing = [
         name
         for name in sorted({*now, *after} - _APART)
-        if now.get(name) != after.get(name)
+        if not _same(now.get(name), after.get(name))
     ]
     if differing:
         work.clashes += [(n, after.get(n), now.get(n)) for n in differing]
@@ -146,15 +147,15 @@ _APART = frozenset({"members"})
 
 
 def _revert(work: _Undoing, before: Json, after: Json, rules: Rules) -> None:
-    old = work.account
+    old, shown = work.account, _shown(work.account)
     for name in after:
         if name in _APART:
             work.account = _members_back(work.account, before, after)
             continue
-        now = _read(old, name)
-        if now == after[name]:
+        now = shown.get(name)
+        if _same(now, after[name]):
             work.account = _set(work.account, name, before.get(name), rules)
-        elif now != before.get(name):
+        elif not _same(now, before.get(name)):
             work.clashes.append((name, after[name], now))
     if work.account.state is not old.state:
         work.account = replace(work.account, state_since=rules.now)
@@ -167,14 +168,15 @@ _IDENTITY: Mapping[str, Callable[[Account], str]] = {
 }
 
 
-def _read(account: Account, name: str) -> Any:
-    """Return a field as JSON gives it."""
-    read = FIELDS.get(name) or _IDENTITY.get(name)
-    if read is None:
-        # A field that this release does not know any more cannot have changed.
-        return None
-    value = read(account)
-    return list(value) if isinstance(value, tuple) else value
+def _shown(account: Account) -> Json:
+    """Return the fields that hold something, as JSON gives them."""
+    own = {name: read(account) for name, read in _IDENTITY.items()}
+    return _plain({**show(account), **own})
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same; what holds nothing is left out somewhere."""
+    return (one or None) == (other or None)
 
 
 def _plain(values: Mapping[str, Any]) -> Json:
@@ -192,13 +194,13 @@ def _set(account: Account, name: str, value: Any, rules: Rules) -> Account:
         return account
     if isinstance(value, list):
         value = tuple(value)
-    elif value is None and name in _LISTS:
-        value = ()
+    elif value is None:
+        value = _NOTHING.get(name)
     return replace(account, values=replace(account.values, **{name: value}))
 
 
 _VALUES = frozenset(one.name for one in fields(AccountValues))
-_LISTS = frozenset({"login_names", "aliases"})
+_NOTHING: Json = {"login_names": (), "aliases": (), "forward_keep": False}
 
 
 def _state(account: Account, value: Any, _rules: Rules) -> Account:
@@ -241,7 +243,13 @@ def _source(account: Account, value: Any, _rules: Rules) -> Account:
     return replace(account, source=value)
 
 
+def _kind(account: Account, value: Any, _rules: Rules) -> Account:
+    kind = EntryKind(value) if value else EntryKind.ACCOUNT
+    return replace(account, values=replace(account.values, kind=kind))
+
+
 _SET: Mapping[str, Callable[[Account, Any, Rules], Account]] = {
+    "entry_kind": _kind,
     "state": _state,
     "state_reason": _state_reason,
     "expires_at": _expiry,

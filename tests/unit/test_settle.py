@@ -53,9 +53,10 @@ class Place:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.connector = MemoryConnector([entry("anna", "old")])
+        self.connector = MemoryConnector([entry("anna", "old"), entry("zoe", "zoe")])
         self.sync()
-        self.connector.entries[:] = [entry("anna", "new")]
+        self.connector.remove(DirectoryId("old"))
+        self.connector.put(entry("anna", "new"))
 
     def sync(self) -> Report:
         limits = Limits(from_accounts=100)
@@ -89,7 +90,7 @@ def test_the_same_person_keeps_the_mailbox(place: Place) -> None:
     report = place.sync()
 
     assert report.plan.of(Op.CONFLICT) == ()
-    assert place.mailboxes() == {"new": "anna"}
+    assert place.mailboxes() == {"new": "anna", "zoe": "zoe"}
     assert place.of("new").state is AccountState.ACTIVE
     assert place.of("new").number == old.number
     assert tuple(place.sync().plan.changes) == ()
@@ -102,7 +103,7 @@ def test_another_person_gets_another_mailbox(place: Place) -> None:
     report = place.sync()
 
     assert report.plan.of(Op.CONFLICT) == ()
-    assert place.mailboxes() == {"old": "anna", "new": "anna-2"}
+    assert place.mailboxes() == {"old": "anna", "new": "anna-2", "zoe": "zoe"}
     assert place.of("new").values.login_names == ("anna",)
     assert place.of("old").values.login_names == ()
     assert place.of("old").canonical == f"anna@{DOMAIN}"
@@ -120,7 +121,7 @@ def test_who_is_still_there_is_nobody_elses(place: Place) -> None:
 
 
 def test_an_entry_has_one_account(place: Place) -> None:
-    place.connector.entries.append(entry("bob", "bob"))
+    place.connector.put(entry("bob", "bob"))
     place.sync()
     old = place.of("old")
     with pytest.raises(Unsettled) as refused:
@@ -143,7 +144,7 @@ def test_a_local_account_becomes_an_entrys(place: Place) -> None:
         source="local",
     )
     place.store.apply(*local_plan(local, (), datetime.now(UTC)))
-    place.connector.entries.append(entry("post", "post"))
+    place.connector.put(entry("post", "post"))
     assert place.sync().plan.of(Op.CONFLICT)
     stored = place.of("local:1")
     with pytest.raises(Unsettled):
