@@ -172,9 +172,9 @@ class Application:
         for number, account in accounts.items():
             names += bulk.name_rows(account, number)
             addresses += bulk.address_rows(account, number, moment)
-            members += bulk.member_rows(account, number)
-            if account.state in LIVE:
-                self._tallies[_tally(account)] += 1
+            if account.values.members:
+                members += bulk.member_rows(account, number)
+        self._tallies.update(_tally(a) for a in accounts.values() if a.state in LIVE)
         self._insert(NameRow, names)
         self._insert(AddressRow, addresses)
         self._insert(MemberRow, members)

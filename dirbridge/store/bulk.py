@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from enum import StrEnum
 
-from dirbridge.model.account import Account, AccountState, Origin, Role
+from dirbridge.model.account import Account
 from dirbridge.model.entry import EntryKind
-from dirbridge.model.plan import Change, Op
-from dirbridge.model.recipient import By
+from dirbridge.model.plan import Change
 from dirbridge.store import rows
 from dirbridge.store.base import NameKind, Run
 from dirbridge.store.schema import AddressKind, key
@@ -23,12 +21,6 @@ Moment = Callable[[datetime | None], object]
 
 BulkRow = tuple[object, ...]
 
-_PLAIN: dict[StrEnum, str] = {
-    # Drivers look long for how to send anything that is not exactly a str.
-    word: word.value
-    for words in (AccountState, Origin, Role, EntryKind, Op, By)
-    for word in words
-}
 _LOGIN = NameKind.LOGIN.value
 _UPN = NameKind.UPN.value
 _LOG_IN_BY = (
@@ -45,15 +37,17 @@ _WRITE_TO = (
 
 def account_row(account: Account, number: int, moment: Moment) -> BulkRow:
     """Return an account's row of `accounts`."""
+    # `_value_`: drivers look long for how to send what is not exactly a str, and
+    # the property `value` is slow.
     values = account.values
     return (
         number,
         account.domain,
         account.mailbox,
         rows.mailbox_key(account),
-        _PLAIN[account.origin],
-        _PLAIN[account.role],
-        _PLAIN[account.state],
+        account.origin._value_,
+        account.role._value_,
+        account.state._value_,
         account.state_reason,
         moment(account.state_since),
         account.source,
@@ -68,11 +62,11 @@ def account_row(account: Account, number: int, moment: Moment) -> BulkRow:
         values.title,
         values.department,
         values.phone,
-        _PLAIN[values.state],
+        values.state._value_,
         values.state_reason,
-        moment(values.expires_at),
-        moment(values.created_at),
-        _PLAIN[values.kind],
+        values.expires_at and moment(values.expires_at),
+        values.created_at and moment(values.created_at),
+        values.kind._value_,
         account.digest or None,
         values.name,
         values.number,
@@ -82,39 +76,44 @@ def account_row(account: Account, number: int, moment: Moment) -> BulkRow:
     )
 
 
-def name_rows(account: Account, number: int) -> Iterator[BulkRow]:
+def name_rows(account: Account, number: int) -> list[BulkRow]:
     """Return the rows of `names` of one account."""
     values = account.values
-    for position, name in enumerate(values.login_names):
-        yield number, _LOGIN, position, name, key(name)
+    made: list[BulkRow] = [
+        (number, _LOGIN, position, name, key(name))
+        for position, name in enumerate(values.login_names)
+    ]
     if values.upn is not None:
-        yield number, _UPN, 0, values.upn, key(values.upn)
+        made.append((number, _UPN, 0, values.upn, key(values.upn)))
+    return made
 
 
-def address_rows(account: Account, number: int, moment: Moment) -> Iterator[BulkRow]:
+def address_rows(account: Account, number: int, moment: Moment) -> list[BulkRow]:
     """Return the rows of `addresses` of one account."""
     values = account.values
     primary, alias, kept = _LOG_IN_BY if values.kind is EntryKind.ACCOUNT else _WRITE_TO
-    free = rows.is_live(account)
-    seen: set[str] = set()
+    live = rows.is_live(account)
+    made: list[BulkRow] = []
+    seen: list[str] = []
     if values.primary_address is not None:
         folded = key(values.primary_address)
-        seen.add(folded)
-        yield number, primary, 0, values.primary_address, folded, None, free
+        seen.append(folded)
+        made.append((number, primary, 0, values.primary_address, folded, None, live))
     for position, address in enumerate(values.aliases):
         folded = key(address)
-        live = free and folded not in seen
-        seen.add(folded)
-        yield number, alias, position, address, folded, None, live
+        first = live and folded not in seen
+        seen.append(folded)
+        made.append((number, alias, position, address, folded, None, first))
     for position, old in enumerate(account.kept):
-        address, until = old.address, moment(old.until)
-        yield number, kept, position, address, key(address), until, False
+        folded, until = key(old.address), moment(old.until)
+        made.append((number, kept, position, old.address, folded, until, False))
+    return made
 
 
 def member_rows(account: Account, number: int) -> Iterator[BulkRow]:
     """Return the rows of `members` of one group."""
     for position, member in enumerate(account.values.members):
-        yield number, position, _PLAIN[member.by], member.value
+        yield number, position, member.by._value_, member.value
 
 
 def change_rows(
@@ -127,7 +126,7 @@ def change_rows(
             number,
             position,
             at,
-            _PLAIN[change.op],
+            change.op._value_,
             change.account,
             change.name,
             rows.as_json(change.before),

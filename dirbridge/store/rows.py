@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from ipaddress import ip_address
@@ -277,15 +277,23 @@ def check_storable(account: Account) -> None:
         Unstorable: A text, a time without a zone, or a number is out of bounds.
     """
     # One look at all texts at once; names of fields are only made for bad news.
-    numbers = (account.values.quota or 0, account.number)
-    if (
-        is_storable(_texts(account))
-        and all(moment.tzinfo is not None for moment in _moments(account))
-        and all(abs(number) <= _LARGEST for number in numbers)
-    ):
+    if is_storable(_texts(account)) and _fits(account):
         return
     who = ascii(account.values.directory_id)
     raise Unstorable(f"{_unstorable(account)} of {who} cannot be stored")
+
+
+def _fits(account: Account) -> bool:
+    """Tell whether every time has a zone and no number is too large."""
+    values = account.values
+    return (
+        account.state_since.tzinfo is not None
+        and (values.expires_at is None or values.expires_at.tzinfo is not None)
+        and (values.created_at is None or values.created_at.tzinfo is not None)
+        and (values.quota is None or abs(values.quota) <= _LARGEST)
+        and abs(account.number) <= _LARGEST
+        and not any(kept.until.tzinfo is None for kept in account.kept)
+    )
 
 
 def _texts(account: Account) -> str:
@@ -302,16 +310,6 @@ def _texts(account: Account) -> str:
     members = (member.value for member in v.members)
     kept = (kept.address for kept in account.kept)
     return "".join((single, *v.login_names, *v.aliases, *kept, *members))
-
-
-def _moments(account: Account) -> Iterable[datetime]:
-    values = account.values
-    yield account.state_since
-    if values.expires_at is not None:
-        yield values.expires_at
-    if values.created_at is not None:
-        yield values.created_at
-    yield from (kept.until for kept in account.kept)
 
 
 def _unstorable(account: Account) -> str:

@@ -38,8 +38,8 @@ from sqlalchemy.pool import QueuePool
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
 from dirbridge.store.database import Rows
-from dirbridge.store.schema import as_utc
 from dirbridge.store.feed import Told, follow_file
+from dirbridge.store.schema import as_utc
 from dirbridge.store.sqlite_turns import FileHold, held, turn_file
 
 _BUSY_SECONDS = 30
@@ -60,6 +60,7 @@ _CODES = (
 )
 
 _DIALECT = SQLiteDialect()
+_WITHOUT_ZONE = len("2026-03-01 12:00:00.000000")
 _LAST_NUMBER = "SELECT seq FROM sqlite_sequence WHERE name = 'accounts'"
 
 
@@ -158,7 +159,7 @@ class SqliteDatabase:
             return None
         if time.tzinfo is not UTC:
             time = as_utc(time)
-        return time.replace(tzinfo=None).isoformat(" ", "microseconds")
+        return time.isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
 
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
         """Insert many rows with the driver's executemany."""
