@@ -4,6 +4,7 @@ Theory. Notices are kept in the store, so that a fleet, and a sync from cron, te
 of them once: who tells takes the turn of a domain that nobody has. A notice is told
 when one channel has taken it. A channel that has not is tried again by this process
 only, as one that is broken for good must not let the other one tell everything twice.
+That the store itself is away is kept here alone, and told by each bridge.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
 from dirbridge.model.sentences import problems_of
 from dirbridge.notices.base import Channel, Message
-from dirbridge.notices.rules import Ended, judge
+from dirbridge.notices.rules import Code, Ended, judge
 from dirbridge.store.base import Notice, RunResult, Store
 
 LOG = logging.getLogger("dirbridge.notices")
@@ -36,6 +37,10 @@ LONGEST_PAUSE = 900.0
 
 _TURN = DomainName("notices.invalid")
 """No mail domain can have this name (RFC 2606)."""
+
+
+_STORE = "store-away"
+"""Key of the notice that is kept nowhere else."""
 
 
 def _now() -> datetime:
@@ -69,6 +74,8 @@ class Noticeboard:
         self._clock = clock
         self._look = look
         self._owed: dict[str, tuple[Notice, frozenset[str]]] = {}
+        self._away = 0
+        self._local: Notice | None = None
         self._failed: Counter[tuple[str, str]] = Counter()
         self._one_at_a_time = threading.Lock()
         self._woken = threading.Event()
@@ -100,7 +107,9 @@ class Noticeboard:
                 self._store.notice(notice)
         except StoreError as error:
             _warn(error)
+            self._store_failed(error)
             return
+        self._store_answered()
         if outcome.keep:
             self._woken.set()
 
@@ -113,8 +122,10 @@ class Noticeboard:
         if not self._channels:
             return True
         try:
-            with self._one_at_a_time, self._store.turn(_TURN):
-                return self._tell_all()
+            with self._one_at_a_time:
+                told = self._tell_of_store()
+                with self._store.turn(_TURN):
+                    return self._tell_all() and told
         except StoreError as error:
             if error.code == "turn-taken":
                 return True
@@ -138,6 +149,37 @@ class Noticeboard:
         failed = [run.result is RunResult.FAILED for run in runs]
         remembered = failed.index(False) if False in failed else len(failed)
         return max(remembered, self._failed[who])
+
+    def _store_failed(self, error: StoreError) -> None:
+        """Let people know that the store is away, where it stays so."""
+        self._away += 1
+        if self._away < self._failures or self._local is not None:
+            return
+        (problem,) = problems_of(error)
+        text, now = problem.text, self._clock()
+        self._local = Notice(_STORE, "", Code.STORE, text, problem.next, since=now)
+        self._woken.set()
+
+    def _store_answered(self) -> None:
+        self._away, local = 0, self._local
+        if local is None or local.over_at is not None:
+            return
+        over = replace(local, over_at=self._clock())
+        self._local = None if local.told_at is None else over
+        self._woken.set()
+
+    def _tell_of_store(self) -> bool:
+        """Tell that the store is away, or is back; whether that is told."""
+        local = self._local
+        if local is None or (local.told_at is not None and local.over_at is None):
+            return True
+        everybody = frozenset(one.name for one in self._channels)
+        if self._send(local, everybody) == everybody:
+            return False
+        if self._local is local:
+            told = replace(local, told_at=self._clock())
+            self._local = None if local.over_at is not None else told
+        return True
 
     def _loop(self) -> None:
         pause = self._look

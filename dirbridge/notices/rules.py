@@ -26,6 +26,7 @@ class Code(StrEnum):
     REFUSED = "service-account-refused"
     CONFLICTS = "new-conflicts"
     USER_LIMIT = "user-limit"
+    STORE = "store-away"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,9 @@ AT_ONCE = 4
 JITTER = 0.1
 """By how much of itself an interval may be shorter or longer."""
 
+ALL_WAITERS = 24
+"""How many logins wait for runs of all domains: the others have threads left."""
+
 _LOOK = 0.5
 """Seconds after which a domain that waits for its turn looks whether all is over."""
 
@@ -223,18 +226,21 @@ class Scheduler:
 
     def _await(self, domain: _Domain, until: float) -> None:
         asking = domain.asking
-        if not asking.may_wait:
+        if not asking.may_wait or self._waiters() >= ALL_WAITERS:
             return
         asking.waiters += 1
         try:
-            while asking.owed and not self._stop.is_set():
+            while asking.owed:
                 left = until - self._clock()
-                if left <= 0:
+                if left <= 0 or self._stop.is_set():
                     asking.late = True
                     return
                 self._moved.wait(left)
         finally:
             asking.waiters -= 1
+
+    def _waiters(self) -> int:
+        return sum(domain.asking.waiters for domain in self._domains.values())
 
     def _workers(self) -> Iterator[threading.Thread]:
         for domain in self._domains.values():
@@ -318,8 +324,14 @@ class Scheduler:
             elif lane.answers:
                 domain.asking.end(now, lane.source, done.cause)
             self._moved.notify_all()
-        if done.ended is not None:
-            self._ended(done.ended)
+        self._tell(lane.job, done)
+
+    def _tell(self, job: SyncJob, done: Done) -> None:
+        try:
+            if done.ended is not None:
+                self._ended(done.ended)
+        except Exception as error:  # the scheduler's run loop
+            log_bug(job, error)
 
     def _shielded(self, job: SyncJob) -> Done:
         try:

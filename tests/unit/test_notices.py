@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dirbridge.connectors.memory import MemoryConnector
 from dirbridge.errors import (
     BindRefused,
     ConfigError,
@@ -24,8 +25,11 @@ from dirbridge.errors import (
     Unreachable,
     UnsafePlan,
 )
+from dirbridge.model.account import AccountValues
+from dirbridge.model.entry import Entry
 from dirbridge.model.finding import Outcome
-from dirbridge.model.names import DomainName
+from dirbridge.model.mapping import Mapped
+from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.model.secret import Secret
 from dirbridge.notices import base
 from dirbridge.notices.base import Message
@@ -35,6 +39,9 @@ from dirbridge.notices.rules import Code, Ended, judge
 from dirbridge.notices.webhook import Webhook
 from dirbridge.store.base import Notice, Run, RunResult
 from dirbridge.store.memory import MemoryStore
+from dirbridge.sync.job import SyncJob
+from dirbridge.sync.limits import Limits
+from dirbridge.sync.planner import Policy
 from tests import certificates, schema
 from tests.sinks import Sink, mail_server, running, web_server
 
@@ -566,6 +573,64 @@ class TestBoard:
         board.ended(STOPPED)
         assert not board.deliver()
         assert "notices: The local user database cannot be reached" in caplog.text
+
+    def test_a_store_that_stays_away_is_told_by_the_bridge_itself(self) -> None:
+        store, channel = BrokenStore(), FakeChannel()
+        board = Noticeboard(store, [channel], failures=2)
+        store.away = True
+        board.ended(FAILED)
+        board.deliver()
+        assert channel.sent == []
+        for _ in range(3):
+            board.ended(FAILED)
+            board.deliver()
+        store.away = False
+        for _ in range(3):
+            board.ended(WELL)
+            assert board.deliver()
+        away, back = channel.sent
+        assert (away.notice.code, away.notice.domain) == ("store-away", "")
+        assert "cannot be reached" in away.notice.text
+        assert (away.over, back.over) == (False, True)
+        assert away.subject.startswith("dirbridge: The local user database")
+        for one in channel.sent:
+            assert schema.faults(one.as_json(), schema.load("notice.json")) == []
+
+    def test_a_store_that_is_back_before_anybody_was_told_is_no_news(self) -> None:
+        store, channel = BrokenStore(), FakeChannel()
+        board = Noticeboard(store, [channel], failures=1)
+        store.away = True
+        board.ended(FAILED)
+        store.away = False
+        board.ended(WELL)
+        assert board.deliver()
+        assert channel.sent == []
+
+
+def test_a_run_tells_conflicts_and_the_user_limit_apart() -> None:
+    """The keys of real runs are the ones that the rules know."""
+    people = ("anna", "anna", "bob", "carla")
+    entries = [
+        Entry(DirectoryId(f"id-{number}"), f"cn={number}", {"uid": (name.encode(),)})
+        for number, name in enumerate(people)
+    ]
+    policy = Policy(COM, "corp", user_limit=2)
+    job = SyncJob(policy, Limits(), MemoryConnector(entries), by_uid, MemoryStore())
+    report = job.run()
+    seen = Ended.of(report.plan, report.run, report.stopped, report.new)
+    notices = {one.code: one.text for one in judge(seen, 0, 3, {}, NOW).keep}
+    assert set(notices) == {Code.CONFLICTS, Code.USER_LIMIT}
+    assert notices[Code.USER_LIMIT].endswith("2 entries got no account.")
+    again = job.run()
+    seen = Ended.of(again.plan, again.run, again.stopped, again.new)
+    held = {one.key: one for one in judge(seen, 0, 3, {}, NOW).keep}
+    assert [one.code for one in held.values()] == [Code.USER_LIMIT]
+
+
+def by_uid(entry: Entry) -> Mapped:
+    (name,) = entry.values("uid")
+    names = (name.decode(),)
+    return Mapped(AccountValues(directory_id=entry.id, dn=entry.dn, login_names=names))
 
 
 class FakeChannel:

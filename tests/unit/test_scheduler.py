@@ -24,7 +24,14 @@ from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.scheduler import housekeeping
 from dirbridge.scheduler.asking import REST, WAITERS, Asking
 from dirbridge.scheduler.housekeeping import Housekeeping, Retention
-from dirbridge.scheduler.service import AT_ONCE, JITTER, Scheduled, Scheduler, jitter
+from dirbridge.scheduler.service import (
+    ALL_WAITERS,
+    AT_ONCE,
+    JITTER,
+    Scheduled,
+    Scheduler,
+    jitter,
+)
 from dirbridge.scheduler.turns import (
     ASKED_WHILE_FAILING,
     GATHER,
@@ -449,17 +456,17 @@ def test_directories_of_one_domain_take_turns(store: MemoryStore, start: Start) 
 def test_what_another_one_has_just_done_is_not_done_again(
     connector: CountedConnector, store: MemoryStore, job: SyncJob, start: Start
 ) -> None:
-    start(Scheduled(job, timedelta(seconds=1.5)), jitter=lambda: 1.0)
+    start(Scheduled(job, timedelta(seconds=1)), jitter=lambda: 1.0)
     eventually(lambda: connector.reads == 1)
     cron = replace(job, connector=CountedConnector())
-    end = time.monotonic() + 4
+    end = time.monotonic() + 2.5
     while time.monotonic() < end:
         with contextlib.suppress(StoreError):
             cron.run()
-        time.sleep(0.2)
+        time.sleep(0.1)
     assert connector.reads <= 2
     # Once the other one is gone, ours takes over.
-    eventually(lambda: connector.reads >= 4)
+    eventually(lambda: connector.reads >= 3)
 
 
 def test_a_domain_that_another_one_syncs_is_no_failure(
@@ -563,6 +570,53 @@ class TestUnknownNames:
         finally:
             connector.gate.set()
 
+    def test_many_domains_leave_login_threads_to_others(
+        self, store: MemoryStore, start: Start
+    ) -> None:
+        jobs = [other_domain(f"d{number}.example", store) for number in range(5)]
+        scheduler = start(*(Scheduled(one, HOUR) for one, _ in jobs))
+        eventually(lambda: all(one.ended_at for one in scheduler.states()))
+        gate = threading.Event()
+        for _, connector in jobs:
+            connector.gate = gate
+        threads = [
+            threading.Thread(
+                target=scheduler.refresh,
+                args=([one.policy.domain], Deadline.after(30)),
+            )
+            for one, _ in jobs
+            for _ in range(WAITERS)
+        ]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: sum(one.is_alive() for one in threads) == ALL_WAITERS)
+        gate.set()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive()
+
+    def test_who_waits_when_all_ends_is_told_of_no_wrong_name(
+        self,
+        connector: CountedConnector,
+        store: MemoryStore,
+        job: SyncJob,
+        start: Start,
+    ) -> None:
+        scheduler = started(start, job, store)
+        connector.gate = threading.Event()
+        answers: list[Cause | None] = []
+        thread = threading.Thread(
+            target=lambda: answers.append(
+                scheduler.refresh([job.policy.domain], Deadline.after(60))
+            )
+        )
+        thread.start()
+        eventually(lambda: connector.reads == 2)
+        scheduler.stop(timedelta(0))
+        thread.join(20)
+        connector.gate.set()
+        assert answers == [Cause.TIMEOUT]
+
     def test_a_domain_without_a_directory_is_as_known_as_can_be(
         self, store: MemoryStore, job: SyncJob, start: Start
     ) -> None:
@@ -622,6 +676,22 @@ def test_each_run_is_one_line_without_blanks_in_its_fields(
     }
     assert (failed["result"], failed["server"]) == ("failed", "memory:0")
     assert [str(one.result) for one in told] == ["applied", "failed"]
+
+
+def test_a_notice_that_breaks_ends_no_sync(
+    connector: CountedConnector,
+    job: SyncJob,
+    start: Start,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(_ended: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    with caplog.at_level(logging.ERROR, "dirbridge.sync"):
+        start(Scheduled(job, timedelta(seconds=0.05)), ended=broken)
+        eventually(lambda: connector.reads >= 3)
+    assert "failed in itself: ZeroDivisionError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_old_attempts_and_changes_are_forgotten(
