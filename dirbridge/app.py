@@ -68,6 +68,7 @@ from dirbridge.store.opening import (
     owner_of,
     upgrade_store,
 )
+from dirbridge.store.saving import Restored, Saved, restore_store, save_store
 from dirbridge.sync.job import SyncJob
 from dirbridge.sync.limits import Limits
 from dirbridge.sync.planner import Policy
@@ -166,6 +167,17 @@ class App:
         url = self.settings.store.url
         return upgrade_store(url, self._store_password(), backup)
 
+    def save_store(self, target: Path | None = None) -> Saved:
+        """Save the local user database; see `store.saving.save_store`.
+
+        Root stays root, who may write wherever the copy shall go.
+        """
+        return save_store(self.settings.store.url, self._store_password(), target)
+
+    def restore_store(self, source: Path) -> Restored:
+        """Replace the local user database; see `store.saving.restore_store`."""
+        return restore_store(self.settings.store.url, source, self._store_password())
+
     def _store_password(self) -> Secret | None:
         reference = self.settings.store.password
         return (
@@ -222,6 +234,7 @@ class App:
             keep_old_address=domain.sync.keep_old_address,
             require_group=settings.require_group,
             addresses=own,
+            protected=frozenset(domain.protected),
         )
         mapper = Mapper(self.profiles[settings.profile], context)
         return Directory(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 from dirbridge.config.notice_types import MailAddress, WebhookUrl
 from dirbridge.config.types import (
     IP,
+    AccountName,
     DirectoryName,
     DnsSuffix,
     DnText,
@@ -241,6 +242,7 @@ class DomainSettings(Table):
     bound_ip: OneOrMany[IP] = ()
     bound_ip_match: BoundIpMatch = BoundIpMatch.LOCAL_THEN_REMOTE
     quarantine_days: StrictInt = Field(default=30, ge=0)
+    protected: OneOrMany[AccountName] = ()
     deliver_disabled: StrictBool = True
     directory: OneOrMany[DirectorySettings] = ()
     login: LoginSettings = LoginSettings()

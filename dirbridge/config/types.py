@@ -26,7 +26,7 @@ from dirbridge.directory import dn
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
 from dirbridge.model.login import IPAddress
-from dirbridge.model.names import DomainName, RealmName
+from dirbridge.model.names import DomainName, RealmName, fold
 
 T = TypeVar("T")
 
@@ -308,6 +308,14 @@ def _directory_name(value: str | int) -> str:
     return text
 
 
+def _account_name(value: str | int) -> str:
+    """Read a name by which an account is told from others, folded."""
+    text = fold(str(value))
+    if not text:
+        raise ValueError("is empty; name it by mailbox@domain, address or login name")
+    return text
+
+
 def _service(value: str | int) -> str:
     text = str(value).strip()
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*/[A-Za-z0-9.-]+", text):
@@ -385,6 +393,7 @@ Pin = Annotated[str, _checked(_pin)]
 DnText = Annotated[str, _checked(_dn)]
 FilterText = Annotated[str, _checked(_filter)]
 DirectoryName = Annotated[str, _checked(_directory_name)]
+AccountName = Annotated[str, _checked(_account_name)]
 ServicePrincipal = Annotated[str, _checked(_service)]
 DnsSuffix = Annotated[str, _checked(_dns_suffix)]
 NtDomain = Annotated[str, _checked(_nt_domain)]

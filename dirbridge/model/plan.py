@@ -142,8 +142,8 @@ class Plan:
         base: The DN that was read below.
         read: Entries that were read.
         wholes: What the limits' shares are of: accounts of this directory in the
-            store that are active or disabled, by kind; counted only for the kinds
-            of which the plan takes some away.
+            store that are active or disabled, by kind; counted only where somebody
+            vanished or cannot be read any more.
         containers: The same within one container, by kind and its DN.
         unchanged: Accounts that stay as they are.
         changes: What changes, in the order in which it is applied: what takes

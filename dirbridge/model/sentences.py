@@ -452,8 +452,20 @@ _STORE = {
         "Mend the value or name in the directory, then run `dirbridge sync`.",
     ),
     "backup": (
-        "could not be saved before the upgrade; nothing was changed",
+        "could not be saved; nothing was changed",
         "Make room, or mend the rights of the folder, then try again.",
+    ),
+    "no-backup": (
+        "cannot be restored from this file; nothing was changed",
+        "Name a file that `dirbridge store backup` made.",
+    ),
+    "no-program": (
+        "is saved and restored by a program that is not installed here",
+        "Install PostgreSQL's client programs (Debian: postgresql-client).",
+    ),
+    "in-use": (
+        "is in use; nothing was changed",
+        "Stop every `dirbridge serve` and sync that uses it, then try again.",
     ),
     "url": ("has a wrong `store.url`", "Mend `url` below [store] in dirbridge.toml."),
     "no-folder": ("lies in a folder that is not there", "Make the folder first."),

@@ -13,6 +13,7 @@ through the rules of `claims`, in `ground`.
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -94,7 +95,7 @@ class Drafts:
     index: ClaimIndex = field(default_factory=ClaimIndex)
     contested: set[int] = field(default_factory=set)
     touched: set[DirectoryId] = field(default_factory=set)
-    entering: list[int] = field(default_factory=list)
+    entering: array[int] = field(default_factory=lambda: array("I"))
     remembered: dict[int, bytes] = field(default_factory=dict)
     conflicts: list[Change] = field(default_factory=list)
 

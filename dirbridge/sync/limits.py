@@ -2,8 +2,8 @@
 
 Theory. What counts is who is there and is taken away: active and disabled accounts
 that a run deactivates or removes, each kind (accounts, groups, contacts) by itself.
-Who was deactivated before and is removed now was counted then, and passed; so the end
-of a quarantine counts only where the read itself is in doubt.
+Who was deactivated before and is removed now was counted then, and passed, so the end
+of a quarantine counts nowhere. Nor does anything that gives, or can be read again.
 
 An approval covers the set of (operation, account) that the stopped plan takes away,
 so it lets any later plan pass whose own set, as far as it trips a limit, is within
@@ -67,7 +67,7 @@ def offer(plan: Plan, now: datetime) -> Approval:
         plan: A plan that is above a limit.
         now: When it was stopped (UTC).
     """
-    covers = frozenset((*_all_away(plan), *_unreadable(plan)))
+    covers = _all_away(plan).union(_unreadable(plan))
     return Approval(
         id=_name(plan, covers),
         domain=plan.domain,
@@ -127,8 +127,8 @@ def tripped(plan: Plan, limits: Limits) -> tuple[Tripped, ...]:
 
 
 def _doubts(plan: Plan) -> Iterator[Tripped]:
-    """Yield where it is the read that is in doubt: then everything counts."""
-    away = frozenset(_all_away(plan))
+    """Yield where it is the read that is in doubt."""
+    away = _all_away(plan)
     if not away:
         return
     counts = {"away": len(away), "accounts": sum(plan.wholes.values())}
@@ -201,8 +201,8 @@ def _covered(changes: Iterable[Change]) -> frozenset[Covered]:
     return frozenset((change.op, change.account) for change in changes)
 
 
-def _all_away(plan: Plan) -> Iterator[Covered]:
-    return ((change.op, change.account) for change in plan.walk(*TAKES_AWAY))
+def _all_away(plan: Plan) -> frozenset[Covered]:
+    return _covered(change for change in plan.walk(*TAKES_AWAY) if _counts(change))
 
 
 def _unreadable(plan: Plan) -> Iterator[Covered]:

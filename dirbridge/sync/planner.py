@@ -66,6 +66,7 @@ from dirbridge.sync.ground import Settled, ground_of, keeps_names, settle
 from dirbridge.sync.mailboxes import entry_age, mailbox_name
 from dirbridge.sync.policy import Policy
 from dirbridge.sync.read import Read
+from dirbridge.sync.rights import darkened
 from dirbridge.sync.spool import pick
 
 __all__ = ["Policy", "Read", "as_mapped", "make_plan"]
@@ -101,7 +102,9 @@ def make_plan(
     met = _settle(draw, view)
     changes = _changes(draw, met, few)
     drafts.remembered |= met.remembered(draw.now)
-    wholes, containers = _wholes(policy, view, going)
+    dark = {a.values.directory_id: a.number for a in darkened(policy, view, read)}
+    drafts.remembered |= dict.fromkeys(dark.values(), b"")
+    wholes = _wholes(policy, view) if going.vanished or dark else {}
     return Plan(
         domain=policy.domain,
         source=policy.source,
@@ -112,12 +115,13 @@ def make_plan(
         made_at=now,
         read=read.count,
         wholes=wholes,
-        containers=containers,
+        containers=view.containers(policy.domain, policy.source) if wholes else {},
         unchanged=read.unchanged + _same(draw, met),
         changes=changes,
         cursor=read.finished.cursor,
         based_on=view.version,
         remembered=drafts.remembered,
+        unreadable=tuple(sorted(dark)),
     )
 
 
@@ -328,16 +332,7 @@ def _same(draw: _Draw, met: _Met) -> int:
     return draw.count(Letter.SAME) + stays
 
 
-def _wholes(
-    policy: Policy, view: StoreView, going: Departures
-) -> tuple[dict[EntryKind, int], dict[tuple[EntryKind, str], int]]:
-    """Count what limits are shares of, where anybody vanished."""
-    kinds = {account.kind for account in going.vanished}
-    if not kinds:
-        return {}, {}
-    live = view.live(policy.domain)
-    containers = view.containers(policy.domain, policy.source).items()
-    return (
-        {kind: live.get((policy.source, kind), 0) for kind in kinds},
-        {key: count for key, count in containers if key[0] in kinds},
-    )
+def _wholes(policy: Policy, view: StoreView) -> dict[EntryKind, int]:
+    """Count the directory's live accounts, which limits are shares of."""
+    live = view.live(policy.domain).items()
+    return {kind: count for (source, kind), count in live if source == policy.source}

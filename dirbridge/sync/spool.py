@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+import weakref
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import fields
@@ -29,7 +30,7 @@ PORTION = 2000
 
 
 class Spool(Collection[T], Generic[T]):
-    """Items in the order in which they were added; not for several threads.
+    """Items in the order in which they were added; first filled, then walked through.
 
     Args:
         pack: Turns an item into plain values.
@@ -83,6 +84,7 @@ class Spool(Collection[T], Generic[T]):
     def _spill(self) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as we do
+            weakref.finalize(self, self._file.close)
         self._starts.append(self._file.seek(0, 2))
         portion = [self._pack(item) for item in self._tail[: self._portion]]
         pickle.dump(portion, self._file, pickle.HIGHEST_PROTOCOL)
