@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from dirbridge.app import App
 from dirbridge.cli.output import Output
 from dirbridge.errors import Problem
+from dirbridge.login.domains import Resolution
 from dirbridge.model.account import Account
 from dirbridge.model.login import Reason
-from dirbridge.model.names import DirectoryId
+from dirbridge.model.names import DirectoryId, fold
 from dirbridge.model.sentences import REASONS
 from dirbridge.store.base import Store
 from dirbridge.sync.by_hand import named
@@ -16,8 +19,8 @@ from dirbridge.sync.by_hand import named
 def find_account(app: App, out: Output, store: Store, name: str) -> Account | None:
     """Return the account that is meant, or tell why there is none.
 
-    A login would not find who is removed; an admin does. Where several accounts of
-    the domain have or had the name, the one whose mailbox it is goes first.
+    A login would not find who is removed; an admin does. What commands call an
+    account, `mailbox@domain`, means that one, though another may log in by it.
 
     Args:
         app: Knows the domains.
@@ -26,24 +29,25 @@ def find_account(app: App, out: Output, store: Store, name: str) -> Account | No
         name: A login name, an address, `mailbox@domain`, or a stable id.
     """
     found = app.resolver(store).resolve(name)
-    if found.account is not None:
-        return found.account
-    candidates: dict[int, Account] = {}
-    with store.view() as view:
-        for domain in found.domains or app.settings.domains:
-            names = (name, *found.names_in(domain))
-            candidates |= {a.number: a for a in named(view, domain, names)}
-        for domain in app.settings.domains:
-            for directory in app.settings.domains[domain].directory:
-                by_id = view.by_id(domain, directory.name, (DirectoryId(name),))
-                candidates |= {a.number: a for a in by_id.values()}
-    if len(candidates) == 1:
-        return next(iter(candidates.values()))
-    own = [a for a in candidates.values() if a.canonical == name]
-    if len(own) == 1:
-        return own[0]
+    candidates = {one.number: one for one in _candidates(app, store, name, found)}
+    own = [a for a in candidates.values() if a.canonical == fold(name)]
+    for likely in (own, found.accounts, tuple(candidates.values())):
+        if len(likely) == 1:
+            return likely[0]
     out.problem(_several(name, candidates) if candidates else _nobody(name))
     return None
+
+
+def _candidates(
+    app: App, store: Store, name: str, found: Resolution
+) -> Iterator[Account]:
+    """Yield who has or had the name in any state, and whose stable id it is."""
+    with store.view() as view:
+        for domain in found.domains or app.settings.domains:
+            yield from named(view, domain, (name, *found.names_in(domain)))
+        for domain, settings in app.settings.domains.items():
+            for one in settings.directory:
+                yield from view.by_id(domain, one.name, (DirectoryId(name),)).values()
 
 
 def _nobody(name: str) -> Problem:

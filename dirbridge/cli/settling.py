@@ -36,19 +36,28 @@ def adopt(call: Call, *, account: str, entry_id: str, dry_run: bool) -> int:
     come from the entry with the next sync.
     """
     app = call.app()
-    entry = DirectoryId(entry_id)
+    ids: list[DirectoryId] = []
 
     def source(found: Account) -> str:
         """Return the directory that has the entry, asked live."""
-        for one in app.directories[found.domain]:
-            if one.connector.find(entry) is not None:
-                return one.connector.source
-        raise Unsettled("no-entry", entry_id)
+        directory, entry = _entry(app, found, entry_id)
+        ids.append(entry)
+        return directory
 
     def plan(ground: Ground, found: Account) -> Plan:
-        return settle.adopt(ground, found, entry)
+        return settle.adopt(ground, found, ids[-1])
 
     return _settle(call, app, account, plan, source, dry_run=dry_run)
+
+
+def _entry(app: App, account: Account, typed: str) -> tuple[str, DirectoryId]:
+    """Return the directory that has an entry, and its id as the directory writes it."""
+    for directory in app.directories[account.domain]:
+        for text in dict.fromkeys((typed, typed.upper(), typed.lower())):
+            entry = directory.connector.find(DirectoryId(text))
+            if entry is not None:
+                return directory.connector.source, entry.id
+    raise Unsettled("no-entry", typed)
 
 
 @click.command("keep-apart")
