@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE
 from dirbridge.store.opening import Upgrade
+from dirbridge.store.saving import Restored
 
 
 @click.group()
@@ -37,6 +39,63 @@ def upgrade(call: Call, *, backup_to: Path | None) -> int:
         }
     )
     return DONE
+
+
+@store.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@shared
+def backup(call: Call, *, file: Path | None) -> int:
+    """Save the whole database in a new file, also while dirbridge runs."""
+    saved = call.app().save_store(None if file is None else file.absolute())
+    call.out.say(f"saved in {saved.file} ({saved.size} octets)")
+    call.out.finish(
+        {"file": str(saved.file), "octets": saved.size, "schema": saved.schema}
+    )
+    return DONE
+
+
+@store.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@shared
+def restore(call: Call, *, file: Path, yes: bool) -> int:
+    """Put a backup in the place of the database, which nobody may be using."""
+    app = call.app()
+    if not yes:
+        _ask(f"Replace {app.settings.store.url} by {file}?")
+    restored = app.restore_store(file.absolute())
+    call.out.say(f"restored {restored.accounts} accounts, schema {restored.schema}")
+    if restored.kept is not None:
+        call.out.say(f"the former database is kept in {restored.kept}")
+    call.out.say(_next(restored))
+    call.out.finish(
+        {
+            "file": str(file.absolute()),
+            "accounts": restored.accounts,
+            "schema": restored.schema,
+            "kept": None if restored.kept is None else str(restored.kept),
+            "upgrade": not restored.newest,
+        }
+    )
+    return DONE
+
+
+def _ask(question: str) -> None:
+    """Let a person decide; nobody else is asked, as there would be no answer.
+
+    Raises:
+        UsageError: Standard input is no terminal.
+        Abort: The answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody is there to ask; add --yes.")
+    click.confirm(question, abort=True, err=True)
+
+
+def _next(restored: Restored) -> str:
+    if not restored.newest:
+        return "next: dirbridge store upgrade"
+    return "next: dirbridge sync; what it would take away needs approval"
 
 
 def _sentence(upgraded: Upgrade) -> str:

@@ -16,6 +16,11 @@ from dirbridge.model.login import Attempt
 from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.model.plan import Approval, Plan
 
+RESTORED = Cursor("restored", b"")
+"""Stands in the place of every cursor in a store that was restored from a backup: the
+next run reads everything, believes no digest, and what it would take away needs
+approval."""
+
 
 class NameKind(StrEnum):
     """The kinds of names, in the order in which a login is compared with them."""

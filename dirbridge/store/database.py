@@ -137,6 +137,39 @@ class Database(Protocol):
         """
         ...
 
+    def save(self, target: Path | None) -> Path:
+        """Save the whole database in a new file, while it is in use.
+
+        Args:
+            target: The file; None for a name with the time, beside a SQLite file, or
+                in the current folder.
+
+        Returns:
+            The file.
+
+        Raises:
+            StoreError: `backup` or `no-program`; there is no copy.
+        """
+        ...
+
+    def restore(self, source: Path, newest: int) -> Path | None:
+        """Put what `save` made in the place of everything, all or nothing.
+
+        Cursors are `RESTORED` then, and no approval is left.
+
+        Args:
+            source: The file.
+            newest: The newest schema that will do.
+
+        Returns:
+            Where the former database is kept, None where it is not.
+
+        Raises:
+            StoreError: `in-use`, `no-backup`, `newer-schema` or `no-program`; nothing
+                was changed.
+        """
+        ...
+
 
 @contextmanager
 def wrapped(database: Database) -> Iterator[None]:

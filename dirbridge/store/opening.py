@@ -58,7 +58,7 @@ def open_store(url: str, password: Secret | None = None) -> SqlStore:
             schema does not fit:
             `older-schema` (call `upgrade_store`) or `newer-schema`.
     """
-    with _opened(url, password) as database:
+    with opened(url, password) as database:
         schema = _schema_or_made(database)
         _check_fits(schema, database.where)
         return SqlStore(database, schema=schema)
@@ -78,7 +78,7 @@ def upgrade_store(
     Raises:
         StoreError: Nothing was changed.
     """
-    with _opened(url, password) as database:
+    with opened(url, password) as database:
         try:
             before = _schema_or_made(database)
             if before > SCHEMA:
@@ -127,7 +127,12 @@ def _parsed(url: str) -> URL:
 
 
 @contextmanager
-def _opened(url: str, password: Secret | None) -> Iterator[Database]:
+def opened(url: str, password: Secret | None) -> Iterator[Database]:
+    """Give the database, whatever is in it; an error closes its connections.
+
+    Raises:
+        StoreError: Also in place of every error of SQL in the block.
+    """
     database = _database(_parsed(url), password)
     with wrapped(database):
         try:
@@ -158,11 +163,11 @@ def _schema_or_made(database: Database) -> int:
         # Most times there is nothing to make, and no reason to wait for a plan that
         # somebody is writing.
         with database.reads.begin() as connection:
-            if schema := _schema(connection, database.where):
+            if schema := schema_of(connection, database.where):
                 return schema
         with database.writes.begin() as connection:
             database.queue(connection)
-            schema = _schema(connection, database.where)
+            schema = schema_of(connection, database.where)
             if schema == 0:
                 create(connection)
             return schema or SCHEMA
@@ -175,7 +180,7 @@ def create(connection: Connection) -> None:
     connection.execute(version.insert(), {"version_num": f"{SCHEMA:04}"})
 
 
-def _schema(connection: Connection, where: str) -> int:
+def schema_of(connection: Connection, where: str) -> int:
     """Return the schema's number, 0 for a database without any of our tables."""
     tables = set(inspect(connection).get_table_names())
     if VERSION_TABLE not in tables:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -35,15 +33,17 @@ from sqlalchemy.pool import NullPool
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
-from dirbridge.store.database import Rows
 from dirbridge.store import postgresql_feed
+from dirbridge.store.database import Rows
 from dirbridge.store.feed import Told
+from dirbridge.store.postgresql_saving import Programs
 from dirbridge.store.postgresql_turns import (
     SESSION_SETTINGS,
     SessionHold,
     session_held,
 )
 from dirbridge.store.schema import as_utc
+from dirbridge.store.sqlite_saving import stamp
 
 _NETWORK: dict[str, int] = {
     # Seconds, but for tcp_user_timeout (PostgreSQL manual, libpq parameters). A
@@ -196,29 +196,30 @@ class PostgresqlDatabase:
 
     def backup(self, folder: Path | None) -> str:
         """Run pg_dump where it is installed and a folder is given."""
-        program = shutil.which("pg_dump")
-        if program is None or folder is None:
+        if shutil.which("pg_dump") is None or folder is None:
             return "PostgreSQL was not saved by dirbridge; keep a pg_dump of your own."
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        target = folder / f"dirbridge.{stamp}.dump"
-        plain = self._url.set(drivername="postgresql").render_as_string()
-        secret = {"PGPASSWORD": self._password.reveal()} if self._password else {}
-        try:
-            with os.fdopen(os.open(target, _NEW_FILE, 0o600), "wb") as dump:
-                done = subprocess.run(  # noqa: S603 - the url is the configuration's
-                    [program, "--format=custom", f"--dbname={plain}"],
-                    stdout=dump,
-                    stderr=subprocess.PIPE,
-                    env={**os.environ, **secret},
-                    check=False,
-                )
-        except OSError as error:
-            raise StoreError("backup", self.where, f"{target}: {error}") from error
-        if done.returncode:
-            target.unlink(missing_ok=True)
-            words = done.stderr.decode("utf-8", "replace").strip()
-            raise StoreError("backup", self.where, f"pg_dump: {words}")
+        target = self.save(folder / f"dirbridge.{stamp()}.dump")
         return f"The database before the upgrade is saved in {target}."
+
+    def save(self, target: Path | None) -> Path:
+        """Run pg_dump."""
+        place = target or Path.cwd() / f"dirbridge.{stamp()}.dump"
+        self._programs.save(place)
+        return place
+
+    def restore(self, source: Path, newest: int) -> Path | None:
+        """Run pg_restore, in one transaction, while no bridge is connected."""
+        with self.writes.begin() as connection:
+            others = connection.execute(_OTHERS).scalar_one()
+        if others:
+            words = f"{others} connections of dirbridge"
+            raise StoreError("in-use", self.where, words)
+        self._programs.restore(source, newest)
+        return None
+
+    @property
+    def _programs(self) -> Programs:
+        return Programs(self._url, self._password, self.where)
 
 
 def _options(settings: Mapping[str, int] | None = None) -> str:
@@ -295,7 +296,10 @@ _WORTH_A_TABLE = 50
 _PASSING = ("40001", "40P01")
 """SQLSTATE of a serialization failure and of a deadlock."""
 
-_NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+_OTHERS = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = 'dirbridge' AND pid <> pg_backend_pid()"
+)
 _NUMBERS = text(
     "SELECT nextval(pg_get_serial_sequence('accounts', 'number'))"
     " FROM generate_series(1, :count)"

@@ -6,10 +6,7 @@ begins with BEGIN IMMEDIATE, so that two writers queue instead of failing halfwa
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
-import os
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
-from urllib.parse import quote
 
 from sqlalchemy import (
     URL,
@@ -37,14 +33,21 @@ from sqlalchemy.pool import QueuePool
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
+from dirbridge.store import sqlite_saving
 from dirbridge.store.database import Rows
 from dirbridge.store.feed import Told, follow_file
 from dirbridge.store.schema import as_utc
+from dirbridge.store.sqlite_files import (
+    check_access,
+    connect,
+    locked,
+    make_file,
+    no_access,
+)
+from dirbridge.store.sqlite_saving import stamp
 from dirbridge.store.sqlite_turns import FileHold, held, turn_file
 
-_BUSY_SECONDS = 30
 _POOL_SECONDS = 5
-_MODE = 0o600
 
 _CODES = (
     # The beginning of SQLite's name of the error, and our word for it.
@@ -76,10 +79,10 @@ class SqliteDatabase:
             )
         self.path = Path(url.database).absolute()
         self.where = f"sqlite:///{self.path}"
-        _check_access(self.path, self.where)
+        check_access(self.path, self.where)
         engine = create_engine(
             url,
-            creator=lambda: _connect(self.path),
+            creator=lambda: connect(self.path),
             hide_parameters=True,
             poolclass=QueuePool,
             pool_size=8,
@@ -98,14 +101,14 @@ class SqliteDatabase:
         queue for a change of the journal mode. The lock is on the folder: closing
         any other descriptor of the file would drop SQLite's own locks.
         """
-        with _locked(self.path.parent, self.where):
+        with locked(self.path.parent, self.where):
             try:
                 if not self.path.exists():
-                    _make_file(self.path)
-                with closing(_connect(self.path)) as connection:
+                    make_file(self.path)
+                with closing(connect(self.path)) as connection:
                     connection.execute("PRAGMA journal_mode = WAL").fetchone()
             except OSError as error:
-                raise _no_access(self.path.parent, self.where, error) from error
+                raise no_access(self.path.parent, self.where, error) from error
             except sqlite3.Error as error:
                 code, detail = self.cause(error)
                 raise StoreError(code, self.where, detail) from error
@@ -118,7 +121,7 @@ class SqliteDatabase:
     def turn(self, domain: DomainName) -> Iterator[FileHold]:
         """Lock the domain's file beside the database."""
         path = turn_file(self.path, domain)
-        with held(path, self.where, _make_file) as descriptor:
+        with held(path, self.where, make_file) as descriptor:
             yield FileHold(path, descriptor, self.where, self.writes.begin)
 
     def tell(self, connection: Connection, domain: DomainName) -> None:
@@ -126,7 +129,7 @@ class SqliteDatabase:
 
     def changed(self, told: Told, stop: Event) -> None:
         """Look at the file until stopped."""
-        follow_file(lambda: _connect(self.path), told, stop)
+        follow_file(lambda: connect(self.path), told, stop)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -197,18 +200,24 @@ class SqliteDatabase:
         return code or "broken", str(error)
 
     def backup(self, folder: Path | None) -> str:
-        """Copy the database with SQLite's backup call, which waits for writers."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        target = (folder or self.path.parent) / f"{self.path.name}.{stamp}.bak"
-        try:
-            _make_file(target)
-            with closing(_connect(self.path)) as ours, closing(_connect(target)) as to:
-                ours.backup(to)
-        except (OSError, sqlite3.Error) as error:
-            target.unlink(missing_ok=True)
-            text = f"no backup at {target}, so nothing was changed: {error}"
-            raise StoreError("backup", self.where, text) from error
+        """Copy the database beside it, or into the folder."""
+        name = f"{self.path.name}.{stamp()}.bak"
+        target = self.save((folder or self.path.parent) / name)
         return f"The database before the upgrade is saved in {target}."
+
+    def save(self, target: Path | None) -> Path:
+        """Copy the database with SQLite's backup call."""
+        place = target or self.path.with_name(f"{self.path.name}.{stamp()}.bak")
+        sqlite_saving.save(self.path, place, self.where)
+        return place
+
+    def restore(self, source: Path, newest: int) -> Path | None:
+        """Replace the file; the former one is kept beside it."""
+        try:
+            return sqlite_saving.restore(self.path, source, newest, self.where)
+        except sqlite3.Error as error:
+            code, detail = self.cause(error)
+            raise StoreError(code, self.where, detail) from error
 
 
 @cache
@@ -224,66 +233,6 @@ def _update(table: Table, names: tuple[str, ...]) -> str:
     return str(change.compile(dialect=_DIALECT))
 
 
-@contextmanager
-def _locked(folder: Path, where: str) -> Iterator[None]:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise _no_access(folder, where, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file; it is never made here, where its mode would be the umask's."""
-    connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw",
-        uri=True,
-        timeout=_BUSY_SECONDS,
-        check_same_thread=False,
-        # The driver begins no transactions by itself; `_begin` does.
-        isolation_level=None,
-    )
-    try:
-        connection.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("dirbridge_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _make_file(path: Path) -> None:
-    """Make an empty file; -wal and -shm take their mode from it."""
-    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _MODE)
-    with os.fdopen(handle):
-        if os.geteuid() == 0:
-            # What root makes belongs to whose folder it lies in, as SQLite does
-            # with its own -wal and -shm beside the file.
-            folder = path.parent.stat()
-            os.fchown(handle, folder.st_uid, folder.st_gid)
-
-
-def _check_access(path: Path, where: str) -> None:
-    folder = path.parent
-    try:
-        if not folder.is_dir():
-            raise StoreError("no-folder", where, f"install -d -m 0750 {folder}")
-        # SQLite writes its -wal and -shm beside the file, so the folder counts too.
-        for place in (folder, path):
-            if place.exists() and not os.access(place, os.W_OK):
-                raise PermissionError(errno.EACCES, f"{place} is not writable")
-    except OSError as error:
-        raise _no_access(folder, where, error) from error
-
-
-def _no_access(folder: Path, where: str, error: OSError) -> StoreError:
-    text = f"{error.strerror}; run dirbridge as the owner of {folder}"
-    return StoreError("read-only", where, text)

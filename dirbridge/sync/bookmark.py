@@ -15,12 +15,9 @@ from datetime import datetime
 from typing import Any
 
 from dirbridge.model.entry import Cursor
+from dirbridge.store.base import RESTORED
 
 KIND = "scope"
-
-RESTORED = Cursor("restored", b"")
-"""Stands in a store that was restored from a backup: the next run reads everything,
-believes no digest, and what it would take away needs approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
