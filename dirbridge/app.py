@@ -354,6 +354,7 @@ class App:
             domain.user_limit,
             domain.quarantine_days,
             domain.sync.keep_old_address,
+            sorted(domain.protected),
             sorted(self._served),
         )
         return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
