@@ -482,8 +482,9 @@ _LOOK = {
 _LIMITS = {
     "source-empty": "The directory answered without a single account; {accounts} are "
     "known here.",
-    "scope-changed": "Base, filter or mapping have changed since the last run, and it "
-    "would take away {away} of {accounts} accounts.",
+    "scope-changed": "Base, filter or mapping have changed since the last run, or the "
+    "store was restored from a backup; this run would take away {away} of {accounts} "
+    "accounts.",
     "absolute": "The run would take away {away} of {accounts} accounts.",
     "share": "The run would take away {away} of {accounts} accounts.",
     "container-share": "The run would take away {away} of the {accounts} accounts of "
