@@ -223,10 +223,14 @@ def _of_directory(statement: Statement) -> Statement:
 CURSOR = select(CursorRow.kind, CursorRow.value).where(
     CursorRow.domain == bindparam("domain"), CursorRow.source == bindparam("source")
 )
-_REMEMBERED = _of_directory(
-    select(
-        AccountRow.directory_id, AccountRow.digest, AccountRow.kind, AccountRow.state
-    )
+# Nearly all rows are wanted: in the order of the table they come three times as fast
+# as in the order of an index, which has each row looked up by itself.
+_REMEMBERED = select(
+    AccountRow.directory_id, AccountRow.digest, AccountRow.kind, AccountRow.state
+).where(
+    by_table(AccountRow.domain) == bindparam("domain"),
+    by_table(AccountRow.source) == bindparam("source"),
+    AccountRow.origin == Origin.MAPPED.value,
 )
 _MAPPED = page(
     by_table(AccountRow.domain) == bindparam("domain"),
