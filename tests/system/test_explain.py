@@ -81,7 +81,7 @@ def test_since_when_until_when_and_from_where(
 def test_every_step_of_somebody_who_can_log_in(first_sync: FirstSync) -> None:
     done = first_sync.site.run("explain", "anna")
     names = [one["name"] for one in done.data["steps"]]
-    expected = ["domain", "account", "entry", "mapping", "state", "method"]
+    expected = ["domain", "account", "entry", "mapping", "groups", "state", "method"]
     assert names == [*expected, "attempts"]
     assert "primary domain" in step(done, "domain")["rule"]
     facts = dict(step(done, "mapping")["facts"])
