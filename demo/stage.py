@@ -185,9 +185,13 @@ class Stage:
 
     def saslauthd(self, domain: str, name: str, password: str) -> Asked:
         """Log in through the socket of a domain's address with `testsaslauthd`."""
+        return self.saslauthd_at(self.folder / "sockets" / domain, name, password)
+
+    def saslauthd_at(self, socket: Path, name: str, password: str) -> Asked:
+        """Log in likewise through any socket."""
         argv = [
             *("testsaslauthd", "-u", name, "-p", password, "-s", "smtp"),
-            *("-f", str(self.folder / "sockets" / domain)),
+            *("-f", str(socket)),
         ]
         started = time.monotonic()
         path = f"{os.environ.get('PATH', '')}:/usr/sbin"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demo import freezing, logins, serving, syncing
+from demo import fleet, freezing, logins, serving, stopping, syncing
 from demo.step import Step
 
 STEPS = (
@@ -36,6 +36,16 @@ STEPS = (
         freezing.frozen_read,
     ),
     Step(
+        "An OU is renamed",
+        "a limit stops the sync, nothing is written, and a person approves just this",
+        stopping.renamed_ou,
+    ),
+    Step(
+        "Undo",
+        "what the run took away comes back, and the next sync has nothing to do",
+        stopping.undo,
+    ),
+    Step(
         "Logins that succeed",
         "addresses, DOMAIN\\user, an umlaut, a short name, and the new name",
         logins.good_logins,
@@ -64,5 +74,10 @@ STEPS = (
         "Nobody there",
         "an outage never looks like a wrong password",
         serving.nobody_there,
+    ),
+    Step(
+        "Two bridges, one PostgreSQL",
+        "both answer logins; the one that syncs is killed, and the other takes over",
+        fleet.two_bridges,
     ),
 )
