@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -64,17 +63,17 @@ def status(call: Call) -> int:
 
 
 def _domain(app: App, store: Store, name: DomainName) -> Json:
-    kinds = {kind: Counter[str]() for kind in EntryKind}
-    for account in store.accounts(name):
-        kinds[account.values.kind][account.state] += 1
+    kinds: dict[EntryKind, dict[str, int]] = {kind: {} for kind in EntryKind}
+    for (kind, state), number in store.counts(name).items():
+        kinds[kind][state] = number
     sources = [one.policy.source for one in app.directories[name]]
     runs = (run for one in sources for run in store.last_runs(name, source=one))
     last = max(runs, key=lambda run: run.finished_at, default=None)
     return {
         "domain": name,
-        "accounts": dict(kinds[EntryKind.ACCOUNT]),
-        "groups": dict(kinds[EntryKind.GROUP]),
-        "contacts": dict(kinds[EntryKind.CONTACT]),
+        "accounts": kinds[EntryKind.ACCOUNT],
+        "groups": kinds[EntryKind.GROUP],
+        "contacts": kinds[EntryKind.CONTACT],
         "last_run": last and _run(last),
         "syncs": [_sync(store, name, source) for source in sources],
         "note": note(app.settings.domains[name]),

@@ -289,6 +289,12 @@ class StoreReader(Protocol):
         """Stream accounts of one domain or of all, removed ones too, by number."""
         ...
 
+    def counts(
+        self, domain: DomainName
+    ) -> Mapping[tuple[EntryKind, AccountState], int]:
+        """Count a domain's accounts, groups and contacts by kind and state."""
+        ...
+
     def cursor(self, domain: DomainName, source: str) -> Cursor | None:
         """Return where the next delta of a domain's directory goes on, or None."""
         ...

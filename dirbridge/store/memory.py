@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -84,6 +85,12 @@ class MemoryStore:
         """Stream accounts of one domain or of all, removed ones too, by number."""
         held = self._content.accounts
         return (held[n] for n in sorted(held) if domain in (None, held[n].domain))
+
+    def counts(
+        self, domain: DomainName
+    ) -> Mapping[tuple[EntryKind, AccountState], int]:
+        """Count a domain's accounts, groups and contacts by kind and state."""
+        return Counter((one.values.kind, one.state) for one in self.accounts(domain))
 
     def cursor(self, domain: DomainName, source: str) -> Cursor | None:
         """Return where the next delta of a domain's directory goes on, or None."""

@@ -7,7 +7,7 @@ statement for a miss and three for a hit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from threading import Event
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     delete,
+    func,
     or_,
     select,
 )
@@ -124,6 +125,15 @@ class SqlStore:
         which = () if domain is None else (by_table(AccountRow.domain) == domain,)
         with wrapped(self._database), self._database.reads.begin() as connection:
             yield from paged(self._database, connection, page(*which), {})
+
+    def counts(
+        self, domain: DomainName
+    ) -> Mapping[tuple[EntryKind, AccountState], int]:
+        """Count a domain's accounts, groups and contacts by kind and state."""
+        parts = (AccountRow.kind, AccountRow.state)
+        mine = select(*parts, func.count()).where(by_table(AccountRow.domain) == domain)
+        counted = self._all(mine.group_by(*parts))
+        return {(EntryKind(k), AccountState(s)): number for k, s, number in counted}
 
     def cursor(self, domain: DomainName, source: str) -> Cursor | None:
         """Return where the next delta of a domain's directory goes on, or None."""

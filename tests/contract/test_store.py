@@ -28,7 +28,7 @@ from dirbridge.model.account import (
     Origin,
     Role,
 )
-from dirbridge.model.entry import Cursor, ReadKind
+from dirbridge.model.entry import Cursor, EntryKind, ReadKind
 from dirbridge.model.login import (
     Accepted,
     Attempt,
@@ -213,6 +213,19 @@ class StoreContract:
         (found,) = made(store, ANNA)
         assert found == replace(ANNA, number=found.number)
         assert found.state_since.tzinfo is UTC
+
+    def test_counts_by_kind_and_state(self, store: Store) -> None:
+        assert store.counts(COMPANY) == {}
+        made(store, person("bob"), person("carla"))
+        account = EntryKind.ACCOUNT
+        assert store.counts(COMPANY) == {(account, AccountState.ACTIVE): 2}
+        bob = next(store.accounts(COMPANY))
+        put(store, Op.DEACTIVATE, replace(bob, state=AccountState.DEACTIVATED))
+        assert store.counts(COMPANY) == {
+            (account, AccountState.ACTIVE): 1,
+            (account, AccountState.DEACTIVATED): 1,
+        }
+        assert store.counts(DomainName("nowhere.example")) == {}
 
     def test_takes_times_of_any_zone(self, store: Store) -> None:
         there = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
