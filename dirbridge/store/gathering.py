@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -69,19 +70,20 @@ def _gathered(
 ) -> tuple[Account, ...]:
     lists = {row.number: rows.Lists() for row in found}
     names, addresses, members = statements
-    for number, kind, name in connection.execute(names, wanted):
+    for number, kind, name in connection.execute(names, wanted).all():
         if (own := lists.get(number)) is not None:
             own.add_name(kind, name)
-    for number, kind, address, until in connection.execute(addresses, wanted):
+    for number, kind, address, until in connection.execute(addresses, wanted).all():
         if (own := lists.get(number)) is not None:
             own.add_address(kind, address, until)
     if any(row.kind == EntryKind.GROUP.value for row in found):
-        for number, by, value in connection.execute(members, wanted):
+        for number, by, value in connection.execute(members, wanted).all():
             if (own := lists.get(number)) is not None:
                 own.add_member(by, value)
     return tuple(rows.account(row, lists[row.number]) for row in found)
 
 
+@lru_cache(maxsize=8)  # building them costs as much as asking
 def _lists(which: _Condition) -> tuple[Statement, Statement, Statement]:
     """Return the statements for the names, addresses and members of accounts."""
     names = select(NameRow.account, NameRow.kind, NameRow.name)
