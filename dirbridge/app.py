@@ -369,8 +369,13 @@ class App:
 
     def noticeboard(self, store: Store) -> Noticeboard:
         """Return what keeps notices and tells people."""
+        served = {
+            (one.policy.domain, one.policy.source)
+            for each in self.directories.values()
+            for one in each
+        }
         failures = self.settings.notices.failures
-        return Noticeboard(store, self._channels, failures=failures)
+        return Noticeboard(store, self._channels, failures=failures, served=served)
 
     @cached_property
     def _channels(self) -> tuple[Channel, ...]:

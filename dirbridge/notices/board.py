@@ -13,7 +13,7 @@ import logging
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -21,7 +21,7 @@ from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
 from dirbridge.model.sentences import problems_of
 from dirbridge.notices.base import Channel, Message
-from dirbridge.notices.rules import Code, Ended, judge
+from dirbridge.notices.rules import Code, Ended, judge, whose
 from dirbridge.store.base import Notice, RunResult, Store
 
 LOG = logging.getLogger("dirbridge.notices")
@@ -58,6 +58,7 @@ class Noticeboard:
         failures: int = FAILURES,
         clock: Callable[[], datetime] = _now,
         look: float = LOOK_SECONDS,
+        served: Collection[tuple[str, str]] | None = None,
     ) -> None:
         """Prepare; nothing is sent before the block, or `deliver`.
 
@@ -67,12 +68,15 @@ class Noticeboard:
             failures: How many runs in a row must fail before people are told.
             clock: Gives the present (UTC).
             look: Seconds between two looks into the store.
+            served: Domains with their directories; what is about others, which were
+                taken out of the configuration, is forgotten. None for no such rule.
         """
         self._store = store
         self._channels = tuple(channels)
         self._failures = failures
         self._clock = clock
         self._look = look
+        self._served = served
         self._owed: dict[str, tuple[Notice, frozenset[str]]] = {}
         self._away = 0
         self._local: Notice | None = None
@@ -101,7 +105,7 @@ class Noticeboard:
             held = {one.key: one for one in self._store.notices()}
             count = self._failed_in_a_row(ended)
             outcome = judge(ended, count, self._failures, held, self._clock())
-            for key in outcome.forget:
+            for key in (*outcome.forget, *self._foreign(held)):
                 self._store.forget_notice(key)
             for notice in outcome.keep:
                 self._store.notice(notice)
@@ -137,6 +141,10 @@ class Noticeboard:
         thread = threading.Thread(target=self.deliver, name="notices", daemon=True)
         thread.start()
         thread.join(seconds)
+
+    def _foreign(self, held: Iterable[str]) -> list[str]:
+        served = self._served
+        return [key for key in held if served is not None and whose(key) not in served]
 
     def _failed_in_a_row(self, ended: Ended) -> int:
         """Count what the store remembers, and what it does not, in this process."""

@@ -108,7 +108,7 @@ def judge(
     """
     keep, forget = list[Notice](), list[str]()
     for code, problem in _causes(ended, failures, most_failures):
-        key = f"{code} {ended.domain} {ended.source}"
+        key = _key(code, ended)
         before = held.get(key)
         if problem is None:
             if before is None or before.over_at is not None:
@@ -123,6 +123,16 @@ def judge(
         if after != before:
             keep.append(after)
     return Outcome(tuple(keep), tuple(forget))
+
+
+def whose(key: str) -> tuple[str, str]:
+    """Return the domain and the directory that a notice is about."""
+    _, domain, source = (*key.split(" ", 2), "", "")[:3]
+    return domain, source
+
+
+def _key(code: Code, ended: Ended) -> str:
+    return f"{code} {ended.domain} {ended.source}"
 
 
 def conflicts(known: frozenset[str]) -> int:

@@ -536,6 +536,15 @@ class TestBoard:
         assert [one.over for one in channel.sent] == [False, True]
         assert store.notices() == ()
 
+    def test_what_is_no_longer_configured_is_forgotten(self) -> None:
+        store = MemoryStore()
+        Noticeboard(store).ended(STOPPED)
+        other = replace(WELL, source="branch")
+        Noticeboard(store, served={(COM, "corp"), (COM, "branch")}).ended(other)
+        assert [one.code for one in store.notices()] == ["sync-stopped"]
+        Noticeboard(store, served={(COM, "branch")}).ended(other)
+        assert store.notices() == ()
+
     def test_a_thread_tells_by_itself_and_goes_on_after_an_outage(
         self, serving: Serving
     ) -> None:
