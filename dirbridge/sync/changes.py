@@ -29,6 +29,8 @@ _CLASH = {
     "local-account": "{what} belongs to the local account {other}",
     "recreated": "{what} belongs to {other}, which vanished from the directory, and "
     "this is a new entry with an old name",
+    "kept-apart": "{what} is that of the mailbox {other}, whose person was kept apart "
+    "from this one",
     "reserved": "{what} is reserved for the removed account {other}",
 }
 

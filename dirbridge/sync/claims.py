@@ -46,8 +46,8 @@ class Clash:
     Attributes:
         claim: What it wanted.
         holder: Who has it, for people; or who else wanted it.
-        code: `name-taken`, `name-claimed-twice`, `local-account`, `recreated`
-            or `reserved`.
+        code: `name-taken`, `name-claimed-twice`, `local-account`, `recreated`,
+            `kept-apart` or `reserved`.
     """
 
     claim: Claim
@@ -244,4 +244,7 @@ def _code(account: Account) -> str:
     codes = {AccountState.REMOVED: "reserved", AccountState.DEACTIVATED: "recreated"}
     if account.origin is Origin.LOCAL:
         return "local-account"
+    if account.state is AccountState.DEACTIVATED and not account.values.login_names:
+        # A person said that the newcomer is somebody else: only the mailbox is left.
+        return "kept-apart"
     return codes.get(account.state, "name-taken")

@@ -28,12 +28,13 @@ DOMAIN = DomainName("company.com")
 POLICY = Policy(DOMAIN)
 
 
-def entry(name: str, who: str) -> Entry:
+def entry(name: str, who: str, mail: str = "") -> Entry:
+    address = mail or f"{name}.mail@{DOMAIN}"
     return Entry(
         DirectoryId(who),
         f"uid={name},dc=x",
-        {"uid": (name.encode(),)},
-        digest=who.encode(),
+        {"uid": (name.encode(),), "mail": (address.encode(),)},
+        digest=f"{who} {address}".encode(),
     )
 
 
@@ -43,7 +44,7 @@ def mapped(one: Entry) -> Mapped:
         directory_id=one.id,
         dn=one.dn,
         login_names=(name,),
-        primary_address=Address(f"{name}.mail@{DOMAIN}"),
+        primary_address=Address(one.values("mail")[0].decode()),
     )
     return Mapped(values, digest=one.digest)
 
@@ -107,6 +108,19 @@ def test_another_person_gets_another_mailbox(place: Place) -> None:
     assert place.of("new").values.login_names == ("anna",)
     assert place.of("old").values.login_names == ()
     assert place.of("old").canonical == f"anna@{DOMAIN}"
+
+
+def test_the_old_mailboxs_own_address_stays_with_it(place: Place) -> None:
+    place.connector.put(entry("anna", "new", f"anna@{DOMAIN}"))
+    old = place.of("old")
+    place.do(lambda ground: settle.keep_apart(ground, old))
+
+    (conflict,) = place.sync().plan.of(Op.CONFLICT)
+
+    assert conflict.after["conflict"] == "kept-apart"
+    assert "keep-apart" not in conflict.why
+    assert place.mailboxes()["new"] == "anna-2"
+    assert place.of("new").values.primary_address is None
 
 
 def test_who_is_still_there_is_nobody_elses(place: Place) -> None:
