@@ -30,7 +30,7 @@ BEAT = 2.0
 SILENT = 10
 """Seconds of silence after which a holder is taken for frozen."""
 
-FROZEN_COPY = 60
+FROZEN_COPY = 20
 """The same in the middle of a COPY, in which the holder can say nothing else."""
 
 DEAD = 16
