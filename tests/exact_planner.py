@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dirbridge.model.account import LIVE, Account, AccountState
+from dirbridge.model.account import LIVE, Account, AccountState, KeptAddress
 from dirbridge.model.entry import EntryKind, ReadKind
 from dirbridge.model.names import Address, DirectoryId, fold
 from dirbridge.model.plan import Change, Op
@@ -63,7 +63,8 @@ def exact_plan(
     everybody = _after(before, away)
     ours = _ours(policy, everybody)
     drafts = _drafts(policy, ours, read, now)
-    remembered: dict[int, bytes] = {}
+    dark = (ours[one.id] for one in read.unmapped if one.id in ours)
+    remembered = {a.number: b"" for a in dark if a.state in LIVE and a.digest}
     untouched = [w for w, d in drafts.items() if _hands_off(policy, ours.get(w), d)]
     for who in untouched:
         old, draft = ours[who], drafts.pop(who)
@@ -276,7 +277,7 @@ def _with_addresses(
     all_lost = {clash.claim for several in clashes.values() for clash in several}
     disputed = all_lost - owners.keys()
     addressed = {
-        who: _addressed(draft, ours.get(who), clashes.get(who, ()), owners)
+        who: _addressed(draft, ours.get(who), clashes.get(who, ()), owners, now)
         for who, draft in sorted(asking.items())
         if not draft.mailbox or owners.get(address_claim(draft.canonical)) == who
     }
@@ -287,7 +288,11 @@ def _with_addresses(
 
 
 def _addressed(
-    draft: Account, stored: Account | None, clashes: Iterable[Clash], owners: Owners
+    draft: Account,
+    stored: Account | None,
+    clashes: Iterable[Clash],
+    owners: Owners,
+    now: datetime,
 ) -> Account:
     who = draft.values.directory_id
     lost = {clash.claim for clash in clashes}
@@ -300,10 +305,14 @@ def _addressed(
     kept = tuple(
         one
         for one in draft.kept
-        if owners.get(address_claim(one.address), who) == who
-        and one.address not in mine
+        if _keeps(one, who, owners, now) and one.address not in mine
     )
     return replace(draft, values=values, kept=kept)
+
+
+def _keeps(kept: KeptAddress, who: DirectoryId, owners: Owners, now: datetime) -> bool:
+    over = kept.until <= now
+    return over or owners.get(address_claim(kept.address), who) == who
 
 
 def _old_primary(stored: Account | None, owners: Owners) -> Address | None:
@@ -326,11 +335,7 @@ def _yielding(
         if not _yields(policy, account):
             continue
         who = account.values.directory_id
-        kept = tuple(
-            one
-            for one in account.kept
-            if owners.get(address_claim(one.address), who) == who
-        )
+        kept = tuple(one for one in account.kept if _keeps(one, who, owners, now))
         if kept != account.kept:
             found[who] = replace(account, kept=kept)
         for claim in kept_claims(account, now):

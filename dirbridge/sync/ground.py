@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from dirbridge.model.account import LIVE, Account, AccountState
+from dirbridge.model.account import LIVE, Account, AccountState, KeptAddress
 from dirbridge.model.names import Address, DirectoryId, fold
 from dirbridge.store.base import StoreView
 from dirbridge.sync.changes import people_name
@@ -289,7 +289,7 @@ class _Addresses:
             if not self.ground.yields(account):
                 continue
             who = account.values.directory_id
-            kept = tuple(one for one in account.kept if self._keeps(who, one.address))
+            kept = tuple(one for one in account.kept if self._keeps(who, one))
             if kept != account.kept:
                 yield replace(account, kept=kept)
             for claim in kept_claims(account, self.ground.now):
@@ -316,8 +316,10 @@ class _Addresses:
     def _owns(self, who: DirectoryId, address: str) -> bool:
         return self.owners.get(address_claim(address)) == who
 
-    def _keeps(self, who: DirectoryId, address: str) -> bool:
-        return self.owners.get(address_claim(address), who) == who
+    def _keeps(self, who: DirectoryId, kept: KeptAddress) -> bool:
+        """Whether nobody else got it; what is over reaches nobody, and may stay."""
+        over = kept.until <= self.ground.now
+        return over or self.owners.get(address_claim(kept.address), who) == who
 
     def _addressed(
         self, draft: Account, stored: Account | None, clashes: Iterable[Clash]
@@ -333,7 +335,7 @@ class _Addresses:
         kept = tuple(
             one
             for one in draft.kept
-            if one.address not in mine and self._keeps(who, one.address)
+            if one.address not in mine and self._keeps(who, one)
         )
         return replace(draft, values=values, kept=kept)
 
