@@ -32,7 +32,8 @@ SMALLER = 50
 PUSHES, QUIET = 5, 2.5
 """Changes for one figure of the push, and the seconds between them."""
 
-VISIBLE_WITHIN = 30.0
+VISIBLE_WITHIN = 180.0
+"""Seconds after which a change counts as lost; the first waits for a whole read."""
 
 Jobs = Callable[[str], dict[str, Any]]
 
