@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
+from dirbridge.app import App
+from dirbridge.cli import runs
 from dirbridge.cli.main import exit_code
+from dirbridge.model.names import DomainName
 from tests import schema
 
 CONFIG = """\
@@ -31,6 +36,7 @@ kerberos_realm = "corp.example.com"
 """
 COMMANDS = {
     "accounts list": 0,
+    "sync runs": 0,
     "domains list": 0,
     "mappings list": 0,
     "mappings lint": 0,
@@ -144,3 +150,67 @@ class _Pipe:
 
     def readline(self) -> str:
         return self.buffer.readline().decode()
+
+
+def test_runs_accounts_and_histories_without_a_directory(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*words: str, stdin: str = "") -> tuple[int, dict]:
+        monkeypatch.setattr("sys.stdin", _Pipe(stdin))
+        code = exit_code([*words, "--json", "--config", str(config)])
+        answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert schema.faults(answer, schema.load("envelope.json")) == []
+        if answer["data"]:
+            own = schema.load(f"{answer['command'].replace(' ', '-')}.json")
+            assert schema.faults(answer["data"], own) == []
+        return code, answer
+
+    run("accounts", "add", "post", stdin="a long secret\n")
+    (added,) = run("sync", "runs")[1]["data"]["runs"]
+    assert (added["server"], added["changes"]) == ("admin", {"create": 1})
+    number = str(added["run"])
+    shown = run("sync", "show", number)[1]["data"]
+    assert shown["changes"][0]["op"] == "create"
+    assert run("accounts", "history", "post")[1]["data"]["changes"] == shown["changes"]
+
+    code, undone = run("sync", "undo", number)
+
+    assert code == 0
+    (change,) = undone["data"]["runs"][0]["changes"]
+    assert (change["op"], change["after"]["state"]) == ("remove", "removed")
+    code, answer = run("login", "post", stdin="a long secret\n")
+    assert (code, answer["data"]["reason"]) == (1, "unknown")
+    assert run("accounts", "show", "post@example.com")[0] == 0
+    assert run("accounts", "restore", "post@example.com")[0] == 0
+    assert run("login", "post", stdin="a long secret\n")[0] == 0
+    assert "a long secret" not in json.dumps(run("accounts", "export", "post"))
+    code, answer = run("accounts", "keep-apart", "post")
+    assert (code, answer["problems"][0]["code"]) == (1, "local")
+    code, answer = run("accounts", "restore", "post")
+    assert (code, answer["problems"][0]["code"]) == (1, "is-live")
+    assert run("sync", "show", "77")[1]["problems"][0]["code"] == "no-run"
+    assert run("sync", "nowhere.example")[1]["problems"][0]["code"] == "unknown-domain"
+    assert run("sync", "--out", "x")[1]["problems"][0]["code"] == "usage"
+
+
+@pytest.mark.parametrize("wait", [None, 0.1])
+def test_a_run_waits_for_the_one_that_is_going_on(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    wait: float | None,
+) -> None:
+    """It waits for a minute; a test has less time."""
+    monkeypatch.setattr("sys.stdin", _Pipe("a long secret\n"))
+    exit_code(["accounts", "add", "post", "--config", str(config)])
+    monkeypatch.setattr(runs, "WAIT", wait or 60)
+    with App.load(config).open_store() as store:
+        turn = contextlib.ExitStack()
+        turn.enter_context(store.turn(DomainName("example.com")))
+        if wait is None:
+            threading.Timer(0.5, turn.close).start()
+        code = exit_code(["sync", "undo", "1", "--json", "--config", str(config)])
+        turn.close()
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    codes = [problem["code"] for problem in answer["problems"]]
+    assert (code, codes) == ((0, []) if wait is None else (1, ["store-turn-taken"]))
