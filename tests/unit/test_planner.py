@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from dirbridge.errors import UnsafePlan
 from dirbridge.model.account import Account, AccountState, AccountValues, Origin
-from dirbridge.model.entry import Finished, ReadKind
+from dirbridge.model.entry import EntryKind, Finished, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName, fold
 from dirbridge.model.plan import Op, Plan
@@ -463,3 +464,129 @@ def test_the_order_of_several_login_names_is_no_change() -> None:
     stored = stored_after(person("anna", login_names=("anna", "b", "c")))
     turned = person("anna", login_names=("anna", "c", "b"))
     assert make_plan(POLICY, stored, reading(turned), NOW).changes == ()
+
+
+def test_a_protected_account_is_left_alone_and_told() -> None:
+    policy = replace(POLICY, protected=frozenset({"ceo@company.com"}))
+    stored = stored_after(person("ceo"), person("bob"))
+    renamed = person("ceo", login_names=("boss",))
+    for read in (reading(renamed, person("bob")), reading(person("bob"))):
+        plan = make_plan(policy, stored, read, NOW)
+        [conflict] = plan.changes
+        assert (conflict.op, conflict.after) == (Op.CONFLICT, {"conflict": "protected"})
+        assert "take it out of `protected`" in conflict.why
+    late = NOW + timedelta(days=99)
+    ceo = next(account for account in stored if account.mailbox == "ceo")
+    gone = [replace(ceo, state=AccountState.DEACTIVATED)]
+    assert make_plan(policy, gone, reading(), late).changes == ()
+
+
+def test_a_recreated_persons_conflict_offers_both_answers() -> None:
+    stored = stored_after(person("anna"))
+    twin = person("anna", directory_id=DirectoryId("id-other"))
+    plan = make_plan(POLICY, stored, reading(twin), NOW)
+    conflict = plan.of(Op.CONFLICT)[0]
+    assert conflict.account == "id-other"
+    assert "`dirbridge accounts adopt anna@company.com id-other`" in conflict.why
+    assert "`dirbridge accounts keep-apart anna@company.com`" in conflict.why
+
+
+def test_who_lost_something_is_mapped_again_until_nothing_is_in_the_way() -> None:
+    info = Address("info@company.com")
+    both = (person("anna", aliases=(info,)), person("bob", aliases=(info,)))
+    stored = stored_after(both[0])
+    stored = [replace(account, digest=b"octets") for account in stored]
+    read = replace(reading(*both), mapped=tuple(Mapped(one, b"octets") for one in both))
+    plan = make_plan(POLICY, stored, read, NOW)
+    [created] = plan.of(Op.CREATE)
+    assert created.result is not None
+    assert (created.result.digest, plan.remembered) == (b"", {})
+    stored = applied(stored, plan)
+    free = reading(person("anna"), both[1])
+    free = replace(free, mapped=tuple(Mapped(m.values, b"new") for m in free.mapped))
+    plan = make_plan(POLICY, stored, free, NOW)
+    assert ops(plan) == [("update", "anna"), ("update", "bob")]
+    assert {a.digest for a in applied(stored, plan)} == {b"new"}
+
+
+def test_octets_that_change_nothing_are_remembered_without_a_change() -> None:
+    stored = stored_after(person("anna"))
+    read = replace(reading(), mapped=(Mapped(person("anna"), b"octets"),))
+    read = replace(read, seen=frozenset({DirectoryId("id-anna")}))
+    plan = make_plan(POLICY, stored, read, NOW)
+    assert (plan.changes, plan.remembered) == ((), {1: b"octets"})
+
+
+def test_who_vanishes_is_mapped_again_when_the_entry_is_back() -> None:
+    stored = [replace(a, digest=b"octets") for a in stored_after(person("anna"))]
+    plan = make_plan(POLICY, stored, reading(person("bob")), NOW)
+    [gone] = plan.of(Op.DEACTIVATE)
+    assert gone.result is not None
+    assert gone.result.digest == b""
+
+
+def test_a_group_takes_an_address_from_nobody_and_has_no_mailbox() -> None:
+    stored = stored_after(person("sales"))
+    group = person("team", kind=EntryKind.GROUP, login_names=())
+    rival = replace(
+        group,
+        directory_id=DirectoryId("id-rival"),
+        primary_address=Address("sales@company.com"),
+    )
+    plan = make_plan(POLICY, stored, reading(person("sales"), group, rival), NOW)
+    created = {change.account: change.result for change in plan.of(Op.CREATE)}
+    assert {account.mailbox for account in created.values() if account} == {""}
+    assert created[DirectoryId("id-team")].values.primary_address == "team@company.com"
+    [conflict] = plan.of(Op.CONFLICT)
+    assert conflict.after["other"] == "sales@company.com"
+    limited = replace(POLICY, user_limit=1)
+    assert make_plan(limited, [], reading(person("anna"), group), NOW).counts() == {
+        Op.CREATE: 2
+    }
+
+
+def test_an_entry_that_became_a_group_leaves_its_mailbox_alone() -> None:
+    stored = stored_after(person("anna"))
+    group = person("anna", kind=EntryKind.GROUP, login_names=())
+    [conflict] = make_plan(POLICY, stored, reading(group), NOW).changes
+    assert conflict.after["conflict"] == "kind-changed"
+
+
+def test_time_alone_changes_nobody() -> None:
+    stored = stored_after(person("anna"))
+    berg = person("anna", primary_address=Address("berg@company.com"))
+    stored = applied(stored, make_plan(POLICY, stored, reading(berg), NOW))
+    years = NOW + timedelta(days=800)
+    assert make_plan(POLICY, stored, reading(berg), years).changes == ()
+
+
+def test_a_delta_asks_the_store_only_for_those_whom_it_touches() -> None:
+    class Counting(AccountsView):
+        asked: ClassVar[list[str]] = []
+
+        def remembered(self, domain, source):
+            self.asked.append("remembered")
+            return super().remembered(domain, source)
+
+        def mapped(self, domain, source):
+            self.asked.append("mapped")
+            return super().mapped(domain, source)
+
+        def live(self, domain):
+            self.asked.append("live")
+            return super().live(domain)
+
+        def containers(self, domain, source):
+            self.asked.append("containers")
+            return super().containers(domain, source)
+
+        def by_id(self, domain, source, ids):
+            self.asked.append(f"by_id {len(ids)}")
+            return super().by_id(domain, source, ids)
+
+    stored = stored_after(*crowd(50))
+    moved = [replace(one, dn=f"CN={one.dn},OU=x") for one in crowd(10)]
+    read = reading(*moved, kind=ReadKind.DELTA)
+    plan = planner.make_plan(POLICY, Counting(stored), read, NOW)
+    assert plan.counts() == {Op.MOVE: 10}
+    assert Counting.asked == ["by_id 10"]
