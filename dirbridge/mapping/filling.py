@@ -184,6 +184,8 @@ def _all(rule: FieldRule, sources: Sources, default: Reading) -> Filling:
 
 def _each_once(values: tuple[Value, ...]) -> tuple[Value, ...]:
     """Drop what is there already; names are compared after folding."""
+    if len(set(values)) == 1:
+        return values[:1]
     seen: dict[Value, Value] = {}
     for value in values:
         seen.setdefault(fold(value) if isinstance(value, str) else value, value)
@@ -231,7 +233,9 @@ def _reading(rule: FieldRule, source: Source, context: Context) -> Reading:
                 "Mend it in the directory."
             )
             return None
-        return value if value is None or counts(value, work) else None
+        if value is None or counts is None or counts(value, work):
+            return value
+        return None
 
     def reading(work: Work) -> tuple[Value, ...]:
         raws = work.entry.attributes[attribute]
@@ -246,10 +250,10 @@ def _reading(rule: FieldRule, source: Source, context: Context) -> Reading:
 
 def _counting(
     rule: FieldRule, source: Source, context: Context
-) -> Callable[[Value, Work], bool]:
-    """Return what tells whether a value counts: not every address does."""
+) -> Callable[[Value, Work], bool] | None:
+    """Return what tells whether a value counts, where not every address does."""
     if not rule.field.served_only:
-        return lambda _value, _work: True
+        return None
     told = rule.field.told
 
     def counts(value: Value, work: Work) -> bool:

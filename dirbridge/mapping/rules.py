@@ -37,9 +37,9 @@ _MOST_RAW = 20
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """What is done with the entries of one kind, each rule with its filling."""
+    """What is done with the entries of one kind; required ones with their rule."""
 
-    rules: tuple[tuple[FieldRule, Filling], ...]
+    fillings: tuple[tuple[Filling, FieldRule | None], ...]
     values: Callable[[Work], AccountValues]
     must_have: tuple[tuple[FieldRule, Source], ...] = ()
 
@@ -97,11 +97,16 @@ class Mapper:
             if lacking is not None:
                 return lacking
         work = Work(entry)
-        for rule, filling in steps.rules:
+        for filling, required in steps.fillings:
+            if required is None:
+                filling(work)
+                continue
             before = len(work.notes)
             filling(work)
-            if rule.required and rule.name not in work.found:
-                return _unmapped(rule, work, work.notes[before:], self._profile.name)
+            if required.name not in work.found:
+                return _unmapped(
+                    required, work, work.notes[before:], self._profile.name
+                )
         return work
 
 
@@ -158,8 +163,9 @@ def _with_own_addresses(
 
 def _ready(
     rules: tuple[FieldRule, ...], context: Context
-) -> tuple[tuple[FieldRule, Filling], ...]:
-    return tuple(zip(rules, fillings(rules, context), strict=True))
+) -> tuple[tuple[Filling, FieldRule | None], ...]:
+    ready = zip(fillings(rules, context), rules, strict=True)
+    return tuple((one, rule if rule.required else None) for one, rule in ready)
 
 
 def _must_have(profile: Profile) -> tuple[tuple[FieldRule, Source], ...]:

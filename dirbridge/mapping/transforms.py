@@ -199,9 +199,14 @@ def mail_attribute_state(value: bytes, _: Site) -> str | None:
     return "Mail is switched off for this user in Open Directory." if off else None
 
 
+@lru_cache(maxsize=64)  # two fields come from one value
+def _auth_authority(value: bytes) -> auth_authority.AuthAuthority:
+    return auth_authority.decode(value)
+
+
 def auth_authority_principal(value: bytes, site: Site) -> str | None:
     """Take the Kerberos principal of authAuthority; a Mac's local realm is refused."""
-    decoded = auth_authority.decode(value)
+    decoded = _auth_authority(value)
     if decoded.kind != auth_authority.KERBEROS:
         return None
     data = auth_authority.decode_kerberos(decoded)
@@ -215,7 +220,7 @@ def auth_authority_state(value: bytes, _: Site) -> str | None:
     """Yield a reason where authAuthority has the tag `DisabledUser`."""
     if auth_authority.is_disabled([value]):
         return "The account is disabled in Open Directory (DisabledUser)."
-    auth_authority.decode(value)
+    _auth_authority(value)
     return None
 
 
