@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from time import monotonic
 
 from rich.progress import (
@@ -15,7 +16,6 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -93,6 +93,17 @@ class _Rate(ProgressColumn):
         return Text("" if not speed else f"{speed:,.0f}/s")
 
 
+class _Left(ProgressColumn):
+    """The time left, once it can be known."""
+
+    def render(self, task: Task) -> Text:
+        """Return it in words, nothing while nobody knows."""
+        left = task.time_remaining
+        if left is None or task.total is None or task.finished:
+            return Text("")
+        return Text(f"about {timedelta(seconds=int(left))} left", style="dim")
+
+
 def _bar() -> Progress:
     return Progress(
         SpinnerColumn(),
@@ -101,8 +112,7 @@ def _bar() -> Progress:
         TextColumn("{task.fields[count]}"),
         _Rate(),
         TimeElapsedColumn(),
-        TextColumn("[dim]left[/dim]"),
-        TimeRemainingColumn(),
+        _Left(),
         transient=True,
     )
 
