@@ -18,7 +18,7 @@ from dirbridge.sync.job import Report
 from dirbridge.sync.plan_file import as_json
 
 SHOWN = 100
-"""Changes that a terminal shows, and a pipe of a run that is stored."""
+"""Changes that are shown, but of a dry run in a pipe, which shows all."""
 
 CHANGING = tuple(op for op in APPLY_ORDER if op is not Op.CONFLICT)
 
@@ -74,18 +74,22 @@ def show(out: Output, told: Told) -> None:
         out.say(f"{plan.domain}: read {plan.read} entries from {where}", style="bold")
     total = sum(plan.counts().get(op, 0) for op in CHANGING)
     # A first import of a million does not fit into memory: its changes stream.
-    everything = told.run is None and not sys.stdout.isatty()
+    everything = told.dry_run and not sys.stdout.isatty()
     most = total if everything else SHOWN
     if total:
         rows = ((c.op, c.name, what(c), c.why) for c in plan.walk(*CHANGING))
         out.table("", ("change", "account", "what", "why"), islice(rows, most))
     if total > most:
-        run = told.run
-        where = "--json" if run is None else f"`dirbridge sync show {run.number}`"
-        out.say(f"... and {total - most} more; {where} shows all.")
+        out.say(f"... and {total - most} more; {_where_all(told)} shows all.")
     for dn, note in told.notes[:SHOWN]:
         out.say(f"note: {dn}: {note}", style="dim")
     out.say(_summary(told))
+
+
+def _where_all(told: Told) -> str:
+    if told.run is not None:
+        return f"`dirbridge sync show {told.run.number}`"
+    return "--json" if told.dry_run else "--dry-run in a pipe"
 
 
 def what(change: Change) -> str:
