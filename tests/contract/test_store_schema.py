@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, make_url
 
 from dirbridge.errors import StoreError
+from dirbridge.model.account import AccountState
+from dirbridge.model.entry import EntryKind
+from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
+from dirbridge.store.base import NameKind, Store
 from dirbridge.store.database import Database
 from dirbridge.store.migrations import revisions, upgrade
 from dirbridge.store.opening import create, open_store, upgrade_store
@@ -26,6 +31,7 @@ from dirbridge.store.postgresql import PostgresqlDatabase
 from dirbridge.store.schema import SCHEMA, VERSION_TABLE, Base
 from dirbridge.store.sqlite import SqliteDatabase
 from testbed.postgresql import Postgresql
+from tests.contract.test_store import COMPANY, a_run, change, person, plan, values
 
 FIXTURES = Path(__file__).parent.parent / "data" / "store"
 SERVER = pytest.param("postgresql", marks=pytest.mark.needs_postgresql)
@@ -150,10 +156,72 @@ def test_every_older_store_upgrades_with_its_people(place: Place) -> None:
         with open_store(place.url, place.password) as store:
             names = {a.values.login_names[0] for a in store.accounts()}
             assert names == {"anna", "berta"}
+            _goes_on(store)
         with place.writing() as connection:
             assert differences(connection) == []
             Base.metadata.drop_all(connection)
             connection.exec_driver_sql(f"DROP TABLE {VERSION_TABLE}")
+
+
+def _goes_on(store: Store) -> None:
+    """What was there is counted, found and changed as if it had been made anew."""
+    (anna,) = store.named(COMPANY, NameKind.PRIMARY, "anna@company.com")
+    with store.view() as view:
+        assert view.live(COMPANY) == {
+            ("directory", EntryKind.ACCOUNT): 1,
+            ("local", EntryKind.ACCOUNT): 1,
+        }
+        place = (EntryKind.ACCOUNT, "OU=Staff,DC=corp,DC=company,DC=com")
+        assert view.containers(COMPANY, "directory") == {place: 1}
+        (told,) = view.remembered(COMPANY, "directory")
+        assert (told.id, told.digest) == (anna.values.directory_id, b"")
+    gone = replace(anna, state=AccountState.REMOVED)
+    store.apply(plan(change(Op.REMOVE, gone), change(Op.CREATE, person("c"))), a_run())
+    with store.view() as view:
+        assert sum(view.live(COMPANY).values()) == 2
+        assert view.containers(COMPANY, "directory") == {(EntryKind.ACCOUNT, ""): 1}
+
+
+RELEASE_1 = {
+    # What release 0.1.0 asks of a store for a login, in its words.
+    "accounts": """
+        SELECT number, domain, mailbox, origin, role, state, state_reason, state_since,
+        source, directory_id, dn, principal, display_name, given_name, surname, forward,
+        quota, title, department, phone, entry_state, entry_state_reason, expires_at,
+        created_at FROM accounts
+        WHERE number IN (SELECT account FROM addresses WHERE key = '{}'
+        AND kind IN ('primary', 'alias', 'kept')) AND state != 'removed' ORDER BY number
+    """,
+    "names": """
+        SELECT account, kind, name FROM names WHERE account BETWEEN 1 AND 99
+        ORDER BY account, kind, position
+    """,
+    "attempt": """
+        INSERT INTO attempts (at, verdict, reason, "user", user_key, request_name,
+        name_key, method, server, detail, service, hook, milliseconds)
+        VALUES ('2026-03-01 13:00:00.000000', 'accepted', '', 'a@b', 'a@b', 'a', 'a',
+        'ldap-bind', 'dc1', '', 'imap', 'h', 1.5)
+    """,
+}
+
+
+def test_the_release_before_still_answers_logins(place: Place) -> None:
+    sales = person("", login_names=(), primary_address="sales@company.com")
+    sales = values(sales, kind=EntryKind.GROUP)
+    anna = person("anna", primary_address="anna@company.com")
+    with open_store(place.url, place.password) as store:
+        store.apply(plan(change(Op.CREATE, anna), change(Op.CREATE, sales)), a_run())
+    with place.writing() as connection:
+        asked = RELEASE_1["accounts"]
+        found = connection.exec_driver_sql(asked.format("anna@company.com")).all()
+        assert [row[2] for row in found] == ["anna"]
+        # It would answer a group as a person without a mailbox.
+        assert connection.exec_driver_sql(asked.format("sales@company.com")).all() == []
+        (name,) = connection.exec_driver_sql(RELEASE_1["names"]).all()
+        assert tuple(name)[1:] == ("login", "anna")
+        connection.exec_driver_sql(RELEASE_1["attempt"])
+    with open_store(place.url, place.password) as store:
+        assert len(store.attempts("a")) == 1
 
 
 def test_a_backup_stands_in_the_folder_and_is_private(
