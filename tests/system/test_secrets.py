@@ -14,6 +14,7 @@ from tests.system.bridge import AD, OD, Done, Site, use_kerberos
 from tests.system.sasl import ask
 
 LOCAL = "a local pass phrase, ümläut"
+TOKEN = "a webhook's token 4712"
 
 
 def forms(password: str) -> Iterator[bytes]:
@@ -48,10 +49,16 @@ def test_no_password_is_written_anywhere(
 ) -> None:
     use_kerberos(site, OD)
     site.login_settings(AD)["methods"] = ["kerberos", "ldap-bind"]
+    site.config["notices"] = {
+        "webhook": "http://127.0.0.1:1/hook",
+        "webhook_token": site.secret("hook", TOKEN),
+        "failures": 1,
+    }
     passwords = {
         *(bed.password(name) for name in ("bob", "jürgen", "locked", "disabled")),
         *(bed.password(name, "od") for name in ("carla", "siobhan", "diradmin")),
         *(bed.password("svc-dirbridge"), LOCAL, "a wrong guess 4711"),
+        TOKEN,
     }
     said = list(_commands(site, bed))
     with site.serving() as serve:
