@@ -160,7 +160,8 @@ def test_mappings_are_tried_on_one_entry_and_on_everybody(site: Site, od1: Od1) 
 
     assert done.code == 0, done.out
     assert site.dump() == before
-    assert {c["op"] for c in done.changes(OD).values()} <= {"update"}
+    assert done.changes(OD, "update")[f"carla@{OD}"]["after"] == {"surname": None}
+    assert {c["op"] for c in done.changes(OD).values()} == {"update", "conflict"}
     (tried,) = site.run(
         "mappings", "try", f"carla@{OD}", "--profile", str(profile)
     ).data["entries"]
