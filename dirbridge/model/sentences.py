@@ -480,8 +480,8 @@ _LOOK = {
 }
 
 _LIMITS = {
-    "source-empty": "The directory answered without a single account; {accounts} are "
-    "known here.",
+    "source-empty": "Of {accounts} accounts that are known here, the directory shows "
+    "not one that may have a mailbox.",
     "scope-changed": "Base, filter or mapping have changed since the last run, or the "
     "store was restored from a backup; this run would take away {away} of {accounts} "
     "accounts.",
