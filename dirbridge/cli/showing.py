@@ -23,6 +23,6 @@ def account_json(account: Account) -> Json:
         **{
             field: list(value) if isinstance(value, tuple) else value
             for field, value in show(account).items()
-            if field not in ("state", "kind")
+            if field not in ("state", "entry_kind")
         },
     }
