@@ -319,7 +319,7 @@ class Deaf:
     def _pass(self, one: socket.socket, other: socket.socket, asks: bool) -> None:
         with one, other, contextlib.suppress(OSError):
             while octets := one.recv(65536):
-                if asks and self.armed and b"COMMIT" in octets:
+                if asks and self.armed and b"COMMIT\0" in octets:
                     self.armed = False
                     # Hung up on one side only, so that the server does hear it.
                     one.shutdown(socket.SHUT_RDWR)
@@ -349,7 +349,7 @@ def test_a_run_whose_commit_was_heard_is_told_as_done(
         with applier(store, in_turn=in_turn) as apply:
             deaf.armed = True
             run = apply(persons(3), a_run())
-        assert deaf.heard.is_set()
+        assert deaf.heard.wait(30)
         assert_once(store, run, 3)
 
 
