@@ -65,6 +65,8 @@ def _play(stage: Stage, *, keeping: bool) -> int:
 def _stage() -> Iterator[Stage]:
     """Give a stage in a temporary folder; both are gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="dirbridge-demo."))
+    # PostgreSQL is no root and has to pass; every secret in there is 0600.
+    folder.chmod(0o711)
     stage: Stage | None = None
     try:
         stage = Stage(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -18,14 +19,14 @@ from demo.step import Scene
 from demo.syncing import EXPECTED_READ
 from testbed import cast, ldif
 from testbed.postgresql import DATABASE, PASSWORD_KEY
-from testbed.process import BedError, Daemon, wait_until
+from testbed.process import BedError, Daemon, run, wait_until
+from testbed.process import members as processes
 
 NAME = "fleet"
 INTERVAL = 5
 """Seconds between two runs of a bridge."""
 
 PERSON, PROMOTED, TITLE = "anna", cast.od("carla"), "Head of the orchard"
-TITLES = {"bridge-1": "bridge 1", "bridge-2": "bridge 2"}
 
 CONFIGURATION = """\
 [store]
@@ -59,7 +60,7 @@ interval = "{interval}s"
 """
 
 HOLDER = """
-SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+SELECT a.client_port FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database()
 """
 
@@ -75,14 +76,19 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Its name, also as PostgreSQL sees it."""
-        return self.folder.name
+        """Its name for people."""
+        return self.folder.name.replace("-", " ")
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Where its configuration is, and who it is to PostgreSQL."""
-        config = str(self.folder / "dirbridge.toml")
-        return {"DIRBRIDGE_CONFIG": config, "PGAPPNAME": self.name}
+        """Where its configuration is."""
+        return {"DIRBRIDGE_CONFIG": str(self.folder / "dirbridge.toml")}
+
+    def has_socket(self, port: int) -> bool:
+        """Whether a connection from this port is its own."""
+        text = run(["ss", "-Htnp", f"sport = :{port}"])
+        pids = {int(pid) for pid in re.findall(r"pid=(\d+)", text)}
+        return not pids.isdisjoint(processes(self.daemon.pid))
 
     def start(self) -> None:
         """Start it and wait until it answers.
@@ -107,7 +113,7 @@ def two_bridges(stage: Stage, scene: Scene) -> str:
         url = stage.bed.postgresql.create_database(NAME)
     with _member(stage, "bridge-1") as first, _member(stage, "bridge-2") as second:
         for one in (first, second):
-            with scene.screen.busy(f"{TITLES[one.name]} starts"):
+            with scene.screen.busy(f"{one.name} starts"):
                 one.start()
         with psycopg.connect(url, autocommit=True) as db:
             everybody = EXPECTED_READ[OD]
@@ -115,13 +121,11 @@ def two_bridges(stage: Stage, scene: Scene) -> str:
             scene.check(f"one of them has read all {everybody} accounts", True)
             for one in (first, second):
                 _login(stage, scene, one)
-            return _take_over(
-                stage, scene, db, {one.name: one for one in (first, second)}
-            )
+            return _take_over(stage, scene, db, (first, second))
 
 
 def _take_over(
-    stage: Stage, scene: Scene, db: Database, members: Mapping[str, Member]
+    stage: Stage, scene: Scene, db: Database, members: tuple[Member, Member]
 ) -> str:
     """Freeze the directory, kill whoever reads it then, and watch the other one."""
     before = _accounts(db)
@@ -129,24 +133,25 @@ def _take_over(
         stage.bed.od1.freeze()
         stage.bed.od2.freeze()
         try:
-            victim = members[_holder(db)]
-            other = next(one for one in members.values() if one is not victim)
+            port = _holder(db)
+            (victim,) = (one for one in members if one.has_socket(port))
+            (other,) = (one for one in members if one is not victim)
             victim.daemon.signal(signal.SIGKILL)
             killed = time.monotonic()
         finally:
             stage.bed.od1.thaw()
             stage.bed.od2.thaw()
-    scene.screen.note(f"·  {TITLES[victim.name]} is killed in the middle of its run")
+    scene.screen.note(f"·  {victim.name} is killed in the middle of its run")
     scene.check("nothing is half done", _accounts(db), before)
     _login(stage, scene, other)
     stage.bed.od1.modify(ldif.modify(PROMOTED.dn, [("title", TITLE)]))
-    with scene.screen.busy(f"{TITLES[other.name]} takes over"):
+    with scene.screen.busy(f"{other.name} takes over"):
         seconds = _seen_after(db, killed)
-    name = TITLES[other.name]
+    name = other.name
     within = f"{name} has synced a change within its interval"
     scene.check(f"{within}, {seconds:.1f} s after the kill", seconds < 2 * INTERVAL)
-    scene.check(f"{TITLES[victim.name]} is gone", victim.daemon.running, False)
-    return f"{TITLES[victim.name]} killed in mid-run; {name} went on in {seconds:.1f} s"
+    scene.check(f"{victim.name} is gone", victim.daemon.running, False)
+    return f"{victim.name} killed in mid-run; {name} went on in {seconds:.1f} s"
 
 
 @contextmanager
@@ -181,9 +186,7 @@ def _login(stage: Stage, scene: Scene, one: Member) -> None:
     password = stage.password(f"{PERSON}@{OD}")
     asked = stage.saslauthd_at(one.folder / "mux", PERSON, password)
     rest = f"{asked.seconds:.2f} s"
-    scene.row(
-        asked.answer == "ok", f"{PERSON} → {TITLES[one.name]}", asked.answer, rest
-    )
+    scene.row(asked.answer == "ok", f"{PERSON} → {one.name}", asked.answer, rest)
 
 
 def _accounts(db: Database) -> int:
@@ -194,17 +197,21 @@ def _accounts(db: Database) -> int:
     return int((found.fetchone() or (0,))[0])
 
 
-def _holder(db: Database) -> str:
-    """Wait until somebody has the turn and keeps it, for the directory is frozen."""
-    seen = ["", ""]
+def _holder(db: Database) -> int:
+    """Wait until somebody has the turn and keeps it, for the directory is frozen.
+
+    Returns:
+        The port from which that bridge talks to PostgreSQL.
+    """
+    ports = [0, 0]
 
     def same() -> bool:
         row = db.execute(HOLDER).fetchone()
-        seen[:] = [seen[1], row[0] if row else ""]
-        return bool(seen[0]) and seen[0] == seen[1]
+        ports[:] = [ports[1], row[0] if row else 0]
+        return ports[0] != 0 and ports[0] == ports[1]
 
-    wait_until(same, "nobody begins a run", timeout=30)
-    return seen[1]
+    wait_until(same, "nobody begins a run")
+    return ports[1]
 
 
 def _seen_after(db: Database, started: float) -> float:
