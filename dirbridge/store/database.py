@@ -31,12 +31,14 @@ class Database(Protocol):
         writes: Connections for writing.
         listed: SQL: the values that are bound as `wanted` as a table `w` with one
             column `value`.
+        errors: What the driver raises.
     """
 
     where: str
     reads: Engine
     writes: Engine
     listed: str
+    errors: type[Exception]
 
     def first(self) -> AbstractContextManager[None]:
         """Make what a database lives in; hold off other first starts meanwhile."""
@@ -171,6 +173,10 @@ class Database(Protocol):
         ...
 
 
+_VALUES = (UnicodeError, OverflowError, ValueError)
+"""What drivers raise for a value that no column can hold."""
+
+
 @contextmanager
 def wrapped(database: Database) -> Iterator[None]:
     """Turn every error of SQL and driver into a `StoreError`.
@@ -180,7 +186,7 @@ def wrapped(database: Database) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, UnicodeError, OverflowError, ValueError) as error:
+    except (SQLAlchemyError, database.errors, *_VALUES) as error:
         # Not `from error`: PostgreSQL's words hold the values of the row, and a
         # traceback would print them.
         raise _store_error(error, database) from None
@@ -191,6 +197,10 @@ def _store_error(error: Exception, database: Database) -> StoreError:
         return StoreError("locked", database.where, "every connection is in use")
     if isinstance(error, DBAPIError) and error.orig is not None:
         code, detail = database.cause(error.orig)
+        return StoreError(code, database.where, detail)
+    if isinstance(error, database.errors):
+        # SQLAlchemy lets them pass where it sets a connection up or back.
+        code, detail = database.cause(error)
         return StoreError(code, database.where, detail)
     if isinstance(error, SQLAlchemyError) and not isinstance(error, StatementError):
         return StoreError("broken", database.where, type(error).__name__)

@@ -79,6 +79,7 @@ _CODES = (
 class PostgresqlDatabase:
     """A PostgreSQL database; see `store.database.Database`."""
 
+    errors: type[Exception] = psycopg.Error
     listed = "unnest(CAST(:wanted AS text[])) AS w(value)"
 
     def __init__(self, url: URL, password: Secret | None) -> None:

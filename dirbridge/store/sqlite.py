@@ -70,6 +70,7 @@ _LAST_NUMBER = "SELECT seq FROM sqlite_sequence WHERE name = 'accounts'"
 class SqliteDatabase:
     """A SQLite file; see `store.database.Database`."""
 
+    errors: type[Exception] = sqlite3.Error
     listed = "json_each(:wanted) AS w"
 
     def __init__(self, url: URL) -> None:
