@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, delete, select, text
@@ -22,7 +22,7 @@ from sqlalchemy import Connection, delete, select, text
 from dirbridge.errors import StoreError
 from dirbridge.model.account import LIVE, Account
 from dirbridge.model.names import DomainName
-from dirbridge.model.plan import Approval, Change, Op, Plan
+from dirbridge.model.plan import Approval, Change, Changes, Op, Plan
 from dirbridge.store import bulk, rows
 from dirbridge.store.base import Run, RunResult
 from dirbridge.store.database import Database
@@ -89,7 +89,7 @@ class Application:
         if plan.approved is not None:
             self._use_up(plan.approved, known)
         if self._is_anybody_there():
-            for some in portions(plan.changes):
+            for some in portions(_of_those_there(plan)):
                 self._clear([account.number for account in _changed(some)])
         for first, some in enumerate(portions(plan.changes)):
             self._write(some, known)
@@ -254,6 +254,14 @@ def portions(values: Iterable[T]) -> Iterator[list[T]]:
     left = iter(values)
     while some := list(islice(left, PORTION)):
         yield some
+
+
+def _of_those_there(plan: Plan) -> Iterator[Change]:
+    """Pass over new accounts where that saves making their changes anew."""
+    if not isinstance(plan.changes, Changes):
+        return iter(plan.changes)
+    parts = plan.changes.parts.items()
+    return chain.from_iterable(part for op, part in parts if op is not Op.CREATE)
 
 
 def _changed(some: Iterable[Change]) -> Iterator[Account]:
