@@ -145,11 +145,14 @@ class SqlStore:
         """Give a view of one moment: that of a transaction."""
         with wrapped(self._database):
             connection = self._database.reads.connect()
-        # What goes wrong while it is used is not the store's.
-        with connection:
+        # What goes wrong while it is used is not the store's; what does at its end is.
+        try:
             with wrapped(self._database):
                 version = connection.execute(VERSION).scalar() or 0
             yield SqlView(self._database, connection, version)
+        finally:
+            with wrapped(self._database):
+                connection.close()
 
     def run(self, number: int) -> Run | None:
         """Return one run, None where there is none with this number."""

@@ -3,9 +3,9 @@
 A run is killed when it begins to read, to plan and to write, and between its first
 write and the commit: SQLite writes uncommitted pages into its WAL once its page cache
 is full, so that kill waits until the file has grown by some random amount. The disk
-fills up in mid-write. What a directory server does in mid-read stands in
-`test_sync_safety`, what PostgreSQL may do at each statement in
-`tests/contract/test_retrying.py`.
+fills up in mid-write, and the database cuts every connection. What a directory server
+does in mid-read stands in `test_sync_safety`, what PostgreSQL may do at each statement
+in `tests/contract/test_retrying.py`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from testbed import cast
 from testbed.bed import Bed
+from testbed.postgresql import Postgresql
 from testbed.scale import Scale, load
 from tests.system.bridge import OD, Site
 
@@ -105,6 +107,44 @@ def test_a_full_disk_leaves_the_store_as_before(crowded: Site) -> None:
         assert len(site.accounts(OD)) == PEOPLE
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.needs_slapd
+def test_a_database_that_cuts_everybody_off_is_before_or_after(
+    crowded: Site, postgresql: Postgresql
+) -> None:
+    site = crowded
+    postgresql.create_database("cut_in_sync")
+    site.config["store"] = {
+        "url": "postgresql+psycopg://dirbridge@db.example.com:54320/cut_in_sync",
+        "password": site.secret("db", postgresql.password("postgresql")),
+    }
+    assert site.accounts(OD) == {}
+    for moment in PHASES:
+        run = site.start("sync", OD, "--json")
+        wait_for_phase(run, moment)
+        said = cut_off(run, postgresql)
+        assert run.returncode == 5, (moment, said)
+        assert site.accounts(OD) == {}, moment
+
+    done = site.sync(OD)
+
+    assert done.code == 0, done.out
+    assert len(site.accounts(OD)) == PEOPLE
+
+
+def cut_off(run: subprocess.Popen[bytes], postgresql: Postgresql) -> bytes:
+    """Cut every connection of a run until it gives up."""
+    everybody = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = 'cut_in_sync'"
+    )
+    with psycopg.connect(postgresql.url_of("postgres"), autocommit=True) as admin:
+        while run.poll() is None:
+            admin.execute(everybody)
+            time.sleep(0.005)
+    return b"".join(run.communicate())
 
 
 def wait_for_phase(run: subprocess.Popen[bytes], phase: str) -> None:
