@@ -160,9 +160,7 @@ def _why_not(result: MappingResult) -> str | None:
             return why
 
 
-def _fields(
-    found: Found, directory: Directory, result: MappingResult
-) -> list[Json]:
+def _fields(found: Found, directory: Directory, result: MappingResult) -> list[Json]:
     values = result.values if isinstance(result, Mapped) else None
     return [
         {
