@@ -7,7 +7,7 @@ deltas lose what those of the real ones lose, see `Deltas`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 
@@ -42,6 +42,7 @@ class Deltas(StrEnum):
         DIRSYNC_OWN: No deletions; a cursor holds on each server.
         USN: No deletions; a cursor holds on one server only.
         SYNCREPL: That somebody was deleted, but not who.
+        SYNCREPL_SET: Likewise; and ids are set by people, see `renumber`.
     """
 
     NONE = "none"
@@ -49,6 +50,7 @@ class Deltas(StrEnum):
     DIRSYNC_OWN = "dirsync-own"
     USN = "usn"
     SYNCREPL = "syncrepl"
+    SYNCREPL_SET = "syncrepl-set"
 
 
 _VANISHED = {
@@ -56,6 +58,7 @@ _VANISHED = {
     Deltas.DIRSYNC_OWN: Vanished.UNTOLD,
     Deltas.USN: Vanished.UNTOLD,
     Deltas.SYNCREPL: Vanished.SUSPECTED,
+    Deltas.SYNCREPL_SET: Vanished.SUSPECTED,
 }
 """What is told of the deleted, where there are some."""
 
@@ -97,7 +100,7 @@ class MemoryConnector:
         self.scope = "all"
         self.refuse_cursors = False
         self.behind = False
-        self._log: list[DirectoryId] = []
+        self._log: list[tuple[DirectoryId, bool]] = []  # whether it was deleted then
         self._outside: set[DirectoryId] = set()
         self._domain = DomainName(domain)
         self._source = source
@@ -117,17 +120,30 @@ class MemoryConnector:
         else:
             self.entries.append(entry)
         self._outside.discard(entry.id)
-        self._log.append(entry.id)
+        self._log.append((entry.id, False))
+
+    def renumber(self, ids: Mapping[DirectoryId, DirectoryId]) -> None:
+        """Give entries other ids, all at once, as people can where an id may be set.
+
+        Args:
+            ids: The new id by the old one.
+        """
+        self.entries = [replace(e, id=ids.get(e.id, e.id)) for e in self.entries]
+        self._outside = {ids.get(one, one) for one in self._outside}
+        self._log = [
+            (one if gone else ids.get(one, one), gone) for one, gone in self._log
+        ]
+        self._log += ((one, False) for one in ids.values())
 
     def remove(self, directory_id: DirectoryId) -> None:
         """Delete an entry."""
         self.entries = [each for each in self.entries if each.id != directory_id]
-        self._log.append(directory_id)
+        self._log.append((directory_id, True))
 
     def move_out(self, directory_id: DirectoryId) -> None:
         """Let an entry leave what is read; it is still there."""
         self._outside.add(directory_id)
-        self._log.append(directory_id)
+        self._log.append((directory_id, False))
 
     def read(
         self,
@@ -174,7 +190,8 @@ class MemoryConnector:
 
     def _changed(self, since: int) -> tuple[list[Entry | Gone], Vanished]:
         """Return what a server of this kind tells of the changes after `since`."""
-        changed = dict.fromkeys(self._log[since:])
+        log = self._log[since:]
+        changed = dict.fromkeys(one for one, _ in log)
         there = {entry.id: entry for entry in self._in_scope()}
         alive = {entry.id for entry in self.entries}
         deleted = [one for one in changed if one not in alive]
@@ -185,6 +202,8 @@ class MemoryConnector:
         untold = _VANISHED[self.deltas]
         if self.deltas is Deltas.SYNCREPL and not deleted:
             untold = Vanished.TOLD
+        if self.deltas is Deltas.SYNCREPL_SET and not any(gone for _, gone in log):
+            untold = _untold(items)
         return items, untold
 
     def _mark(self) -> Cursor | None:
@@ -258,6 +277,13 @@ class MemoryConnector:
             code=code,
             detail="told to",
         )
+
+
+def _untold(items: list[Entry | Gone]) -> Vanished:
+    """Say what is untold where ids can be set, and nobody was deleted."""
+    if any(isinstance(item, Gone) for item in items):
+        return Vanished.SUSPECTED
+    return Vanished.IF_NEW if items else Vanished.TOLD
 
 
 def _is_known(item: Entry | Gone, known: Known | None) -> bool:

@@ -15,7 +15,10 @@ server that cut it short would empty the mail system (as in erthink/ReOpenLDAP#7
 
 Deletions are named by entryUUID alone. Where the accounts' id is another attribute
 the deleted entry cannot be asked for it, so the end of the delta says `SUSPECTED`; it
-does so too where something changed, as that may have been the id.
+does so too where somebody left the scope. Where entries only changed, one of them may
+have been given another id, and it says `IF_NEW`. Only who is told by the id and the DN
+of before has kept its id: had it taken both from others, those would have been told
+with others in turn, and the last of them with what nobody had.
 
 What else a delta cannot be believed in is looked for by `open_directory_doubts`.
 """
@@ -318,7 +321,8 @@ class OpenDirectoryChanges:
         gone, unknown = left
         items: list[ReadItem] = list(entries)
         items += [Gone(one) for one in dict.fromkeys(gone) if one not in ids]
-        all_named = answered.named and not unknown
+        # Who left may have been given another's id on the way.
+        all_named = answered.named and not unknown and not (gone and self._settable)
         vanished = Vanished.TOLD if all_named else Vanished.SUSPECTED
         new = self._sealed(Mode.SYNCREPL, naming, session, now)
         return self._concluded(items, session, naming, new, vanished)
@@ -351,8 +355,9 @@ class OpenDirectoryChanges:
     ) -> tuple[list[DirectoryId], bool] | None:
         """Return who left, and whether some are gone whose id nobody can tell.
 
-        An entry that only left the scope is still there and can be asked; one that
-        was deleted had its entryUUID as id, or one that went with it.
+        An entry that only left the scope is still there and can be asked, unless it
+        gave its id up; one that was deleted had its entryUUID as id, or one that went
+        with it.
         """
         gone: list[DirectoryId] = []
         unknown = False
@@ -368,11 +373,13 @@ class OpenDirectoryChanges:
             if not answer.good:
                 return None
             there = {_text(e, "entryuuid").lower() for e in answer.entries}
-            gone += [e.id for e in map(self._scope.entry, answer.entries) if e.id]
+            ids = [self._scope.entry(raw).id for raw in answer.entries]
+            gone += filter(None, ids)
             away = [one for one in batch if one not in there]
             if "entryuuid" in {name.lower() for name in self._ids}:
                 gone += map(DirectoryId, away)
-            unknown = unknown or (self._scope.id.lower() != "entryuuid" and bool(away))
+            named = self._scope.id.lower() == "entryuuid"
+            unknown = unknown or (not named and (bool(away) or "" in ids))
         return gone, unknown
 
     # --- change numbers ----------------------------------------------------------
@@ -466,8 +473,7 @@ class OpenDirectoryChanges:
             return None
         ids = {one.id for one in entries}
         if items and self._settable and vanished is Vanished.TOLD:
-            # An entry that was given another id took it away from the old one.
-            vanished = Vanished.SUSPECTED
+            vanished = Vanished.IF_NEW
         further = [group for group in groups if group.id not in ids]
         return [*items, *further, told(session, naming, new, vanished)]
 

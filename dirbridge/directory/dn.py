@@ -122,6 +122,16 @@ def rdn_value(text: str, attribute: str | None = None) -> str | None:
     )
 
 
+def is_same(one: str, other: str) -> bool:
+    """Whether two texts name the same entry; what is no DN is compared as it stands."""
+    if one == other:
+        return True
+    try:
+        return comparable(one) == comparable(other)
+    except Undecodable:
+        return False
+
+
 def comparable(text: str) -> str:
     """Return the form by which two DNs are compared: case and blanks folded.
 

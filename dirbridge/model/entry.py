@@ -61,11 +61,15 @@ class Vanished(StrEnum):
 
     Attributes:
         TOLD: All of them: by `Gone`, or by absence from a complete full read.
+        IF_NEW: Nobody went, unless an entry came that is not known by this id and
+            this DN: here people can give an entry another id, and the former one is
+            told by nothing. Then a sweep tells.
         SUSPECTED: Some went, and the directory does not say which: a sweep does.
         UNTOLD: Nothing; a sweep or a full read has to be made now and then.
     """
 
     TOLD = "told"
+    IF_NEW = "if-new"
     SUSPECTED = "suspected"
     UNTOLD = "untold"
 

@@ -15,15 +15,17 @@ octets are those of the last time are not mapped again. Everything is read where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from dirbridge.connectors.base import Connector
 from dirbridge.errors import DirbridgeError, DirectoryError, StoreError, UnsafePlan
+from dirbridge.model.account import Account
 from dirbridge.model.entry import Entry, ReadKind
 from dirbridge.model.mapping import MappingResult, Unmapped
+from dirbridge.model.names import DirectoryId
 from dirbridge.model.plan import Op, Plan
 from dirbridge.model.sentences import problems_of
 from dirbridge.store.base import Remembered, Run, RunResult, Store, Turn
@@ -227,6 +229,7 @@ class SyncJob:
             domain=self.policy.domain,
             mapping=self.mapping,
             rows=self._remembered,
+            stored=self._stored,
             waiting=told.owners(start.known),
             progress=progress,
         )
@@ -234,6 +237,10 @@ class SyncJob:
     def _remembered(self) -> Iterable[Remembered]:
         with self.store.view() as view:
             yield from view.remembered(self.policy.domain, self.policy.source)
+
+    def _stored(self, ids: Collection[DirectoryId]) -> Mapping[DirectoryId, Account]:
+        with self.store.view() as view:
+            return view.by_id(self.policy.domain, self.policy.source, ids)
 
     def _read(self, reader: Reader, start: _Start) -> Told:
         # Who is missing on a server that is behind the last one has not vanished.
@@ -282,7 +289,7 @@ class SyncJob:
         if plan.kind is ReadKind.DELTA:
             known |= told.carried(start.known, read.ids)
         new = known - start.known
-        chosen = plan if order.only is None else order.only(plan)
+        chosen = plan if order.only is None else _chosen(order.only(plan), start)
         allowed, stopped = approvals.allowed(
             self.store, chosen, self.limits, order.approved, self.clock()
         )
@@ -344,6 +351,17 @@ class SyncJob:
             known=tuple(sorted(start.known)),
             why=why,
         )
+
+
+def _chosen(plan: Plan, start: _Start) -> Plan:
+    """Have everything read by the next run where something was left out.
+
+    The store then agrees with no moment of the directory, and a delta would take what
+    is stored already for what it has always been.
+    """
+    if plan.cursor is not None or start.before is None:
+        return plan
+    return replace(plan, cursor=replace(start.before, full_at=None).kept())
 
 
 def _sentence(error: DirbridgeError) -> str:

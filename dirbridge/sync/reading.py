@@ -1,17 +1,20 @@
 """One read of a directory, mapped as it comes: everything, or what changed.
 
 A delta does not always tell who went. Then the ids of all that is there are read as
-well, and who is stored and not among them went; a silence alone takes nobody away.
+well, and who is stored and not among them went; a silence alone takes nobody away. An
+id that people can set is given up untold, but not without an entry that comes under
+another id or DN than the one that is stored (`Vanished.IF_NEW`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from dirbridge.connectors.base import Connector, ReadItem
+from dirbridge.directory import dn
 from dirbridge.errors import IncompleteRead
-from dirbridge.model.account import LIVE
+from dirbridge.model.account import LIVE, Account
 from dirbridge.model.entry import (
     Cursor,
     Entry,
@@ -39,10 +42,13 @@ MOST_NOTES = 10_000
 """Notes that are kept; where a rule drops a value of everybody, they tell enough."""
 
 SMALL = 10_000
-"""More entries than this are no delta; see `LazilyKnown`."""
+"""As many entries are no delta; see `LazilyKnown`."""
 
 Rows = Callable[[], Iterable[Remembered]]
 """Gives what the store remembers of each account of the directory."""
+
+Stored = Callable[[Collection[DirectoryId]], Mapping[DirectoryId, Account]]
+"""Gives those of the directory's accounts that have one of some ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class Reader:
         domain: The mail domain, for errors.
         mapping: What becomes of an entry.
         rows: See `Rows`; asked only where it is needed.
+        stored: See `Stored`; likewise.
         waiting: Who is not stored, or lacks something, and may have gone as well.
         progress: Told how far it is.
     """
@@ -82,6 +89,7 @@ class Reader:
     domain: DomainName
     mapping: Callable[[Entry], MappingResult]
     rows: Rows
+    stored: Stored
     waiting: Set[DirectoryId]
     progress: Progress
 
@@ -113,9 +121,28 @@ class Reader:
         known = LazilyKnown(self.rows)
         gathered, finished = self._gather(self.connector.read(after, known), None)
         is_delta = finished.kind is ReadKind.DELTA
-        if is_delta and finished.vanished is not Vanished.TOLD:
+        if is_delta and not self._tells_who_went(gathered, finished.vanished):
             self._sweep(gathered, finished)
         return gathered.told(finished)
+
+    def _tells_who_went(self, gathered: _Gathered, vanished: Vanished) -> bool:
+        if vanished is Vanished.IF_NEW:
+            return self._is_all_known(gathered)
+        return vanished is Vanished.TOLD
+
+    def _is_all_known(self, gathered: _Gathered) -> bool:
+        """Whether every entry came under the id and the DN that it is stored with."""
+        came = gathered.came
+        others = gathered.unchanged or gathered.gone - gathered.outside.keys()
+        if others or len(came) >= SMALL or not self.waiting.isdisjoint(came):
+            return False
+        stored = self.stored(came)
+        return all(
+            (account := stored.get(one)) is not None
+            and account.state in LIVE
+            and dn.is_same(account.values.dn, name)
+            for one, name in came.items()
+        )
 
     def _gather(
         self, items: Iterator[ReadItem], total: int | None
@@ -138,6 +165,7 @@ class Reader:
                 self._complete(item)
             else:
                 there.add(item)
+        gathered.gone -= there - gathered.outside.keys()
         there |= gathered.seen | gathered.outside.keys()
         gathered.gone |= self.waiting - there
         for one in self.rows():
@@ -159,7 +187,11 @@ class Reader:
 
 @dataclass(slots=True)
 class _Gathered:
-    """What came so far."""
+    """What came so far.
+
+    Attributes:
+        came: The DN under which each entry came; of no more than `SMALL`.
+    """
 
     mapping: Callable[[Entry], MappingResult]
     mapped: Spool[Mapped] = field(default_factory=mapped_spool)
@@ -167,6 +199,7 @@ class _Gathered:
     seen: set[DirectoryId] = field(default_factory=set)
     gone: set[DirectoryId] = field(default_factory=set)
     outside: dict[DirectoryId, Outside] = field(default_factory=dict)
+    came: dict[DirectoryId, str] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
     whole: bool = False
     count: int = 0
@@ -184,6 +217,8 @@ class _Gathered:
 
     def _map(self, entry: Entry) -> None:
         result = self.mapping(entry)
+        if len(self.came) < SMALL:
+            self.came[entry.id] = entry.dn
         if isinstance(result, Elsewhere):
             self.outside[entry.id] = Outside(result.why, gives_up=True)
             self.gone.add(entry.id)

@@ -72,6 +72,7 @@ class Copy:
         assert end.cursor is not None
         told = [item for item in items if not isinstance(item, Finished)]
         assert len({item.id for item in told}) == len(told)
+        known = all(self.is_known(item) for item in told)
         if end.kind is ReadKind.FULL:
             self.held.clear()
         for item in told:
@@ -81,10 +82,18 @@ class Copy:
                 self.held[item.id] = item.dn, values
             else:
                 self.held.pop(item.id, None)
-        if end.vanished is not Vanished.TOLD:
+        if end.vanished is not Vanished.TOLD and not (
+            end.vanished is Vanished.IF_NEW and known
+        ):
             self.sweep()
         self.cursor = end.cursor
         return end, told
+
+    def is_known(self, item: Item) -> bool:
+        """Whether an entry is held under this id and DN."""
+        if not isinstance(item, Entry) or item.id not in self.held:
+            return False
+        return self.held[item.id][0] == item.dn
 
     def sweep(self) -> None:
         *ids, end = self.connector.sweep()
@@ -139,6 +148,7 @@ class TestMemory:
         expected = {
             Deltas.DIRSYNC: (Vanished.TOLD, [Gone(DirectoryId("a"))]),
             Deltas.SYNCREPL: (Vanished.SUSPECTED, []),
+            Deltas.SYNCREPL_SET: (Vanished.SUSPECTED, []),
         }
         assert (vanished, items) == expected.get(deltas, (Vanished.UNTOLD, []))
 
@@ -875,12 +885,47 @@ class TestOpenLdap:
         copy, dn = copy_of(od(server)), scale.person(2).dn
         delete = "changetype: modify\ndelete: apple-generateduid"
         server.modify(f"dn: {dn}\n{delete}\n\n")
-        assert copy.delta()[0] is Vanished.SUSPECTED
+        assert copy.delta()[0] is Vanished.IF_NEW
         assert copy.is_true()
         given = [("apple-generateduid", A_GUID)]
         server.modify(ldif.modify(dn, given))
-        copy.delta()
+        assert copy.delta()[0] is Vanished.IF_NEW
         assert copy.is_true()
+
+    def test_ids_that_people_set_cost_no_sweep_until_one_is_set(
+        self, large: Any
+    ) -> None:
+        server = large(Logged, 4)
+        copy, sweeps = copy_of(od(server)), []
+        sweep = copy.sweep
+        copy.sweep = lambda: sweeps.append(sweep())
+        people = [scale.person(number).dn for number in (1, 2, 3, 4)]
+
+        def happens(*records: str) -> tuple[Vanished, int]:
+            server.modify("".join(records))
+            sweeps.clear()
+            vanished, _ = copy.delta()
+            assert copy.is_true()
+            return vanished, len(sweeps)
+
+        def id_set(dn: str, value: str) -> str:
+            return ldif.modify(dn, [("apple-generateduid", value)])
+
+        ids = {dn: one for one, (dn, _) in copy.held.items()}
+        plain = ldif.modify(people[0], [("title", "new")])
+        assert happens(plain) == (Vanished.IF_NEW, 0)
+        swap = id_set(people[0], ids[people[1]]), id_set(people[1], ids[people[0]])
+        assert happens(*swap) == (Vanished.IF_NEW, 1)
+        assert happens(id_set(people[2], A_GUID)) == (Vanished.IF_NEW, 1)
+        # Its id and its name are those of somebody who went, so both look known.
+        heir = ldif.move(people[2], "uid=x", cast.OD_USERS)
+        heir += ldif.move(people[3], people[2].partition(",")[0], cast.OD_USERS)
+        gone = ldif.delete(f"uid=x,{cast.OD_USERS}")
+        assert happens(heir, gone, id_set(people[2], A_GUID)) == (
+            Vanished.SUSPECTED,
+            1,
+        )
+        assert ids[people[3]] not in copy.held
 
     def test_overlays_that_write_without_a_number(self, large: Any) -> None:
         server = large(Overlaid, 3)

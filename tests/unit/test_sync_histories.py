@@ -52,16 +52,21 @@ kinds = st.sampled_from([EntryKind.ACCOUNT] * 4 + [EntryKind.GROUP, EntryKind.CO
 containers = st.sampled_from(["ou=a,dc=x", "ou=b,dc=x"])
 which = st.integers(0, 20)
 
+SETTABLE = (Deltas.NONE, Deltas.SYNCREPL_SET)
+"""Where somebody may be given another id."""
 
-def entry(number: int, kind: EntryKind, **texts: str | tuple[str, ...]) -> Entry:
+
+def entry(
+    number: int, kind: EntryKind, rdn: str = "", **texts: str | tuple[str, ...]
+) -> Entry:
     """An entry as `mapped` understands it, with the digest of its octets."""
     attributes = {
         name: tuple(t.encode() for t in ((text,) if isinstance(text, str) else text))
         for name, text in texts.items()
         if name != "container" and text
     }
-    dn = f"cn={number},{texts['container']}"
-    octets = repr((dn, kind, sorted(attributes.items()))).encode()
+    dn = f"{rdn or f'cn={number}'},{texts['container']}"
+    octets = repr((number, dn, kind, sorted(attributes.items()))).encode()
     digest = hashlib.blake2b(octets, digest_size=16).digest()
     return Entry(DirectoryId(f"id-{number}"), dn, attributes, kind, digest)
 
@@ -158,9 +163,13 @@ class Histories(RuleBasedStateMachine):
         """Change somebody, but never the first one: a source is not empty."""
         others = self.connector.entries[1:]
         if others:
-            old = others[who % len(others)]
-            number = int(old.id.removeprefix("id-"))
-            self.connector.put(entry(number, old.kind, **{**texts_of(old), **texts}))
+            self.put(others[who % len(others)], **texts)
+
+    def put(self, old: Entry, rdn: str = "", **texts: Any) -> None:
+        """Change an entry; an id says nothing of a name any more."""
+        number = int(old.id.removeprefix("id-"))
+        rdn = rdn or old.dn.partition(",")[0]
+        self.connector.put(entry(number, old.kind, rdn, **{**texts_of(old), **texts}))
 
     @rule(who=which, uid=names)
     def rename(self, who: int, uid: str) -> None:
@@ -194,11 +203,61 @@ class Histories(RuleBasedStateMachine):
     def regroup(self, who: int, members: list[int]) -> None:
         groups = [e for e in self.connector.entries if e.kind is EntryKind.GROUP]
         if groups:
-            old = groups[who % len(groups)]
-            number = int(old.id.removeprefix("id-"))
             member = tuple(f"cn={one},ou=a,dc=x" for one in members)
-            texts = {**texts_of(old), "member": member}
-            self.connector.put(entry(number, EntryKind.GROUP, **texts))
+            self.put(groups[who % len(groups)], member=member)
+
+    @precondition(lambda self: self.deltas in SETTABLE)
+    @rule(who=which, other=which, old=st.booleans())
+    def renumber(self, who: int, other: int, old: bool) -> None:
+        """An admin sets an id: a new one, a deleted one's, or that of somebody else."""
+        ids = [each.id for each in self.connector.entries[1:]]
+        if not ids:
+            return
+        one, two = ids[who % len(ids)], ids[other % len(ids)]
+        texts: dict[str, Any] = {}
+        if one != two:
+            new = {one: two, two: one}
+        elif old and self.deleted:
+            new = {one: self.deleted.pop(who % len(self.deleted)).id}
+        else:
+            self.number += 1
+            new = {one: DirectoryId(f"id-{self.number}")}
+        if one == two:
+            # What the former id has would make it a conflict, and that a full read.
+            self.number += 1
+            texts = {"uid": f"u{self.number}", "mail": "", "alias": ()}
+        self.connector.renumber(new)
+        for each in [e for e in self.connector.entries if e.id in new.values()]:
+            self.rewrite(each, **texts)
+
+    @precondition(lambda self: self.deltas in SETTABLE)
+    @rule(who=which, other=which, old=st.booleans())
+    def only_renumber(self, who: int, other: int, old: bool) -> None:
+        """Between two runs nothing else happens."""
+        self.sync()
+        self.renumber(who, other, old)
+        self.sync()
+
+    @precondition(lambda self: self.deltas in SETTABLE)
+    @rule(who=which, other=which)
+    def trade_places(self, who: int, other: int) -> None:
+        """Two take each other's DN."""
+        others = self.connector.entries[1:]
+        if others:
+            one, two = others[who % len(others)], others[other % len(others)]
+            self.take_place(one, two.dn)
+            self.take_place(two, one.dn)
+
+    def take_place(self, old: Entry, dn: str) -> None:
+        rdn, _, container = dn.partition(",")
+        self.rewrite(old, rdn, container=container)
+
+    def rewrite(self, old: Entry, rdn: str = "", **texts: Any) -> None:
+        """Change an entry without bringing it back into what is read."""
+        outside = old.id in self.connector._outside
+        self.put(old, rdn, **texts)
+        if outside:
+            self.connector.move_out(old.id)
 
     @rule(who=which)
     def delete(self, who: int) -> None:

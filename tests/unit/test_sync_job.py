@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from dirbridge.connectors.memory import Deltas, MemoryConnector
 from dirbridge.errors import IncompleteRead, StoreError, Unreachable
 from dirbridge.model.account import AccountState, AccountValues
-from dirbridge.model.entry import Cursor, Entry, EntryKind, ReadKind
+from dirbridge.model.entry import Cursor, Entry, EntryKind, Finished, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Change, Op, Plan
@@ -342,6 +342,75 @@ def test_who_vanished_untold_is_found_by_a_sweep(deltas: Deltas) -> None:
     assert names(running.store)["bob"] is AccountState.DEACTIVATED
 
 
+class Sweeping(MemoryConnector):
+    """It counts its sweeps; ids can be set."""
+
+    sweeps = 0
+
+    def sweep(self, cursor: Cursor | None = None) -> Iterator[DirectoryId | Finished]:
+        self.sweeps += 1
+        return super().sweep(cursor)
+
+
+@pytest.fixture
+def settable() -> Running:
+    found = Running(connector=Sweeping(deltas=Deltas.SYNCREPL_SET))
+    found.connector = found.job.connector
+    found.put(entry("anna"), entry("bob"), entry("carla"))
+    found.run()
+    return found
+
+
+def swept(running: Running) -> int:
+    before = running.connector.sweeps
+    assert running.run().plan.kind is ReadKind.DELTA
+    return running.connector.sweeps - before
+
+
+def test_an_entry_that_is_known_costs_no_sweep(settable: Running) -> None:
+    assert swept(settable) == 0
+    settable.put(entry("anna", "new"))
+    assert swept(settable) == 0
+    shouted = replace(entry("bob", "newer"), dn="UID=Bob, DC=X")
+    settable.put(shouted)
+    assert swept(settable) == 0
+    settable.put(replace(shouted, dn="uid=bob,ou=there,dc=x"))
+    assert swept(settable) == 1
+    settable.put(entry("dora"))
+    assert swept(settable) == 1
+    assert len(names(settable.store)) == 4
+
+
+def test_an_id_that_is_set_takes_the_former_account_away(settable: Running) -> None:
+    anna, bob, carla = (DirectoryId(f"id-{n}") for n in ("anna", "bob", "carla"))
+    settable.connector.renumber({carla: DirectoryId("id-new")})
+    settable.put(replace(entry("new"), dn="uid=carla,dc=x"))
+    assert swept(settable) == 1
+    assert names(settable.store)["carla"] is AccountState.DEACTIVATED
+    settable.connector.renumber({anna: bob, bob: anna})
+    sweeps = settable.connector.sweeps
+    settable.run()  # they want each other's names, so it becomes a full read
+    assert settable.connector.sweeps == sweeps + 1
+    settable.put(entry("anna"), entry("bob"))
+    settable.run()
+    settable.connector.renumber({anna: carla})  # the id of one who is away
+    settable.put(replace(entry("carla"), dn="uid=carla,dc=x"))
+    assert swept(settable) == 1
+    gone = AccountState.DEACTIVATED
+    found = {a.values.directory_id: a.state for a in settable.store.accounts()}
+    assert (found[anna], found[carla]) == (gone, AccountState.ACTIVE)
+
+
+def test_who_left_while_ids_can_be_set_costs_a_sweep(settable: Running) -> None:
+    settable.connector.remove(DirectoryId("id-anna"))
+    assert swept(settable) == 1
+    settable.connector.move_out(DirectoryId("id-bob"))
+    assert swept(settable) == 1
+    gone = AccountState.DEACTIVATED
+    expected = {"anna": gone, "bob": gone, "carla": AccountState.ACTIVE}
+    assert names(settable.store) == expected
+
+
 def test_a_sweep_that_breaks_off_takes_nobody_away() -> None:
     running = Running(Deltas.DIRSYNC_OWN)
     running.put(entry("anna"), entry("bob"), entry("carla"))
@@ -551,5 +620,6 @@ def test_who_asks_for_some_changes_only_gets_a_full_read(running: Running) -> No
     report = running.run(only=without_emil)
     assert report.plan.kind is ReadKind.FULL
     assert "emil" not in names(running.store)
-    running.run()
+    # What is stored now was never so in the directory: no delta goes on from it.
+    assert running.run().plan.kind is ReadKind.FULL
     assert names(running.store)["emil"] is AccountState.ACTIVE
