@@ -48,7 +48,7 @@ def _incomplete(stage: Stage, scene: Scene) -> str:
     with _freezing(stage) as wire:
         answer = scene.run(lambda: stage.dirbridge("sync", AD, "--full", config=wire))
     for problem in answer.problems:
-        scene.screen.note(f"·  {problem['text']}")
+        scene.screen.note(problem["text"])
     scene.check("DC 1 was frozen in the middle of it", stage.bed.dc1.frozen)
     incomplete = [one["code"] for one in answer.problems] == ["incomplete"]
     scene.check("the read is told to be incomplete", incomplete)

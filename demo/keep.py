@@ -9,6 +9,7 @@ import threading
 from demo import command
 from demo.screen import Screen
 from demo.stage import AD, BOUND_IP, OD, Stage
+from demo.syncing import RENAMED
 from testbed import cast, namespace
 
 # The servers live in a network of their own: whoever talks to them joins it.
@@ -40,6 +41,8 @@ TRY = (
     "cd {folder}",
     "./dirbridge status",
     "./dirbridge accounts list example.org",
+    "./dirbridge sync runs",
+    f"./dirbridge accounts history {RENAMED.sam}@{AD}",
     f"./dirbridge explain locked@{AD}",
     f"./password anna@{AD} | ./dirbridge login anna",
     f"./password anna@{OD} | ./dirbridge login anna --to-ip {BOUND_IP[OD]}",

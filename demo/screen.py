@@ -76,7 +76,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Show a line that is neither good nor bad."""
-        self._inside(escape(text))
+        self._marked("·", escape(text))
 
     def warn(self, text: str) -> None:
         """Show something that a person should settle."""

@@ -27,14 +27,16 @@ def renamed_ou(stage: Stage, scene: Scene) -> str:
     """Rename an OU so that it leaves what is synced; stop; approve."""
     config = _only_staff(stage)
     scene.run(lambda: stage.dirbridge("sync", config=config))
-    scene.screen.note(f"·  a second database holds only those below {cast.AD_STAFF}")
+    scene.screen.note(f"a second database holds only those below {cast.AD_STAFF}")
     scene.check(f"{STAFF} accounts are there", _count(stage, config), STAFF)
     with scene.screen.busy("somebody renames OU=Sales, and puts it elsewhere"):
         stage.bed.dc1.modify(ldif.move(OU, "OU=Vertrieb", cast.AD_BASE))
     stopped = scene.run(lambda: stage.dirbridge("sync", config=config))
-    for problem in stopped.problems:
-        scene.screen.note(f"·  {problem['text']} {problem['next']}")
     (run,) = stopped.data["runs"]
+    for problem in stopped.problems:
+        # Conflicts that are known stand below it; they were shown before.
+        if problem["code"] == run["stopped"]:
+            scene.screen.note(f"{problem['text']} {problem['next']}")
     gone = {one["name"] for one in run["changes"] if one["op"] == "deactivate"}
     scene.check(f"the plan would take away {len(LOST)} people", gone, set(LOST))
     scene.check(f"a limit stops it, exit code {STOPPED}", stopped.code, STOPPED)
@@ -67,7 +69,7 @@ def undo(stage: Stage, scene: Scene) -> str:
         lambda: stage.dirbridge("accounts", "history", LOST[0], config=config)
     )
     ops = [one["op"] for one in told.data["changes"]]
-    scene.screen.note(f"·  the history of {LOST[0]}, newest first: {', '.join(ops)}")
+    scene.screen.note(f"the history of {LOST[0]}, newest first: {', '.join(ops)}")
     states = [op for op in ops if op.endswith("activate")]
     scene.check("the history tells it", states, ["reactivate", "deactivate"])
     return f"run {number} undone: {len(LOST)} people are active again"

@@ -123,7 +123,7 @@ def changes(stage: Stage, scene: Scene) -> str:
     answer = scene.run(lambda: stage.dirbridge("sync"))
     seen = [one for one in _changes(answer) if one["op"] != CONFLICT]
     for one in seen:
-        scene.screen.note(f"·  {one['op']} {one['name']}: {one['why']}")
+        scene.screen.note(f"{one['op']} {one['name']}: {one['why']}")
     expected = {
         ("rename", f"{RENAMED.sam}@{AD}"),
         ("deactivate", f"{DELETED.sam}@{AD}"),
@@ -189,10 +189,9 @@ def _first_run(scene: Scene, run: dict[str, Any]) -> None:
 def _run_row(scene: Scene, run: dict[str, Any], *, good: bool, why: str = "") -> None:
     counts = ", ".join(f"{number} {op}" for op, number in _counts(run).most_common())
     unchanged = f"{run['unchanged']} unchanged" if run["unchanged"] else ""
-    told = ", ".join(text for text in (unchanged, counts) if text)
-    read = f"{run['read']} entries read"
     server = run["server"].rpartition(":")[0]
-    scene.row(good, run["domain"], read, f"{told}, from {server}", why)
+    told = ", ".join(filter(None, (unchanged, counts, f"from {server}")))
+    scene.row(good, run["domain"], f"{run['read']} entries read", told, why)
 
 
 def _show_people(scene: Scene, answer: Answer) -> None:

@@ -10,16 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from demo import command
 from demo.command import CommandError
 from demo.screen import Screen
-from demo.stage import Stage
+from demo.stage import AD, OD, Stage
 from demo.step import Scene, Step, play
 from demo.story import STEPS
 from testbed.process import members
@@ -100,11 +101,22 @@ def sessions_below(folder: Path) -> list[str]:
     return found
 
 
+def serving_from(folder: Path) -> list[Path]:
+    """Processes whose configuration lies in this folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"DIRBRIDGE_CONFIG={folder}/".encode() in path.read_bytes():
+                found.append(path.parent)
+    return found
+
+
 @pytest.fixture(scope="module")
 def kept() -> Iterator[Run]:
     """One run with KEEP=1, all steps played, everything still up."""
     with running("KEEP=1") as run:
-        run.read_until(LAST_LINE, 400)
+        # Some minutes; several times that where others keep the machine busy.
+        run.read_until(LAST_LINE, 900)
         yield run
 
 
@@ -128,6 +140,31 @@ class TestTheWholeDemo:
         assert len(passwords) > 20
         assert [text for text in passwords if text in kept.said] == []
         assert (kept.folder / "passwords").stat().st_mode & 0o777 == 0o600
+
+    def test_no_secret_of_the_bridges_is_shown(self, kept: Run) -> None:
+        secrets = sorted((kept.folder / "secrets").iterdir())
+        assert [path.name for path in secrets] == [AD, OD, "store"]
+        shown = [path.name for path in secrets if path.read_text() in kept.said]
+        assert shown == []
+        assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
+
+    def test_what_the_stopped_sync_offers_is_approved(self, kept: Run) -> None:
+        offered = re.search(r"again\s+with `--approve (\w+)`", kept.said)
+        assert offered is not None
+        assert f"$ dirbridge sync {AD} --approve {offered[1]} " in kept.said
+
+    def test_the_run_that_was_approved_is_the_one_undone(self, kept: Run) -> None:
+        config = {**os.environ, "DIRBRIDGE_CONFIG": str(kept.folder / "staff.toml")}
+        undone = re.search(r"\$ dirbridge sync undo (\d+) ", kept.said)
+        assert undone is not None
+        told = command.run("sync", "show", undone[1], env=config)
+        ops = [one["op"] for one in told.data["changes"]]
+        assert ops == ["deactivate", "deactivate"]
+
+    def test_the_two_bridges_have_ended(self, kept: Run) -> None:
+        for name in ("bridge-1", "bridge-2"):
+            assert (kept.folder / name / "serve.log").read_text()
+            assert serving_from(kept.folder / name) == []
 
     def test_the_printed_commands_work_from_another_shell(self, kept: Run) -> None:
         printed = kept.said.partition("From any root shell")[2].splitlines()[1:]
