@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, Delete, bindparam, delete, select, text
 
 from dirbridge.errors import StoreError
 from dirbridge.model.account import LIVE, Account
@@ -26,6 +27,7 @@ from dirbridge.model.plan import Approval, Change, Changes, Op, Plan
 from dirbridge.store import bulk, rows
 from dirbridge.store.base import Run, RunResult
 from dirbridge.store.database import Database
+from dirbridge.store.gathering import Condition, Statement
 from dirbridge.store.schema import (
     AccountRow,
     AddressRow,
@@ -128,22 +130,19 @@ class Application:
         if domain in self._domains:
             return
         self._domains.add(domain)
-        there = select(DomainRow.name).where(DomainRow.name == domain)
-        if self._connection.execute(there).first() is None:
+        if self._connection.execute(_KNOWN, {"domain": domain}).first() is None:
             row = {"name": domain, "since": since}
             self._connection.execute(table(DomainRow).insert(), row)
 
     def _is_anybody_there(self) -> bool:
-        anybody = select(AccountRow.number).limit(1)
-        return self._connection.execute(anybody).first() is not None
+        return self._connection.execute(_ANYBODY).first() is not None
 
     def _clear(self, numbers: list[int]) -> None:
         if not numbers:
             return
         wanted = {"wanted": self._database.many(numbers)}
-        for child in (NameRow, AddressRow, MemberRow):
-            among = self._database.among(table(child).c.account)
-            self._connection.execute(delete(child).where(among), wanted)
+        for clearing in _statements(self._database.among).clearing:
+            self._connection.execute(clearing, wanted)
 
     def _write(self, some: Sequence[Change], run: Run) -> None:
         """Write a portion's accounts and lists."""
@@ -201,7 +200,7 @@ class Application:
     def _count_off(self, numbers: list[int]) -> None:
         """Take the accounts as they still are out of the tallies."""
         if numbers:
-            live = _TALLIED.where(self._database.among(AccountRow.number.expression))
+            live = _statements(self._database.among).tallied
             wanted = {"wanted": self._database.many(numbers)}
             found = self._connection.execute(live, wanted)
             for domain, source, origin, kind, dn in found:
@@ -235,10 +234,8 @@ class Application:
     def _point(self, plan: Plan, at: datetime) -> None:
         if plan.cursor is None:
             return
-        old = delete(CursorRow).where(
-            CursorRow.domain == plan.domain, CursorRow.source == plan.source
-        )
-        self._connection.execute(old)
+        own = {"its_domain": plan.domain, "its_source": plan.source}
+        self._connection.execute(_UNPOINT, own)
         row = {
             "domain": plan.domain,
             "source": plan.source,
@@ -294,6 +291,30 @@ _TALLIED = select(
     AccountRow.kind,
     AccountRow.dn,
 ).where(AccountRow.state.in_(sorted(state.value for state in LIVE)))
+_KNOWN = select(DomainRow.name).where(DomainRow.name == bindparam("domain"))
+_ANYBODY = select(AccountRow.number).limit(1)
+_UNPOINT = delete(CursorRow).where(
+    CursorRow.domain == bindparam("its_domain"),
+    CursorRow.source == bindparam("its_source"),
+)
+
+
+class _Statements(NamedTuple):
+    """What is done with accounts by their numbers."""
+
+    clearing: tuple[Delete, ...]
+    tallied: Statement
+
+
+@lru_cache(maxsize=8)  # building them costs more than running them
+def _statements(among: Condition) -> _Statements:
+    children = (table(row) for row in (NameRow, AddressRow, MemberRow))
+    return _Statements(
+        clearing=tuple(delete(one).where(among(one.c.account)) for one in children),
+        tallied=_TALLIED.where(among(AccountRow.number.expression)),
+    )
+
+
 _ADD = text(
     "INSERT INTO tallies (domain, source, origin, kind, key, container, live)"
     " VALUES (:domain, :source, :origin, :kind, :key, :container, :more)"

@@ -22,7 +22,8 @@ PAGE = 1000
 """How many accounts are read by one statement."""
 
 Statement = Select[*tuple[Any, ...]]
-_Condition = Callable[[ColumnElement[int]], ColumnElement[bool]]
+Condition = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+"""Makes a condition on a column, such as `Database.among`."""
 
 
 def neighbours(connection: Connection, found: Sequence[Any]) -> tuple[Account, ...]:
@@ -48,8 +49,7 @@ def numbered(
     database: Database, connection: Connection, numbers: Collection[int]
 ) -> Iterator[Account]:
     """Stream the accounts with some numbers, by number."""
-    accounts = rows.ACCOUNT.where(database.among(AccountRow.number.expression))
-    accounts = accounts.order_by(AccountRow.number)
+    accounts = _accounts(database.among)
     for some in portions(sorted(numbers)):
         found = connection.execute(accounts, {"wanted": database.many(some)}).all()
         yield from scattered(database, connection, found)
@@ -83,8 +83,15 @@ def _gathered(
     return tuple(rows.account(row, lists[row.number]) for row in found)
 
 
-@lru_cache(maxsize=8)  # building them costs as much as asking
-def _lists(which: _Condition) -> tuple[Statement, Statement, Statement]:
+@lru_cache(maxsize=8)
+def _accounts(which: Condition) -> Statement:
+    """Return the statement for accounts by their numbers."""
+    numbers = which(AccountRow.number.expression)
+    return rows.ACCOUNT.where(numbers).order_by(AccountRow.number)
+
+
+@lru_cache(maxsize=8)  # building them costs more than asking
+def _lists(which: Condition) -> tuple[Statement, Statement, Statement]:
     """Return the statements for the names, addresses and members of accounts."""
     names = select(NameRow.account, NameRow.kind, NameRow.name)
     addresses = select(

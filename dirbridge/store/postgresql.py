@@ -25,6 +25,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     create_engine,
+    event,
     text,
 )
 from sqlalchemy.exc import DBAPIError
@@ -38,7 +39,9 @@ from dirbridge.store.database import Rows
 from dirbridge.store.feed import Told
 from dirbridge.store.postgresql_saving import Programs
 from dirbridge.store.postgresql_turns import (
+    KEEPALIVES,
     SESSION_SETTINGS,
+    SILENT,
     SessionHold,
     session_held,
 )
@@ -57,12 +60,17 @@ _NETWORK: dict[str, int] = {
     "keepalives_count": 2,
 }
 _POOL_SECONDS = 5
+_LONGEST_WAIT = 600
+"""Seconds that a write waits for another one; a million accounts need fewer."""
+
 _ONE_WRITER = 0x6469_7262_7269_6467
 """The advisory lock that plans queue for: `dirbridg` in ASCII."""
 
 _CODES = (
     # The beginning of the SQLSTATE (PostgreSQL manual, appendix A), and our word.
     ("08", "unreachable"),
+    # It was frozen in a transaction, and the server has ended its session.
+    ("25P03", "unreachable"),
     ("28", "unreachable"),
     ("3D", "unreachable"),
     ("57P", "unreachable"),
@@ -90,7 +98,7 @@ class PostgresqlDatabase:
         arguments = {**_NETWORK, "application_name": "dirbridge", **secret}
         engine = create_engine(
             url,
-            connect_args={**arguments, "options": _options()},
+            connect_args={**arguments, "options": _options(KEEPALIVES)},
             hide_parameters=True,
             pool_pre_ping=True,
             pool_size=8,
@@ -98,7 +106,9 @@ class PostgresqlDatabase:
             pool_timeout=_POOL_SECONDS,
         )
         self.reads: Engine = engine.execution_options(isolation_level="REPEATABLE READ")
-        self.writes: Engine = engine
+        event.listen(engine, "begin", _begin)
+        self.writes: Engine = engine.execution_options(dirbridge_writes=True)
+        self._engine = engine
         self._sessions = create_engine(
             url,
             connect_args={**arguments, "options": _options(SESSION_SETTINGS)},
@@ -128,8 +138,8 @@ class PostgresqlDatabase:
         postgresql_feed.listen(self._sessions, told, stop)
 
     def migrating(self) -> AbstractContextManager[Connection]:
-        """Return a connection in one transaction."""
-        return self.writes.begin()
+        """Return a connection in one transaction, which may take its time."""
+        return self._engine.begin()
 
     def account_numbers(self, connection: Connection, count: int) -> Sequence[int]:
         """Draw numbers from the column's sequence."""
@@ -163,7 +173,8 @@ class PostgresqlDatabase:
             cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(_INCOMING)))
             return merged
 
-    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    @staticmethod  # statements are built once for all databases of a kind
+    def among(column: ColumnElement[Any]) -> ColumnElement[bool]:
         """Take the values from one array."""
         number = isinstance(column.type, Integer)
         array = ARRAY(BigInteger() if number else Text())
@@ -223,9 +234,19 @@ class PostgresqlDatabase:
         return Programs(self._url, self._password, self.where)
 
 
-def _options(settings: Mapping[str, int] | None = None) -> str:
+def _begin(connection: Connection) -> None:
+    """Let nobody wait for ever for a write whose bridge is frozen.
+
+    A frozen process keeps its session, for the kernel answers for it; and where it
+    holds the lock of `queue`, no bridge could write a plan any more.
+    """
+    if connection.get_execution_options().get("dirbridge_writes", False):
+        connection.execute(_NOT_FOR_EVER)
+
+
+def _options(settings: Mapping[str, int]) -> str:
     """Return what libpq tells the server of a new session."""
-    ours = {"timezone": "UTC", **(settings or {})}
+    ours = {"timezone": "UTC", **settings}
     return " ".join(f"-c {name}={value}" for name, value in ours.items())
 
 
@@ -306,3 +327,8 @@ _NUMBERS = text(
     " FROM generate_series(1, :count)"
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+_NOT_FOR_EVER = text(
+    # PostgreSQL manual, 20.11.1; in milliseconds, until the transaction ends.
+    f"SELECT set_config('idle_in_transaction_session_timeout', '{SILENT}000', true),"
+    f" set_config('lock_timeout', '{_LONGEST_WAIT}000', true)"
+)

@@ -10,9 +10,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, literal_column, select, text
+from sqlalchemy import (
+    Connection,
+    TextClause,
+    bindparam,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.sql.expression import Executable
 
 from dirbridge.model.account import Account, AccountState, Origin
@@ -22,6 +30,7 @@ from dirbridge.store import rows
 from dirbridge.store.base import Remembered
 from dirbridge.store.database import Database, wrapped
 from dirbridge.store.gathering import (
+    Condition,
     Statement,
     by_table,
     numbered,
@@ -82,9 +91,7 @@ class SqlView:
         self, domain: DomainName, source: str, ids: Collection[DirectoryId]
     ) -> dict[DirectoryId, Account]:
         """Return those of a directory's mapped accounts that have one of these ids."""
-        among = _of_directory(rows.ACCOUNT).where(
-            self._database.among(AccountRow.directory_id.expression)
-        )
+        among = _statements(self._database.among).by_id
         own = {"domain": domain, "source": source}
         found: dict[DirectoryId, Account] = {}
         for some in portions(_storable(ids)):
@@ -99,16 +106,11 @@ class SqlView:
         addresses: Collection[str],
     ) -> tuple[Account, ...]:
         """Return every account that has one of these names or addresses."""
-        named = self._among(select(NameRow.account), NameRow.key, map(key, names))
-        holding = self._among(
-            select(AddressRow.account), AddressRow.key, map(key, addresses)
-        )
+        ask = _statements(self._database.among)
+        named = self._among(ask.named, map(key, names))
+        holding = self._among(ask.holding, map(key, addresses))
         for where, boxes in self._boxes(addresses).items():
-            holding |= self._among(
-                select(AccountRow.number).where(AccountRow.domain == where),
-                AccountRow.mailbox_key,
-                boxes,
-            )
+            holding |= self._among(ask.boxed, boxes, {"domain": where})
         with wrapped(self._database):
             found = numbered(self._database, self._connection, named | holding)
             return tuple(a for a in found if a.number in holding or a.domain == domain)
@@ -155,19 +157,22 @@ class SqlView:
         boxes = {key(name): name for name in some}
         addresses = {key(f"{name}@{domain}"): name for name in some}
         own = {"domain": domain}
-        held = self._among(_BOXES, AccountRow.mailbox_key, boxes, own)
-        told = self._among(select(AddressRow.key), AddressRow.key, addresses)
+        ask = _statements(self._database.among)
+        held = self._among(ask.boxes, boxes, own)
+        told = self._among(ask.addresses, addresses)
         found = {boxes[one] for one in held} | {addresses[one] for one in told}
         wanted = {"wanted": self._database.many(_storable(some))}
-        near = {row[0] for row in self._all(self._text(_NEAR_BOXES), {**wanted, **own})}
-        for row in self._all(self._text(_NEAR_ADDRESSES), wanted):
+        listed = self._database.listed
+        near_boxes = _worded(_NEAR_BOXES, listed)
+        near = {row[0] for row in self._all(near_boxes, {**wanted, **own})}
+        for row in self._all(_worded(_NEAR_ADDRESSES, listed), wanted):
             local, _, where = row[0].rpartition("@")
             near |= {local} if where == domain else set()
         return found | {one for one in near if NUMBERED.sub("", one) in boxes}
 
     def _boxes(self, addresses: Iterable[str]) -> dict[str, set[str]]:
         """Return mailbox keys of addresses in our own domains, by domain."""
-        known = {row.name for row in self._all(select(DomainRow.name))}
+        known = {row.name for row in self._all(_DOMAINS)}
         boxes: dict[str, set[str]] = defaultdict(set)
         for address in addresses:
             local, _, where = address.rpartition("@")
@@ -181,20 +186,15 @@ class SqlView:
     def _among(
         self,
         statement: Statement,
-        column: Any,
         values: Iterable[str],
         own: Mapping[str, object] | None = None,
     ) -> set[Any]:
         """Return the first column of the rows with one of these values."""
-        among = statement.where(self._database.among(column.expression))
         found: set[Any] = set()
         for some in portions(_storable(values)):
             wanted = {"wanted": self._database.many(some), **(own or {})}
-            found.update(row[0] for row in self._all(among, wanted))
+            found.update(row[0] for row in self._all(statement, wanted))
         return found
-
-    def _text(self, words: str) -> Executable:
-        return text(words.format(listed=self._database.listed))
 
     def _scattered(self, found: Any) -> tuple[Account, ...]:
         with wrapped(self._database):
@@ -245,7 +245,43 @@ _DUE = _of_directory(select(AccountRow.number)).where(
     AccountRow.state == literal_column(f"'{AccountState.DEACTIVATED.value}'"),
     AccountRow.state_since <= bindparam("since"),
 )
-_BOXES = select(AccountRow.mailbox_key).where(AccountRow.domain == bindparam("domain"))
+_DOMAINS = select(DomainRow.name)
+
+
+class _Statements(NamedTuple):
+    """What is asked of some values; building it costs more than asking."""
+
+    by_id: Statement
+    named: Statement
+    holding: Statement
+    boxed: Statement
+    boxes: Statement
+    addresses: Statement
+
+
+@lru_cache(maxsize=8)
+def _statements(among: Condition) -> _Statements:
+    names, held = among(NameRow.key.expression), among(AddressRow.key.expression)
+    boxes = (
+        AccountRow.domain == bindparam("domain"),
+        among(AccountRow.mailbox_key.expression),
+    )
+    return _Statements(
+        by_id=_of_directory(rows.ACCOUNT).where(
+            among(AccountRow.directory_id.expression)
+        ),
+        named=select(NameRow.account).where(names),
+        holding=select(AddressRow.account).where(held),
+        boxed=select(AccountRow.number).where(*boxes),
+        boxes=select(AccountRow.mailbox_key).where(*boxes),
+        addresses=select(AddressRow.key).where(held),
+    )
+
+
+@lru_cache(maxsize=8)
+def _worded(words: str, listed: str) -> TextClause:
+    return text(words.format(listed=listed))
+
 
 # What begins with a wanted name and a hyphen: a full stop follows a hyphen. The
 # cross join keeps SQLite from walking through a whole domain first.

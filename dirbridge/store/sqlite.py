@@ -64,6 +64,9 @@ _CODES = (
 
 _DIALECT = SQLiteDialect()
 _WITHOUT_ZONE = len("2026-03-01 12:00:00.000000")
+_WRITERS_CACHE = "PRAGMA cache_size = -16000"
+"""Kilobytes, where 2000 is usual. Ids come in no order: with a small cache, pages of
+their indexes are written again and again within one large transaction."""
 _LAST_NUMBER = "SELECT seq FROM sqlite_sequence WHERE name = 'accounts'"
 
 
@@ -180,7 +183,8 @@ class SqliteDatabase:
         turned = [(*row[1:], row[0]) for row in rows]
         return connection.exec_driver_sql(_update(table, tuple(names)), turned).rowcount
 
-    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    @staticmethod  # statements are built once for all databases of a kind
+    def among(column: ColumnElement[Any]) -> ColumnElement[bool]:
         """Take the values from one JSON text: SQLite limits how many are bound."""
         each = func.json_each(bindparam("wanted")).table_valued("value")
         return column.in_(select(each.c.value))
@@ -236,4 +240,6 @@ def _update(table: Table, names: tuple[str, ...]) -> str:
 
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("dirbridge_writes", False)
+    if writes:
+        connection.exec_driver_sql(_WRITERS_CACHE)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
