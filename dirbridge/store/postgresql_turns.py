@@ -36,7 +36,7 @@ FROZEN_COPY = 20
 DEAD = 16
 """Seconds after which the server gives up a session whose machine is gone."""
 
-SESSION_SETTINGS = {
+KEEPALIVES = {
     # PostgreSQL manual, 20.3.2 and 20.11.1; all are known since release 14.
     "tcp_keepalives_idle": 6,
     "tcp_keepalives_interval": 5,
@@ -44,6 +44,11 @@ SESSION_SETTINGS = {
     "tcp_user_timeout": DEAD * 1000,
     # Also while it computes, the server looks whether anybody is still there.
     "client_connection_check_interval": 5000,
+}
+"""What lets the server end the sessions of a machine that is gone."""
+
+SESSION_SETTINGS = {
+    **KEEPALIVES,
     # Others' plans queue behind a transaction, whoever wants this turn or not.
     "idle_in_transaction_session_timeout": SILENT * 1000,
 }
