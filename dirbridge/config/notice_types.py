@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import PlainValidator
 
+from dirbridge.config.types import has_sound_labels
 from dirbridge.directory import address
 from dirbridge.directory.errors import Undecodable
 
@@ -19,10 +20,10 @@ def _webhook(value: object) -> str:
     text = value.strip() if isinstance(value, str) else ""
     try:
         parts = urlsplit(text)
-        sound = bool(parts.hostname) and parts.port != 0 and text.isascii()
+        sound = has_sound_labels(parts.hostname or "") and parts.port != 0
     except ValueError:
         raise ValueError("is not a URL; " + _WRITE) from None
-    if not sound or any(letter <= " " for letter in text):
+    if not sound or not text.isascii() or any(letter <= " " for letter in text):
         raise ValueError("is not a URL; " + _WRITE)
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_here(parts)):
         raise ValueError(
@@ -52,7 +53,9 @@ def _mail_address(value: object) -> str:
         found = address.decode(value.strip() if isinstance(value, str) else "")
     except Undecodable:
         raise ValueError(_NO_ADDRESS) from None
-    if not found.isascii():
+    # Some directories hold such addresses; in a mail's header they are none.
+    atoms = found.rpartition("@")[0].split(".")
+    if not found.isascii() or not all(atoms):
         raise ValueError(_NO_ADDRESS)
     return found
 

@@ -34,6 +34,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)\Z")
 _LONGEST_DOMAIN = 253
+_LONGEST_LABEL = 63
 _HOME_WORDS = {"domain", "mailbox"}
 
 
@@ -106,6 +107,15 @@ def parse_realm(value: str | int) -> RealmName:
     return RealmName(name)
 
 
+def has_sound_labels(host: str) -> bool:
+    """Return whether no part of a host's name is empty or too long (RFC 1035, 2.3.4).
+
+    Nothing can connect to another one: the resolver's codec refuses it.
+    """
+    labels = host.removesuffix(".").split(".")
+    return all(0 < len(label) <= _LONGEST_LABEL for label in labels)
+
+
 _SERVER = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>\d{1,5}))?",
     re.ASCII,
@@ -140,6 +150,8 @@ class HostPort:
             raise ValueError(_NO_SERVER)
         if match["v6"]:
             _ipv6(match["v6"])
+        elif not has_sound_labels(match["host"]):
+            raise ValueError(_NO_SERVER)
         port = int(match["port"]) if match["port"] else None
         return cls(match["v6"] or match["host"], port)
 

@@ -540,6 +540,8 @@ def test_webhooks_that_are_taken(url: str, tmp_path: Path) -> None:
         ("https://company.com:99999/hunter2", "is not a URL"),
         ("https://company.com/hunter2 x", "is not a URL"),
         ("https://[::1/hunter2", "is not a URL"),
+        ("https://hooks..company.com/hunter2", "is not a URL"),
+        ("https://" + "a" * 64 + ".com/hunter2", "is not a URL"),
     ],
 )
 def test_webhooks_that_are_not(url: str, said: str, tmp_path: Path) -> None:
@@ -557,6 +559,11 @@ def test_webhooks_that_are_not(url: str, said: str, tmp_path: Path) -> None:
         ('mail_to = "postmaster"', "mail_to"),
         ('mail_to = "grün@company.com"', "mail_to"),
         ('mail_to = ["a@company.com", "b@@"]', "mail_to #2"),
+        ('mail_to = "jo..hn@docomo.ne.jp"', "mail_to"),
+        ('mail_to = ["a@company.com", ".b@company.com"]', "mail_to #2"),
+        ('mail_to = "b.@company.com"', "mail_to"),
+        ('mail_to = "a@b.de"\nmail_from = "a..b@company.com"', "mail_from"),
+        ('mail_to = "a@b.de"\nsmtp = "mail..company.com"', "smtp"),
         ("failures = 0", "failures"),
         ('smtp = "http://x"', "smtp"),
     ],
