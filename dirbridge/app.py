@@ -356,6 +356,8 @@ class App:
             domain.sync.keep_old_address,
             sorted(domain.protected),
             sorted(self._served),
+            # The union stays the same where an alias goes from one domain to another.
+            sorted((name, *domain.aliases)),
         )
         return hashlib.blake2b(repr(parts).encode(), digest_size=12).hexdigest()
 

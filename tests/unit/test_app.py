@@ -20,6 +20,7 @@ from dirbridge.ldap.discovery import Record, Records
 from dirbridge.ldap.failover import Failover
 from dirbridge.model.finding import Outcome
 from dirbridge.model.names import DomainName, RealmName
+from dirbridge.store.memory import MemoryStore
 from tests.folders import opened
 
 # Many of these start processes or wait for a clock: not for every save.
@@ -254,3 +255,45 @@ def test_kdcs_that_nobody_named_are_relayed_too(
                 stream.sendall(b"\0\0\0\4pong")
             assert client.recv(8, socket.MSG_WAITALL) == b"\0\0\0\4pong"
         assert asked == ["kdc.example.com"]
+
+
+TWO_DOMAINS = """
+[store]
+url = "sqlite:///{folder}/dirbridge.db"
+[domains."company.com"]
+primary = true
+aliases = [{company}]
+[domains."company.com".directory]
+type = "ldap"
+server = "127.0.0.1:389"
+username = "cn=bridge"
+password = {{ env = "BRIDGE_PASSWORD" }}
+base = "dc=x"
+take = "by-address"
+[domains."other.org"]
+aliases = [{other}]
+[domains."other.org".directory]
+type = "ldap"
+server = "127.0.0.1:389"
+username = "cn=bridge"
+password = {{ env = "BRIDGE_PASSWORD" }}
+base = "dc=x"
+take = "by-address"
+"""
+
+
+def test_an_alias_that_goes_to_another_domain_has_everybody_mapped_again(
+    tmp_path: Path,
+) -> None:
+    """Though all served domains together are the same ones."""
+
+    def rules(company: str, other: str) -> list[str]:
+        file = tmp_path / "dirbridge.toml"
+        text = TWO_DOMAINS.format(folder=tmp_path, company=company, other=other)
+        file.write_text(text)
+        return [job.rules for job in App.load(file).jobs(MemoryStore())]
+
+    before, after = rules('"x.org"', ""), rules("", '"x.org"')
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    assert rules("", '"x.org"') == after
