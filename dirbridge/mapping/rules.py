@@ -75,7 +75,7 @@ class Mapper:
         values = steps.values(work)
         if self._own is not None:
             if values.kind is EntryKind.ACCOUNT and not _is_here(values, self._own):
-                return Elsewhere(entry.id, entry.dn, _why_elsewhere(values))
+                return _elsewhere(entry, values)
             values = _with_own_addresses(values, self._own)
         return Mapped(values, entry.digest, tuple(work.notes))
 
@@ -139,10 +139,13 @@ def _is_here(values: AccountValues, own: frozenset[DomainName]) -> bool:
     return primary is not None and domain_of(primary) in own
 
 
-def _why_elsewhere(values: AccountValues) -> str:
-    if values.primary_address is None:
-        return "It has no primary address in any domain of this dirbridge."
-    return f"Its primary address {values.primary_address} is of another domain."
+def _elsewhere(entry: Entry, values: AccountValues) -> Elsewhere:
+    primary = values.primary_address
+    if primary is None:
+        why = "It has no primary address in any domain of this dirbridge."
+    else:
+        why = f"Its primary address {primary} is of another domain."
+    return Elsewhere(entry.id, entry.dn, why, goes_on=primary is not None)
 
 
 def _with_own_addresses(

@@ -62,17 +62,20 @@ class Unmapped:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """An entry that is an account of another mail domain, not of this one.
+    """An entry that is no account of this mail domain, perhaps of another one.
 
     Attributes:
         id: The entry's stable id.
         dn: Where it stands.
         why: Why it is not of this domain, one sentence.
+        goes_on: Whether it is an account of another domain here; else it has no
+            address that says of which.
     """
 
     id: DirectoryId
     dn: str
     why: str
+    goes_on: bool = False
 
 
 MappingResult = Mapped | Unmapped | Elsewhere

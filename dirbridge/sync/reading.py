@@ -168,10 +168,16 @@ class Reader:
         gathered.gone -= there - gathered.outside.keys()
         there |= gathered.seen | gathered.outside.keys()
         gathered.gone |= self.waiting - there
+        went: set[EntryKind] = set()
+        stayed: set[EntryKind] = set()
         for one in self.rows():
-            if one.state in LIVE and one.id not in there:
+            if one.state in LIVE and one.id in there:
+                stayed.add(one.kind)
+            elif one.state in LIVE:
+                went.add(one.kind)
                 gathered.gone.add(one.id)
-                gathered.whole |= one.kind is EntryKind.GROUP
+        # Where nobody is left, the source may be what is wrong.
+        gathered.whole |= EntryKind.GROUP in went or not went <= stayed
 
     def _complete(self, finished: Finished) -> Finished:
         if finished.complete:
@@ -220,7 +226,7 @@ class _Gathered:
         if len(self.came) < SMALL:
             self.came[entry.id] = entry.dn
         if isinstance(result, Elsewhere):
-            self.outside[entry.id] = Outside(result.why, gives_up=True)
+            self.outside[entry.id] = Outside(result.why, gives_up=result.goes_on)
             self.gone.add(entry.id)
             return
         self.seen.add(entry.id)

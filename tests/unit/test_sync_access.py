@@ -199,6 +199,38 @@ class TestRequiredGroup:
         assert job.run().plan.kind is ReadKind.DELTA
         assert site.accounts()["anna"].values.title == "Head"
 
+    def test_who_moves_away_from_where_the_group_names_it_is_outside(self) -> None:
+        site, job = with_group()
+        job.run()
+        dn = "uid=anna,ou=old,dc=x"
+        moved = entry("anna", EntryKind.ACCOUNT, dn, uid="anna", title="Head")
+        site.put(moved)
+        lax = replace(job, limits=Limits(absolute=9, share=1, container_share=1))
+        assert lax.run().plan.kind is ReadKind.FULL
+        assert site.active() == {"bob", "dora"}
+
+    def test_what_an_outsider_asks_for_by_a_delta_is_no_conflict(self) -> None:
+        site, job = with_group()
+        full = replace(job, policy=replace(job.policy, user_limit=3))
+        assert full.run().new == frozenset()
+        site.put(person("fay"))
+        assert full.run().new == frozenset()
+        site.put(entry("twin", EntryKind.ACCOUNT, "uid=anna,ou=old,dc=x", uid="anna"))
+        report = full.run()
+        assert (report.new, report.plan.of(Op.CONFLICT)) == (frozenset(), ())
+
+    def test_an_outsider_that_cannot_be_mapped_is_not_reported(self) -> None:
+        site, job = with_group()
+        site.put(entry("x", EntryKind.ACCOUNT, "cn=x,dc=x", uid=""))
+        for _ in range(2):
+            report = job.run()
+            assert (report.unmapped, report.new) == ((), frozenset())
+            site.put(entry("y", EntryKind.ACCOUNT, "cn=y,dc=x", uid="", title="y"))
+        site.put(entry("bob", EntryKind.ACCOUNT, "uid=bob,ou=people,dc=x", uid=""))
+        (bob,) = job.run().unmapped
+        assert bob.id == "id-bob"
+        assert len(job.run(full=True).unmapped) == 1
+
     @pytest.mark.parametrize(
         "changed",
         [person("carla", gidNumber="7"), person("fay", gidNumber="7"),
@@ -235,6 +267,25 @@ class TestByAddress:
             assert site.job(domain, by_address=True).run().unmapped == ()
         assert site.active(A) == {"anna"}
         assert site.active(B) == {"bob"}
+
+    def test_who_has_no_address_any_more_gives_none_up(self) -> None:
+        """Nobody has them in another domain, and they may be back in an hour."""
+        site = Site()
+        site.put(person("anna", mail=["anna@a.com", "anna@b.com"]))
+        site.put(*(person(f"p{n}", mail=f"p{n}@{A}") for n in range(9)))
+        jobs = {domain: site.job(domain, by_address=True) for domain in (A, B)}
+        jobs[A].run()
+        held = site.accounts(A)["anna"].values
+        assert held.aliases == ("anna@b.com",)
+        site.put(person("anna"))
+        jobs[A].run()
+        left = site.accounts(A)["anna"]
+        assert left.state is AccountState.DEACTIVATED
+        assert left.values.primary_address == held.primary_address
+        assert left.values.aliases == held.aliases
+        site.put(person("eve", mail=["eve@b.com", "anna@b.com"]))
+        (conflict,) = jobs[B].run().plan.of(Op.CONFLICT)
+        assert conflict.after["address"] == "anna@b.com"
 
     @pytest.mark.parametrize("deltas", [Deltas.DIRSYNC, Deltas.USN])
     @pytest.mark.parametrize("order", [(A, B, B), (B, A, B)])
@@ -314,6 +365,10 @@ def test_only_an_address_of_the_directory_counts() -> None:
     result = mapper(person("dora"))
     assert isinstance(result, Elsewhere)
     assert result.why == "It has no primary address in any domain of this dirbridge."
+    assert not result.goes_on
+    there = mapper(person("bob", mail="bob@b.com"))
+    assert isinstance(there, Elsewhere)
+    assert there.goes_on
 
 
 def test_groups_decide_only_where_they_shall() -> None:
