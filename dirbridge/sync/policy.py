@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dirbridge.model.account import Account, Origin
+from dirbridge.model.entry import EntryKind
 from dirbridge.model.names import DomainName, fold
 
 
@@ -49,5 +50,7 @@ class Policy:
             return False
         values = account.values
         names = (*values.login_names, *values.aliases, values.primary_address)
-        mine = {fold(name) for name in (account.canonical, *names) if name}
+        # What a group is called for people may be its short name: that is no address.
+        own = (account.canonical,) if account.kind is EntryKind.ACCOUNT else ()
+        mine = {fold(name) for name in (*own, *names) if name}
         return not mine.isdisjoint(self.protected)

@@ -481,6 +481,18 @@ def test_a_protected_account_is_left_alone_and_told() -> None:
     assert make_plan(policy, gone, reading(), late).changes == ()
 
 
+def test_a_group_is_not_protected_by_its_short_name() -> None:
+    policy = replace(POLICY, protected=frozenset({"bob"}))
+    group = AccountValues(
+        directory_id=DirectoryId("id-group"), kind=EntryKind.GROUP, name="bob"
+    )
+    assert not policy.protects(stored_after(group)[0])
+    assert policy.protects(stored_after(person("bob"))[0])
+    mail = replace(group, primary_address=Address("team@company.com"))
+    by_address = replace(POLICY, protected=frozenset({"team@company.com"}))
+    assert by_address.protects(stored_after(mail)[0])
+
+
 def test_a_recreated_persons_conflict_offers_both_answers() -> None:
     stored = stored_after(person("anna"))
     twin = person("anna", directory_id=DirectoryId("id-other"))
