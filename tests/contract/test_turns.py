@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import problems_of
-from dirbridge.store.base import Store
+from dirbridge.store.base import Notice, Store
 from dirbridge.store.memory import MemoryStore
 from dirbridge.store.opening import open_store
 from testbed.postgresql import Postgresql
@@ -28,6 +29,39 @@ from testbed.process import wait_until
 from tests.contract.test_store import BRANCH, COMPANY, a_run, change, person, plan
 
 NUMBERS = count(1)
+
+WRITER = """
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from dirbridge.errors import StoreError
+from dirbridge.model.secret import Secret
+from dirbridge.store.base import Notice
+from dirbridge.store.opening import open_store
+from tests.contract.test_store import COMPANY, a_run
+WRITES = {
+    "notice": lambda: store.notice(Notice("k", COMPANY, "c", "t", "n", NOW)),
+    "remember": lambda: store.remember(a_run()),
+}
+NOW = datetime.now(UTC)
+with open_store(sys.argv[1], Secret(os.environ["STORE_PASSWORD"])) as store:
+    store.notice(Notice("k", COMPANY, "c", "t", "n", NOW))
+    engine = store._database.writes.engine
+    from sqlalchemy import event
+    @event.listens_for(engine, "after_cursor_execute")
+    def frozen(connection, cursor, statement, *_):
+        if "notices" in statement or "runs" in statement:
+            event.remove(engine, "after_cursor_execute", frozen)
+            print("mine", flush=True)
+            os.kill(os.getpid(), signal.SIGSTOP)
+    try:
+        WRITES[sys.argv[2]]()
+    except StoreError as error:
+        print(error.code, flush=True)
+    else:
+        print("written", flush=True)
+"""
 
 HOLDER = """
 import os
@@ -164,9 +198,11 @@ class ProcessTurnContract(TurnContract):
 
 
 @contextmanager
-def process(url: str, password: str = "") -> Iterator[subprocess.Popen[str]]:
+def process(
+    url: str, password: str = "", *, script: str = HOLDER, words: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, url],
+        [sys.executable, "-c", script, url, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -297,6 +333,47 @@ class TestPostgresqlTurns(ProcessTurnContract):
         said, _ = holder.communicate("go\n")
         assert said == "turn-lost\n"
         assert list(stores[0].accounts()) == []
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(
+        ("write", "end"),
+        [
+            ("notice", "unreachable"),
+            # A run's row that was not written is written once it wakes up.
+            ("remember", "written"),
+        ],
+    )
+    def test_a_bridge_that_is_frozen_in_a_short_write_holds_up_nobody(
+        self, stores: tuple[Store, Store], full_url: str, write: str, end: str
+    ) -> None:
+        one, other = stores
+        with process(*parted(full_url), script=WRITER, words=[write]) as frozen:
+            try:
+                told = Notice("k", COMPANY, "c", "later", "n", datetime.now(UTC))
+                waiting = threading.Thread(target=lambda: other.notice(told))
+                waiting.start()
+                waiting.join(25)
+                assert not waiting.is_alive(), "it waits for the frozen one"
+                with one.turn(COMPANY) as turn:
+                    turn.apply(plan(change(Op.CREATE, person("a"))), a_run())
+            finally:
+                frozen.send_signal(signal.SIGCONT)
+            said, _ = frozen.communicate()
+        assert said == f"{end}\n"
+        assert [one.text for one in other.notices()] == ["later"]
+
+    def test_only_short_writes_are_hurried(
+        self, stores: tuple[Store, Store], full_url: str
+    ) -> None:
+        database = stores[0]._database
+        shown = "SELECT current_setting('idle_in_transaction_session_timeout')"
+        for begin, limit in (
+            (database.reads.begin, "0"),
+            (database.writes.begin, "10s"),
+            (database.migrating, "0"),
+        ):
+            with begin() as connection:
+                assert connection.exec_driver_sql(shown).scalar() == limit
 
     def test_its_session_is_not_one_of_the_pool(
         self, stores: tuple[Store, Store], full_url: str
