@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from dirbridge.model.account import LIVE, Account
-from dirbridge.model.entry import ReadKind
+from dirbridge.model.entry import EntryKind, ReadKind
 from dirbridge.model.fields import show
 from dirbridge.model.names import fold
 from dirbridge.model.plan import Change, Op, Plan
@@ -70,7 +70,10 @@ def local_plan(
 def _over_limit(
     new: Account, everybody: Iterable[Account], limit: int | None
 ) -> Iterator[Change]:
-    live = sum(a.domain == new.domain and a.state in LIVE for a in everybody)
+    live = sum(
+        a.domain == new.domain and a.kind is EntryKind.ACCOUNT and a.state in LIVE
+        for a in everybody
+    )
     if limit is not None and live >= limit:
         yield limit_conflict(new, limit)
 

@@ -11,7 +11,7 @@ import pytest
 from dirbridge.connectors.memory import MemoryConnector
 from dirbridge.errors import Unsettled
 from dirbridge.model.account import Account, AccountState, AccountValues, Origin
-from dirbridge.model.entry import Entry
+from dirbridge.model.entry import Entry, EntryKind
 from dirbridge.model.mapping import Mapped
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Op, Plan
@@ -175,6 +175,32 @@ def test_a_local_account_becomes_an_entrys(place: Place) -> None:
     place.sync()
     assert place.of("post").values.dn == "uid=post,dc=x"
     assert place.of("post").mailbox == "post"
+
+
+def test_groups_do_not_count_for_the_limit_of_a_local_account() -> None:
+    def account(values: AccountValues) -> Account:
+        return Account(
+            number=0,
+            domain=DOMAIN,
+            mailbox="",
+            origin=Origin.LOCAL,
+            state_since=datetime.now(UTC),
+            values=values,
+            source="local",
+        )
+
+    new = account(
+        AccountValues(directory_id=DirectoryId("local:1"), login_names=("post",))
+    )
+    others = [
+        account(
+            AccountValues(directory_id=DirectoryId(kind), kind=kind, name=str(kind))
+        )
+        for kind in EntryKind
+    ]
+    plans = [local_plan(new, others, datetime.now(UTC), limit)[0] for limit in (2, 1)]
+    codes = [[c.after.get("conflict") for c in one.changes] for one in plans]
+    assert codes == [[None], ["user-limit"]]
 
 
 def test_a_removed_account_gets_another_quarantine(place: Place) -> None:
