@@ -142,6 +142,9 @@ def _uncreate(work: _Undoing, after: Json, number: int, rules: Rules) -> None:
     )
 
 
+_STATE = frozenset({"state", "state_reason"})
+"""One thing in two fields: a state goes back with its reason, or neither does."""
+
 _APART = frozenset({"members"})
 """Fields of which a change names only what was added and what was taken out."""
 
@@ -153,9 +156,12 @@ def _revert(work: _Undoing, before: Json, after: Json, rules: Rules) -> None:
             work.account = _members_back(work.account, before, after)
             continue
         now = shown.get(name)
-        if _same(now, after[name]):
+        whole = _STATE & after.keys() if name in _STATE else {name}
+        if all(_same(shown.get(one), after[one]) for one in whole):
             work.account = _set(work.account, name, before.get(name), rules)
-        elif not _same(now, before.get(name)):
+        elif any(_same(now, as_it_was.get(name)) for as_it_was in (before, after)):
+            continue
+        else:
             work.clashes.append((name, after[name], now))
     if work.account.state is not old.state:
         work.account = replace(work.account, state_since=rules.now)

@@ -194,6 +194,26 @@ def test_whom_a_run_deactivated_is_active_again() -> None:
     assert history.of("anna").state_reason is None
 
 
+def test_a_state_and_its_reason_go_back_together_or_not_at_all() -> None:
+    history = History()
+    history.create(account("anna"))
+    run = history.change(
+        "anna",
+        lambda old: replace(
+            old, state=AccountState.DISABLED, state_reason="It is locked."
+        ),
+    )
+    history.change("anna", lambda old: replace(old, state_reason="It has expired."))
+
+    done = history.undo(run)
+
+    stays = history.of("anna")
+    assert stays.state is AccountState.DISABLED
+    assert stays.state_reason == "It has expired."
+    (clash,) = done.plan.of(Op.CONFLICT)
+    assert clash.after["field"] == "state_reason"
+
+
 def test_what_a_later_run_changed_stays_and_is_told() -> None:
     history = History()
     history.create(account("anna", title="Clerk", phone="1"))
