@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from dirbridge.model.account import Account
+from dirbridge.model.account import LIVE, Account
 from dirbridge.model.entry import Cursor, EntryKind, ReadKind
 from dirbridge.model.fields import Value, fingerprint
+from dirbridge.model.mapping import Unmapped
 from dirbridge.model.names import DirectoryId, DomainName
 
 
@@ -78,6 +79,21 @@ class Change:
     def row(self) -> str:
         """Fingerprint of the stored account, "" where there is none."""
         return fingerprint(self.stored)
+
+    @property
+    def places(self) -> int:
+        """How many places below the user limit it takes; -1 where one becomes free."""
+        if self.op is Op.CONFLICT:
+            return 0
+        return _has_place(self.result) - _has_place(self.stored)
+
+
+def _has_place(account: Account | None) -> bool:
+    return (
+        account is not None
+        and account.kind is EntryKind.ACCOUNT
+        and account.state in LIVE
+    )
 
 
 class Changes(Collection[Change]):
@@ -161,6 +177,7 @@ class Plan:
         approved: The approval that let it pass; used up by applying it.
         unreadable: Accounts whose entries are there, but show too little since the
             last run to be mapped; they stay as they are.
+        unmapped: Entries that could not be mapped, of those that get a mailbox.
     """
 
     domain: DomainName
@@ -181,6 +198,7 @@ class Plan:
     remembered: Mapping[int, bytes] = field(default_factory=dict, repr=False)
     approved: Approval | None = None
     unreadable: tuple[DirectoryId, ...] = ()
+    unmapped: tuple[Unmapped, ...] = ()
 
     def of(self, *ops: Op) -> tuple[Change, ...]:
         """Return the changes with one of these operations."""

@@ -32,7 +32,11 @@ from dirbridge.sync.read import Outside, Read
 from dirbridge.sync.spool import mapped_spool
 
 _HARMLESS = frozenset({Op.UPDATE, Op.DEACTIVATE, Op.REMOVE})
-"""What a delta may do to an account without anybody coming into a group."""
+"""What a delta may do to an account without anybody coming into a group; but see
+`_MEMBERSHIP`."""
+
+_MEMBERSHIP = frozenset({"dn", "primary_group"})
+"""Fields of an account that may bring it into a group, or out of one."""
 
 
 def admit(policy: Policy, view: StoreView, read: Read) -> Read:
@@ -59,12 +63,11 @@ def admit(policy: Policy, view: StoreView, read: Read) -> Read:
 def may_regroup(change: Change) -> bool:
     """Whether a delta's change may bring anybody into a group, or out of it."""
     result = change.result
-    if result is None:
-        return False
     return (
-        result.kind is EntryKind.GROUP
+        result is None  # a conflict: whether it is one, membership decides
+        or result.kind is EntryKind.GROUP
         or change.op not in _HARMLESS
-        or "primary_group" in change.after
+        or not _MEMBERSHIP.isdisjoint(change.after)
     )
 
 

@@ -280,12 +280,14 @@ class SyncJob:
         """Whether a delta may decide otherwise than a full read would."""
         if plan.kind is ReadKind.FULL:
             return False
-        by_group = self.policy.require_group is not None
-        regrouped = by_group and any(map(may_regroup, plan.changes))
-        return read.whole or regrouped or told.is_moot(plan, start.known, read.ids)
+        if read.whole or told.is_moot(plan, start.known, read.ids):
+            return True
+        if self.policy.require_group is None:
+            return False
+        return bool(plan.unmapped) or any(map(may_regroup, plan.changes))
 
     def _finish(self, plan: Plan, read: Told, start: _Start, order: _Order) -> Report:
-        known = told.keys(plan, read.read.unmapped)
+        known = told.keys(plan, plan.unmapped)
         if plan.kind is ReadKind.DELTA:
             known |= told.carried(start.known, read.ids)
         new = known - start.known
@@ -302,7 +304,7 @@ class SyncJob:
             fresh = told.only_new(allowed, new)
             run = order.turn.apply(fresh, self._record(allowed, start, known))
             order.progress("apply", count, count)
-        return Report(allowed, read.read.unmapped, read.notes, run, stopped, new)
+        return Report(allowed, plan.unmapped, read.notes, run, stopped, new)
 
     def _remember_stop(self, plan: Plan, stopped: UnsafePlan, start: _Start) -> None:
         offer = limit_rules.offer(plan, self.clock())

@@ -23,6 +23,7 @@ from dirbridge.model.account import LIVE
 from dirbridge.model.entry import EntryKind, ReadKind
 from dirbridge.model.plan import TAKES_AWAY, Approval, Change, Covered, Op, Plan
 from dirbridge.store.view import container
+from dirbridge.sync.by_hand import ADMIN
 
 LAPSES = timedelta(hours=24)
 """How long a person may take to approve what a stopped run offers."""
@@ -132,10 +133,18 @@ def _doubts(plan: Plan) -> Iterator[Tripped]:
     if not away:
         return
     counts = {"away": len(away), "accounts": sum(plan.wholes.values())}
-    if plan.kind is ReadKind.FULL and (plan.read == 0 or _leaves_nobody(plan)):
+    if _shows_nobody(plan):
         yield Tripped("source-empty", counts, away)
     if plan.scope_changed:
         yield Tripped("scope-changed", counts, away)
+
+
+def _shows_nobody(plan: Plan) -> bool:
+    """Whether it looks as if the source were empty."""
+    if plan.server == ADMIN:
+        return False  # a person says who goes, and no read
+    empty = plan.kind is ReadKind.FULL and plan.read == 0
+    return empty or _leaves_nobody(plan)
 
 
 def _leaves_nobody(plan: Plan) -> bool:

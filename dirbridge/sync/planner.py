@@ -122,6 +122,7 @@ def make_plan(
         based_on=view.version,
         remembered=drafts.remembered,
         unreadable=tuple(sorted(dark)),
+        unmapped=read.unmapped,
     )
 
 

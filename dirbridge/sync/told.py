@@ -15,7 +15,7 @@ from collections.abc import Iterable, Set
 from dirbridge.model.fields import Value
 from dirbridge.model.mapping import Unmapped
 from dirbridge.model.names import DirectoryId, fold
-from dirbridge.model.plan import TAKES_AWAY, Change, Op, Plan
+from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.sync.claims import address_claims, name_claims
 
 Keys = frozenset[str]
@@ -77,11 +77,15 @@ def is_moot(plan: Plan, before: Keys, read: Set[DirectoryId]) -> bool:
         if _whose(one) in read
         for claim in _claims(one)
     }
-    at_limit = any(_code(one) == _LIMIT for one in waiting)
-    return (
-        bool(lost & dropped)
-        or (at_limit and any(c.op in TAKES_AWAY for c in plan.changes))
-        or any(lost & _touched(change) for change in plan.changes)
+    if any(_code(one) == _LIMIT for one in waiting):
+        # Who enters before whom is settled among all, those who clash among them.
+        over = (one for one in before - conflicts if _is_open(one))
+        if any(_whose(one) in read for one in over):
+            return True
+        if any(change.places for change in plan.changes):
+            return True
+    return bool(lost & dropped) or any(
+        lost & _touched(change) for change in plan.changes
     )
 
 

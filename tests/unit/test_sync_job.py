@@ -623,3 +623,52 @@ def test_who_asks_for_some_changes_only_gets_a_full_read(running: Running) -> No
     # What is stored now was never so in the directory: no delta goes on from it.
     assert running.run().plan.kind is ReadKind.FULL
     assert names(running.store)["emil"] is AccountState.ACTIVE
+
+
+@pytest.mark.parametrize(
+    "deltas", [Deltas.NONE, Deltas.DIRSYNC, Deltas.DIRSYNC_OWN, Deltas.USN]
+)
+def test_a_source_that_a_delta_finds_empty_takes_nobody_away(deltas: Deltas) -> None:
+    """As a service account without rights finds it: nobody is there, nobody named."""
+    running = Running(deltas)
+    running.put(entry("anna"), entry("bob"))
+    running.run()
+    told = running.connector.entries[:]
+    running.connector.entries.clear()
+    if deltas is Deltas.DIRSYNC:
+        for one in told:
+            running.connector.put(one)
+            running.connector.remove(one.id)
+    stopped = running.run().stopped
+    assert stopped is not None
+    assert stopped.limit == "source-empty"
+    assert set(names(running.store).values()) == {AccountState.ACTIVE}
+    assert running.run(approved=stopped.approval).stopped is None
+    assert set(names(running.store).values()) == {AccountState.DEACTIVATED}
+
+
+def aged(name: str, uid: str = "") -> Entry:
+    """An entry whose name says how old it is."""
+    return replace(entry(uid or name), id=DirectoryId(f"id-{name}"))
+
+
+def test_a_newer_entry_never_gets_the_place_that_an_older_one_waits_for() -> None:
+    running = Running(policy=Policy(DOMAIN, user_limit=2))
+    running.put(entry("anna"))
+    running.run()
+    running.put(aged("b1", "anna"), entry("b2"), entry("b3"))
+    running.run()  # the oldest newcomer has the place, but not its name
+    running.put(entry("b3", "other"))
+    assert running.run().plan.kind is ReadKind.FULL
+    assert set(names(running.store)) == {"anna"}
+
+
+def test_a_place_that_somebody_gives_up_who_never_came_in_is_not_left_empty() -> None:
+    running = Running(policy=Policy(DOMAIN, user_limit=2))
+    running.put(entry("anna"))
+    running.run()
+    running.put(aged("b1", "anna"), entry("b2"))
+    running.run()
+    running.connector.remove(DirectoryId("id-b1"))
+    running.run()
+    assert set(names(running.store)) == {"anna", "b2"}
