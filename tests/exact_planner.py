@@ -32,6 +32,7 @@ from dirbridge.sync.claims import (
     Holder,
     address_claim,
     address_claims,
+    has_lapsed,
     held_addresses,
     held_names,
     holders,
@@ -298,7 +299,7 @@ def _addressed(
     lost = {clash.claim for clash in clashes}
     primary = draft.values.primary_address
     if primary and address_claim(primary) in lost:
-        primary = _old_primary(stored, owners)
+        primary = _old_primary(stored, owners, now)
     mine = {primary, *draft.values.aliases} - {None}
     aliases = (a for a in draft.values.aliases if address_claim(a) not in lost)
     values = replace(draft.values, primary_address=primary, aliases=tuple(aliases))
@@ -315,9 +316,11 @@ def _keeps(kept: KeptAddress, who: DirectoryId, owners: Owners, now: datetime) -
     return over or owners.get(address_claim(kept.address), who) == who
 
 
-def _old_primary(stored: Account | None, owners: Owners) -> Address | None:
+def _old_primary(
+    stored: Account | None, owners: Owners, now: datetime
+) -> Address | None:
     old = stored.values.primary_address if stored is not None else None
-    if stored is None or old is None:
+    if stored is None or old is None or has_lapsed(stored, now):
         return None
     owner = owners.setdefault(address_claim(old), stored.values.directory_id)
     return old if owner == stored.values.directory_id else None

@@ -114,11 +114,21 @@ def held_addresses(
         now: The time of the plan (UTC).
         kept: Whether those count that are only kept for a time.
     """
-    lapsed = account.state_since + RESERVED < now
-    if account.state is AccountState.REMOVED and lapsed:
+    if has_lapsed(account, now):
         return frozenset()
     claims = address_claims(account)
     return claims | kept_claims(account, now) if kept else claims
+
+
+def has_lapsed(account: Account, now: datetime) -> bool:
+    """Whether an account was removed so long ago that others may have its addresses.
+
+    Args:
+        account: The account as stored.
+        now: The time of the plan (UTC).
+    """
+    removed = account.state is AccountState.REMOVED
+    return removed and account.state_since + RESERVED < now
 
 
 def kept_claims(account: Account, now: datetime) -> frozenset[Claim]:

@@ -39,6 +39,7 @@ from dirbridge.sync.claims import (
     Claim,
     address_claims,
     given_addresses,
+    has_lapsed,
     name_claims,
     stored_claims,
 )
@@ -299,6 +300,8 @@ def _kept(
     Those whose time is over are only swept away when a new one comes, so that time
     alone changes nobody: they hold nothing and reach nobody.
     """
+    if has_lapsed(old, now):  # what is not reserved any more may be somebody else's
+        return ()
     mine = {fold(text) for text in (values.primary_address, *values.aliases) if text}
     kept = {fold(one.address): one for one in old.kept}
     previous = old.values.primary_address

@@ -29,6 +29,7 @@ from dirbridge.sync.claims import (
     Holder,
     address_claim,
     address_claims,
+    has_lapsed,
     held_addresses,
     held_names,
     holders,
@@ -340,9 +341,12 @@ class _Addresses:
         return replace(draft, values=values, kept=kept)
 
     def _old_primary(self, stored: Account | None) -> Address | None:
-        """Return the stored primary address, unless somebody else got it."""
+        """Return the stored primary address, unless somebody else got it.
+
+        Who comes back when nothing is reserved any more has no old one either.
+        """
         old = stored.values.primary_address if stored is not None else None
-        if stored is None or old is None:
+        if stored is None or old is None or has_lapsed(stored, self.ground.now):
             return None
         owner = self.owners.setdefault(address_claim(old), stored.values.directory_id)
         return old if owner == stored.values.directory_id else None

@@ -426,6 +426,57 @@ def test_who_comes_back_after_the_reservation_takes_nothing_back() -> None:
     _assert_nothing_is_held_twice(applied(stored, plan), late)
 
 
+def _removed_long_ago(*there: AccountValues) -> tuple[list[Account], datetime]:
+    """Anna was old@, then new@, and left; bob and who else is there stayed."""
+    old, new = Address("old@company.com"), Address("new@company.com")
+    stored = stored_after(person("anna", primary_address=old), *there)
+    renamed = reading(person("anna", primary_address=new), *there)
+    stored = applied(stored, make_plan(POLICY, stored, renamed, NOW))
+    for days in (0, 30):
+        plan = make_plan(POLICY, stored, reading(*there), NOW + timedelta(days=days))
+        stored = applied(stored, plan)
+    return stored, NOW + timedelta(days=220)
+
+
+@pytest.mark.parametrize("given", ["old@company.com", "new@company.com"])
+@pytest.mark.parametrize("back", ["new@company.com", "other@company.com"])
+def test_old_addresses_of_who_comes_back_late_may_be_anothers(
+    given: str, back: str
+) -> None:
+    stored, late = _removed_long_ago(person("bob"))
+    bob = person("bob", aliases=(Address(given),))
+    stored = applied(stored, make_plan(POLICY, stored, reading(bob), late))
+    returned = person("anna", primary_address=Address(back))
+    stored = applied(stored, make_plan(POLICY, stored, reading(returned, bob), late))
+    _assert_nothing_is_held_twice(stored, late)
+    anna = next(account for account in stored if account.mailbox == "anna")
+    assert anna.state is AccountState.ACTIVE
+    assert anna.kept == ()
+
+
+def test_an_address_that_several_want_is_not_that_of_who_comes_back_late() -> None:
+    stored, late = _removed_long_ago(person("bob"))
+    new = Address("new@company.com")
+    read = reading(person("anna", primary_address=new), person("bob", aliases=(new,)))
+    plan = make_plan(POLICY, stored, read, late)
+    codes = [conflict.after["conflict"] for conflict in plan.of(Op.CONFLICT)]
+    assert codes == ["name-claimed-twice"] * 2
+    stored = applied(stored, plan)
+    given = {(a.values.primary_address, a.values.aliases) for a in stored}
+    assert given == {(None, ()), (Address("bob@company.com"), ())}
+
+
+def test_a_late_returner_falls_back_to_no_address_of_anothers() -> None:
+    carl = person("carl")
+    stored, late = _removed_long_ago(person("bob"), carl)
+    bob = person("bob", aliases=(Address("new@company.com"),))
+    stored = applied(stored, make_plan(POLICY, stored, reading(bob, carl), late))
+    taken = person("anna", primary_address=Address("carl@company.com"))
+    plan = make_plan(POLICY, stored, reading(taken, bob, carl), late)
+    stored = applied(stored, plan)
+    _assert_nothing_is_held_twice(stored, late)
+
+
 def test_a_leaver_with_a_refused_name_is_disabled_all_the_same() -> None:
     stored = stored_after(person("anna"), person("bob"))
     leaver = person(

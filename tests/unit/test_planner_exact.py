@@ -15,6 +15,7 @@ from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Plan
 from dirbridge.store.view import AccountsView
 from dirbridge.sync.changes import apply_order
+from dirbridge.sync.claims import held_addresses
 from dirbridge.sync.planner import make_plan
 from dirbridge.sync.policy import Policy
 from dirbridge.sync.read import Read
@@ -161,3 +162,5 @@ def test_the_plan_is_that_of_a_look_at_everybody(
         assert sorted(walked.changes, key=apply_order) == list(plan.changes)
         assert [c.op for c in walked.changes] == [c.op for c in plan.changes]
         stored = applied(stored, plan)
+        held = [claim for one in stored for claim in held_addresses(one, now)]
+        assert len(held) == len(set(held))
