@@ -27,6 +27,7 @@ class Sink:
     encrypted: list[bool] = field(default_factory=list)
     status: int = 204
     refuses: bool = False
+    unknown: str = "<>"
     greeted: int = 0
 
 
@@ -79,7 +80,7 @@ def mail_server(sink: Sink, tls: ssl.SSLContext | None) -> socketserver.TCPServe
                     case "MAIL":
                         sender = rest
                         self.say("250 fine")
-                    case "RCPT" if sink.refuses:
+                    case "RCPT" if sink.refuses or sink.unknown in rest:
                         self.say("550 nobody here")
                     case "RCPT":
                         recipients.append(rest)

@@ -78,7 +78,8 @@ class Channel(Protocol):
         """Send a message; waits for `TIMEOUT` in each step.
 
         Returns:
-            "" where the other side has taken it; else why not, without secrets.
+            "" where the other side has taken it, for one recipient at least; else
+            why not, without secrets.
         """
         ...
 

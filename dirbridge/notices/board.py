@@ -138,7 +138,7 @@ class Noticeboard:
 
     def deliver_within(self, seconds: float) -> None:
         """Tell people as `deliver` does, and give up waiting after some seconds."""
-        thread = threading.Thread(target=self.deliver, name="notices", daemon=True)
+        thread = threading.Thread(target=self._shielded, name="notices", daemon=True)
         thread.start()
         thread.join(seconds)
 
@@ -193,8 +193,24 @@ class Noticeboard:
         pause = self._look
         while not self._stop.is_set():
             self._woken.clear()
-            pause = self._look if self.deliver() else min(2 * pause, LONGEST_PAUSE)
+            pause = self._look if self._shielded() else min(2 * pause, LONGEST_PAUSE)
             self._woken.wait(pause)
+
+    def _shielded(self) -> bool:
+        """Deliver; a bug, logged without its text, must not silence all that follows.
+
+        This loop counts as part of the scheduler's run loop, where bare `Exception`
+        is caught: `serve` runs it beside the syncs, and nobody else hears of a bug.
+        """
+        try:
+            return self.deliver()
+        except Exception as error:
+            LOG.error(  # noqa: TRY400 - a traceback could show values
+                "notices failed in themselves: %s; they are tried again, please "
+                "report this line as a bug",
+                type(error).__name__,
+            )
+            return False
 
     def _tell_all(self) -> bool:
         """Tell what nobody was told, then what some channel has not taken."""

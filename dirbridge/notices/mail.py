@@ -6,10 +6,12 @@ without `ca_file` it keeps readers out, not impostors. There is no password to l
 
 from __future__ import annotations
 
+import logging
 import smtplib
 import ssl
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
@@ -18,6 +20,13 @@ from pathlib import Path
 from dirbridge.errors import harmless
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.notices.base import TIMEOUT, Message
+
+LOG = logging.getLogger("dirbridge.notices")
+
+# A host's or person's name that the libraries cannot write is a ValueError.
+_ERRORS = (OSError, smtplib.SMTPException, ValueError, MessageError)
+
+_MEND = "mend `mail_to` below [notices]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +61,13 @@ class Mail:
                 refused = session.send_message(
                     self._written(message), self.sender, list(self.recipients)
                 )
-        except (OSError, smtplib.SMTPException) as error:
+        except _ERRORS as error:
             return harmless(_words(error))
-        return harmless(f"refused for {', '.join(refused)}") if refused else ""
+        if refused:
+            # The others have it: sent again, they would get it again.
+            who = harmless(", ".join(refused))
+            LOG.warning("notices: %s takes no mail for %s; %s", self.host, who, _MEND)
+        return ""
 
     def check(self) -> Finding:
         """Greet the server, with TLS where it offers it; see `Channel.check`."""
@@ -62,7 +75,7 @@ class Mail:
         try:
             with self._session():
                 pass
-        except (OSError, smtplib.SMTPException) as error:
+        except _ERRORS as error:
             text = f"The mail server cannot be used: {harmless(_words(error))}."
             mend = "Mend `smtp` below [notices], the server, or `ca_file`."
             code = "smtp-unreachable"
@@ -107,14 +120,19 @@ def _words(error: Exception) -> str:
         case smtplib.SMTPResponseException():
             said = error.smtp_error
             text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-            return f"{error.smtp_code} {text}"
+            words = f"{error.smtp_code} {text}"
         case smtplib.SMTPRecipientsRefused():
-            return f"it takes no mail for {', '.join(error.recipients)}"
+            words = f"it takes no mail for {', '.join(error.recipients)}"
         case TimeoutError():
-            return "it did not answer in time"
+            words = "it did not answer in time"
         case ssl.SSLCertVerificationError():
-            return f"its certificate is not trusted ({error.verify_message})"
+            words = f"its certificate is not trusted ({error.verify_message})"
         case OSError():
-            return error.strerror or str(error) or type(error).__name__
+            words = error.strerror or str(error) or type(error).__name__
+        case UnicodeError():
+            words = "its name cannot be resolved"
+        case ValueError() | MessageError():
+            words = "an address is none that mail can name"
         case _:
-            return str(error) or type(error).__name__
+            words = str(error) or type(error).__name__
+    return words

@@ -65,7 +65,7 @@ class Webhook:
             one = error.problems[0]
             failed = Outcome.FAILED
             return Finding(one.where, "webhook", failed, one.text, one.next, one.code)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             text = f"The webhook cannot be reached: {harmless(_words(error))}."
             mend = "Mend `webhook` below [notices], its server, or `ca_file`."
             code = "webhook-unreachable"
@@ -116,6 +116,8 @@ def _words(error: Exception) -> str:
     """Return what went wrong, without what was sent."""
     match error:
         case socket.gaierror():
+            return "its name cannot be resolved"
+        case UnicodeError() if getattr(error, "encoding", "idna") == "idna":
             return "its name cannot be resolved"
         case TimeoutError():
             return "it did not answer in time"

@@ -298,6 +298,13 @@ class TestWebhook:
             why = hook.send(Message(NOTICE, "x"))
         assert why == "it did not answer in time"
 
+    def test_a_name_that_no_resolver_takes(self) -> None:
+        hook = Webhook("https://hooks..company.com/secret-path")
+        assert hook.send(Message(NOTICE, "x")) == "its name cannot be resolved"
+        found = hook.check()
+        assert (found.outcome, found.code) == (Outcome.FAILED, "webhook-unreachable")
+        assert "secret-path" not in found.where + found.text + found.next
+
     def test_a_token_that_cannot_be_read(self) -> None:
         def missing() -> Secret:
             problem = Problem("missing-file", "notices", "It is not there.", "Mend it.")
@@ -373,6 +380,40 @@ class TestMail:
         sink.refuses = True
         why = mail_to(sink, "a@company.com").send(Message(NOTICE, "x"))
         assert why == "it takes no mail for a@company.com"
+
+    def test_one_who_is_refused_makes_nobody_else_get_it_again(
+        self, serving: Serving, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sink, store = serving(mail_server), MemoryStore()
+        sink.unknown = "gone@"
+        way = mail_to(sink, "a@company.com", "gone@company.com")
+        board = Noticeboard(store, [way])
+        board.ended(STOPPED)
+        with caplog.at_level(logging.WARNING, "dirbridge.notices"):
+            for _ in range(3):
+                assert board.deliver()
+        assert len(sink.mails) == 1
+        assert store.notices()[0].told_at is not None
+        (line,) = caplog.messages
+        assert "no mail for gone@company.com" in line
+        assert "nobody here" not in line
+
+    @pytest.mark.parametrize(
+        "way",
+        [
+            Mail("mail..company.com", 25, "a@company.com", ("b@company.com",)),
+            Mail("a" * 64 + ".com", 25, "a@company.com", ("b@company.com",)),
+        ],
+        ids=["empty", "long"],
+    )
+    def test_a_name_that_no_resolver_takes(self, way: Mail) -> None:
+        assert way.send(Message(NOTICE, "x")) == "its name cannot be resolved"
+        found = way.check()
+        assert (found.outcome, found.code) == (Outcome.FAILED, "smtp-unreachable")
+
+    def test_an_address_that_no_header_takes(self, serving: Serving) -> None:
+        way = mail_to(serving(mail_server), "jo..hn@docomo.ne.jp")
+        assert way.send(Message(NOTICE, "x")) == "an address is none that mail can name"
 
     def test_nobody_there(self) -> None:
         way = Mail("127.0.0.1", free_port(), "a@company.com", ("b@company.com",))
@@ -556,6 +597,26 @@ class TestBoard:
             store.away = False
             board.ended(STOPPED)
             eventually(lambda: len(sink.bodies) == 1)
+
+    def test_a_bug_of_one_delivery_ends_no_other(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Broken(FakeChannel):
+            def send(self, message: Message) -> str:
+                super().send(message)
+                if len(self.sent) == 1:
+                    raise ZeroDivisionError("secret")
+                return ""
+
+        store, channel = MemoryStore(), Broken()
+        board = Noticeboard(store, [channel], look=0.02)
+        board.ended(STOPPED)
+        with caplog.at_level(logging.ERROR, "dirbridge.notices"), board:
+            eventually(lambda: store.notices()[0].told_at is not None)
+        assert len(channel.sent) == 2
+        (line,) = caplog.messages
+        assert line.startswith("notices failed in themselves: ZeroDivisionError")
+        assert "secret" not in caplog.text
 
     def test_a_side_that_hangs_holds_up_nobody(self) -> None:
         store, gate = MemoryStore(), threading.Event()
