@@ -101,8 +101,10 @@ def _lock(descriptor: int, path: Path, where: str) -> None:
         raise StoreError("turn-taken", where, f"by {holder}".strip()) from None
     if not _is_the_one(descriptor, path):
         raise StoreError("turn-taken", where, f"{path} was deleted just now")
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+    own = f"process {os.getpid()}".encode()
+    if os.pread(descriptor, _HOLDER, 0) != own:  # writing it takes its time
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, own, 0)
 
 
 def _is_the_one(descriptor: int, path: Path) -> bool:
