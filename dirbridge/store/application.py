@@ -106,6 +106,9 @@ class Application:
         self._know(run.domain, run.finished_at)
         insert = table(RunRow).insert().returning(RunRow.number)
         row = rows.run_row(run)
+        if run.known:
+            own = {"domain": run.domain, "source": run.source}
+            self._connection.execute(_FORGET_KNOWN, own)
         return replace(run, number=self._connection.execute(insert, row).scalar_one())
 
     def offer(self, offer: Approval) -> None:
@@ -315,6 +318,13 @@ def _statements(among: Condition) -> _Statements:
     )
 
 
+# As each new row takes the place of the last one in this, there is only one to look
+# for, and nearly always it is the last.
+_FORGET_KNOWN = text(
+    "UPDATE runs SET known = '[]' WHERE number = ("
+    "SELECT number FROM runs WHERE domain = :domain AND source = :source"
+    " AND known <> '[]' ORDER BY number DESC LIMIT 1)"
+)
 _ADD = text(
     "INSERT INTO tallies (domain, source, origin, kind, key, container, live)"
     " VALUES (:domain, :source, :origin, :kind, :key, :container, :more)"

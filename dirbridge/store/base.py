@@ -56,7 +56,8 @@ class Run:
         read: Entries read.
         changes: How many changes, by operation.
         known: Keys of conflicts and unmappable entries that it reported, so that
-            the next run can tell new ones.
+            the next run can tell new ones. Only the newest run of a directory that
+            had any keeps them: they may be many, and runs are.
         why: One sentence where it did not apply.
     """
 
@@ -314,7 +315,14 @@ class StoreReader(Protocol):
         ...
 
     def last_runs(
-        self, domain: DomainName, limit: int = 1, source: str | None = None
+        self,
+        domain: DomainName,
+        limit: int = 1,
+        source: str | None = None,
+        *,
+        server: str | None = None,
+        but: str | None = None,
+        after: int = 0,
     ) -> tuple[Run, ...]:
         """Return the newest runs of a domain, newest first.
 
@@ -322,6 +330,9 @@ class StoreReader(Protocol):
             domain: The mail domain.
             limit: How many at most.
             source: Only those of this directory; `local` is what admins did.
+            server: Only those with this server; `admin` stands for a person.
+            but: None of those with this server.
+            after: Only those with a higher number.
         """
         ...
 

@@ -126,13 +126,24 @@ class MemoryStore:
         return tuple(sorted(held, key=lambda notice: (notice.since, notice.key)))
 
     def last_runs(
-        self, domain: DomainName, limit: int = 1, source: str | None = None
+        self,
+        domain: DomainName,
+        limit: int = 1,
+        source: str | None = None,
+        *,
+        server: str | None = None,
+        but: str | None = None,
+        after: int = 0,
     ) -> tuple[Run, ...]:
         """Return the newest runs of a domain, newest first."""
         own = [
             run
             for run in reversed(self._content.runs)
-            if run.domain == domain and source in (None, run.source)
+            if run.domain == domain
+            and source in (None, run.source)
+            and server in (None, run.server)
+            and but != run.server
+            and run.number > after
         ]
         return tuple(own[:limit])
 
@@ -178,7 +189,8 @@ class MemoryStore:
             approvals = dict(old.approvals)
             if offer is not None:
                 approvals[offer.id] = offer
-            self._content = replace(old, runs=(*old.runs, known), approvals=approvals)
+            runs = _with(old.runs, known)
+            self._content = replace(old, runs=runs, approvals=approvals)
             return known
 
     def notice(self, notice: Notice) -> None:
@@ -282,7 +294,7 @@ class MemoryStore:
                 old,
                 approvals=approvals,
                 accounts=accounts,
-                runs=(*old.runs, known),
+                runs=_with(old.runs, known),
                 audit={**old.audit, number: tuple(told)},
                 cursors=cursors,
             )
@@ -301,6 +313,15 @@ class _Turn:
     def apply(self, plan: Plan, run: Run) -> Run:
         """Apply a plan as the store does."""
         return self._store.apply(plan, run)
+
+
+def _with(runs: tuple[Run, ...], new: Run) -> tuple[Run, ...]:
+    """Add a run; what it knows is not kept twice."""
+    if not new.known:
+        return (*runs, new)
+    own = (new.domain, new.source)
+    older = (replace(o, known=()) if (o.domain, o.source) == own else o for o in runs)
+    return (*older, new)
 
 
 def _version(content: _Content) -> int:

@@ -157,6 +157,26 @@ def test_a_domain_that_never_synced_can_fail(store: Store) -> None:
     assert store.version() == 0
 
 
+def test_only_the_newest_run_that_had_some_keeps_what_is_known(store: Store) -> None:
+    many = tuple(f"unmapped {n}" for n in range(9))
+    here = [
+        stopped(known=many),
+        replace(a_run(), known=(*many, "new"), result=RunResult.UNCHANGED),
+        # By hand, and by who knows nothing.
+        replace(a_run(), server="admin"),
+    ]
+    other = store.remember(stopped(source="other", known=many))
+    first = store.remember(here[0])
+    second = store.apply(plan(), here[1])
+    third = store.apply(plan(), here[2])
+    assert store.run(first.number) == replace(first, known=())
+    assert [store.run(run.number) for run in (other, second, third)] == [
+        other,
+        second,
+        third,
+    ]
+
+
 def test_an_approval_is_used_once_and_offered_anew(store: Store) -> None:
     store.remember(stopped(), OFFER)
     run = store.apply(plan(approved=OFFER), a_run())
