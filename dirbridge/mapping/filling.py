@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 
 from dirbridge.directory import address
 from dirbridge.directory.errors import Undecodable
@@ -72,8 +71,14 @@ class Work:
             self.notes.append(text)
 
 
-Reading = Callable[[Work], tuple[Value, ...]]
-"""Gives a source's values."""
+Raws = tuple[bytes, ...]
+"""An attribute's values as the directory gave them."""
+
+Reading = Callable[[Raws, Work], tuple[Value, ...]]
+"""Gives what a source makes of an attribute's values."""
+
+Default = Callable[[Work], tuple[Value, ...]]
+"""Gives what a field holds where no source yields anything."""
 
 Filling = Callable[[Work], None]
 """Fills a field, if anything does."""
@@ -85,21 +90,7 @@ def fillings(rules: Iterable[FieldRule], context: Context) -> tuple[Filling, ...
     keys = Counter(_key(rule, each) for rule in all_rules for each in rule.sources)
     shared = [key for key, count in keys.items() if count > 1]
     numbers = {key: number for number, key in enumerate(shared)}
-    return tuple(
-        (_all if rule.many else _first)(
-            rule,
-            tuple(
-                (
-                    source,
-                    source.attribute.lower(),
-                    _shared(rule, source, context, numbers),
-                )
-                for source in rule.sources
-            ),
-            _default(rule, context),
-        )
-        for rule in all_rules
-    )
+    return tuple(_filling(rule, context, numbers) for rule in all_rules)
 
 
 def transformed(raw: bytes, source: Source, dn: str) -> Value | None:
@@ -108,7 +99,7 @@ def transformed(raw: bytes, source: Source, dn: str) -> Value | None:
     Raises:
         Undecodable: The value is broken.
     """
-    return _transform(source)(raw, dn)
+    return _transform(source)(raw, Site(dn, source.attribute))
 
 
 def shown(raw: bytes) -> str:
@@ -141,18 +132,20 @@ def _filling(rule: FieldRule, context: Context, numbers: Mapping[Key, int]) -> F
     return fill(rule, sources, _default(rule, context))
 
 
-def _first(rule: FieldRule, sources: Sources, default: Reading) -> Filling:
+def _first(rule: FieldRule, sources: Sources, default: Default) -> Filling:
     """Take the first value of the first source that yields one."""
     name, many = rule.name, rule.field.many
+    ready = tuple((key, reading, (source,)) for source, key, reading in sources)
 
     def filling(work: Work) -> None:
         attributes = work.entry.attributes
-        for source, key, reading in sources:
-            if key in attributes and (values := reading(work)):
+        for key, reading, used in ready:
+            raws = attributes.get(key)
+            if raws and (values := reading(raws, work)):
                 if len(values) > 1:
-                    _note_surplus(rule, source, len(values), work)
+                    _note_surplus(rule, used[0], len(values), work)
                 work.found[name] = values[:1] if many else values[0]
-                work.used[name] = (source,)
+                work.used[name] = used
                 return
         if values := default(work):
             work.found[name] = values if many else values[0]
@@ -161,7 +154,7 @@ def _first(rule: FieldRule, sources: Sources, default: Reading) -> Filling:
     return filling
 
 
-def _all(rule: FieldRule, sources: Sources, default: Reading) -> Filling:
+def _all(rule: FieldRule, sources: Sources, default: Default) -> Filling:
     """Take all values of all sources, each once."""
     name = rule.name
 
@@ -170,7 +163,8 @@ def _all(rule: FieldRule, sources: Sources, default: Reading) -> Filling:
         taken: tuple[Value, ...] = ()
         used: tuple[Source, ...] = ()
         for source, key, reading in sources:
-            if key in attributes and (values := reading(work)):
+            raws = attributes.get(key)
+            if raws and (values := reading(raws, work)):
                 taken += values
                 used += (source,)
         if not taken:
@@ -210,40 +204,44 @@ def _shared(
     if number is None:
         return reading
 
-    def remembering(work: Work) -> tuple[Value, ...]:
+    def remembering(raws: Raws, work: Work) -> tuple[Value, ...]:
         values = work.read.get(number)
         if values is None:
-            values = work.read[number] = reading(work)
+            values = work.read[number] = reading(raws, work)
         return values
 
     return remembering
 
 
 def _reading(rule: FieldRule, source: Source, context: Context) -> Reading:
-    attribute, keep_first = source.attribute.lower(), _keeps_first(source)
+    attribute, keep_first = source.attribute, _keeps_first(source)
     transform = _transform(source)
+    around = any(step.looks_around for step in source.steps)
     counts = _counting(rule, source, context)
 
-    def value_of(raw: bytes, work: Work) -> Value | None:
+    def one(raw: bytes, site: Site, work: Work) -> tuple[Value, ...]:
         try:
-            value = transform(raw, work.entry.dn)
+            value = transform(raw, site)
         except Undecodable as error:
             work.note(
-                f"{source.attribute} {shown(raw)} {error}; it was left out. "
+                f"{attribute} {shown(raw)} {error}; it was left out. "
                 "Mend it in the directory."
             )
-            return None
-        if value is None or counts is None or counts(value, work):
-            return value
-        return None
+            return ()
+        if value is None or (counts is not None and not counts(value, work)):
+            return ()
+        return (value,)
 
-    def reading(work: Work) -> tuple[Value, ...]:
-        raws = work.entry.attributes[attribute]
+    def reading(raws: Raws, work: Work) -> tuple[Value, ...]:
+        site = Site(work.entry.dn, attribute) if around else NOWHERE
         if len(raws) == 1:
-            value = value_of(raws[0], work)
-            return () if value is None else (value,)
-        values = (value for raw in raws if (value := value_of(raw, work)) is not None)
-        return tuple(islice(values, 1) if keep_first else values)
+            return one(raws[0], site, work)
+        taken: tuple[Value, ...] = ()
+        for raw in raws:
+            taken += one(raw, site, work)
+            if taken and keep_first:
+                break
+        return taken
 
     return reading
 
@@ -277,21 +275,19 @@ def _not_served(attribute: str, value: str) -> str:
     )
 
 
-def _transform(source: Source) -> Callable[[bytes, str], Value | None]:
-    """Return the steps of a source as one function of a value and its entry's DN."""
+def _transform(source: Source) -> Callable[[bytes, Site], Value | None]:
+    """Return the steps of a source as one function of a value and its site."""
     applied = tuple(step.apply for step in source.steps)
-    around = any(step.looks_around for step in source.steps)
-    if len(applied) == 1 and not around:
-        (only,) = applied
-        return lambda raw, _dn: only(raw, NOWHERE)
+    if len(applied) == 1:
+        return applied[0]
+    first, *others = applied
 
-    def transform(raw: bytes, dn: str) -> Value | None:
-        site = Site(dn, source.attribute) if around else NOWHERE
-        value: Value | None = raw
-        for apply in applied:
-            value = apply(value, site)
+    def transform(raw: bytes, site: Site) -> Value | None:
+        value = first(raw, site)
+        for apply in others:
             if value is None:
                 return None
+            value = apply(value, site)
         return value
 
     return transform
@@ -301,7 +297,7 @@ def _nothing(_: Work) -> tuple[Value, ...]:
     return ()
 
 
-def _default(rule: FieldRule, context: Context) -> Reading:
+def _default(rule: FieldRule, context: Context) -> Default:
     """Return what gives the default with its words filled in, where there is one."""
     template = rule.default
     if template is None:
