@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import traceback
@@ -41,6 +42,10 @@ COMMANDS = (
 )
 """Each is a module of this package with a command of the same name."""
 
+GARBAGE = (20_000, 20, 10)
+"""How many new objects Python makes before it looks for garbage in cycles; by itself
+it does so after 700, which takes a tenth of a first import."""
+
 
 class Commands(click.Group):
     """The group of all commands; a command's module is loaded when it is run.
@@ -60,6 +65,10 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"dirbridge.cli.{cmd_name}")
+        # What was imported stays; nobody need look whether it is garbage, again and
+        # again while a sync makes its many millions of objects.
+        gc.freeze()
+        gc.set_threshold(*GARBAGE)
         command: click.Command = getattr(module, cmd_name)
         return command
 
