@@ -79,6 +79,7 @@ def active_directory(  # noqa: PLR0913 - called once, by name
         find=_find,
         names=partial(_names, domain, dns_name),
         watch=change_notification,
+        contact=ldap_filter.equals("objectClass", "contact"),
         state_attributes=STATE_ATTRIBUTES,
         compare=partial(compare, domain, login or LoginSettings()),
         changes=partial(ActiveDirectoryChanges, modes=modes),

@@ -138,6 +138,8 @@ class Traits:
         state: Reads what of the state needs searches of its own, for `find` only;
             returns further attributes, names in lower case.
         narrow: A filter that settings add, such as that of the place of people.
+        contact: What a contact is besides the profile's filter. Who is not so would
+            be taken for an account, beside the filters of accounts.
         compare: What `check` compares beyond the base, on a bound session.
         changes: How what changed is learned, or None: everything is read each time.
         stamps: What deltas search by. Full reads ask for it too, as a server that
@@ -153,6 +155,7 @@ class Traits:
     state_attributes: Sequence[str] = ()
     state: Callable[[Session, Naming, Entry, Deadline], Values] | None = None
     narrow: str | None = None
+    contact: str | None = None
     compare: Callable[[Session, RootDse, Deadline], list[Finding]]
     changes: Callable[[Scope], Changes] | None = None
     stamps: Sequence[str] = ()
@@ -183,7 +186,7 @@ class LdapDirectory:
             self._scope_filter,
             *(ldap_filter.negate(each.filter) for each in selection.exclude),
         )
-        recipients = (selection.group_filter, selection.contact_filter)
+        recipients = (selection.group_filter, _contacts(selection, traits))
         self._filter = ldap_filter.any_of(self._account_filter, *recipients)
         self._kind_of = traits.kind_of if any(recipients) else kinds.account
         ids = (selection.id, traits.id_fallback or selection.id)
@@ -528,6 +531,11 @@ class _Begun(NamedTuple):
     naming: Naming
     mark: Cursor | None
     reading: Reading
+
+
+def _contacts(selection: Selection, traits: Traits) -> str | None:
+    wanted = selection.contact_filter
+    return wanted and ldap_filter.all_of(wanted, traits.contact)
 
 
 def _id_of(attributes: Values, names: Sequence[str]) -> DirectoryId:

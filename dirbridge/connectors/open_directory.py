@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -98,6 +98,7 @@ def open_directory(  # noqa: PLR0913 - called once, by name
         watch=content_sync,
         id_fallback=ids[1],
         narrow=IN_USERS if beside else None,
+        contact=_without(contacts),
         state_attributes=STATE_ATTRIBUTES if apple else plain_ldap_state.ATTRIBUTES,
         state=_computed if apple else None,
         compare=checks.compare,
@@ -106,6 +107,12 @@ def open_directory(  # noqa: PLR0913 - called once, by name
     )
     client = Client.of(domain, settings, password, refusals)
     return LdapDirectory(domain, settings, selection, client, traits, source=source)
+
+
+def _without(attributes: Iterable[str]) -> str | None:
+    """Return the filter for who has none of the attributes."""
+    missing = (ldap_filter.negate(ldap_filter.present(a)) for a in sorted(attributes))
+    return ldap_filter.all_of(*missing) if attributes else None
 
 
 def _identities(first: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from dirbridge.config.settings import DirectorySettings
 from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.directory.account_state import barriers
-from dirbridge.mapping.profile import load_profile
+from dirbridge.mapping.profile import Profile, load_profile
 from dirbridge.mapping.rules import Context, map_entry
 from dirbridge.model.account import AccountState
 from dirbridge.model.entry import Entry, EntryKind, Finished
@@ -41,7 +42,7 @@ def plain(
 
 
 def connector(
-    bed: Bed, plain: PlainSlapd, profile: str = "openldap", **changes: Any
+    bed: Bed, plain: PlainSlapd, profile: str | Profile = "openldap", **changes: Any
 ) -> LdapDirectory:
     values = {
         "type": "ldap",
@@ -52,7 +53,8 @@ def connector(
     }
     settings = DirectorySettings(**(values | changes))
     secret = Secret(plain_slapd.PASSWORD)
-    return open_directory(MAIL, settings, load_profile(profile), lambda: secret)
+    chosen = load_profile(profile) if isinstance(profile, str) else profile
+    return open_directory(MAIL, settings, chosen, lambda: secret)
 
 
 def accounts(directory: LdapDirectory) -> dict[str, Entry]:
@@ -83,6 +85,16 @@ def test_everybody_is_read_and_mapped(bed: Bed, plain: PlainSlapd) -> None:
 def test_the_suffix_is_the_servers(bed: Bed, plain: PlainSlapd) -> None:
     found = accounts(connector(bed, plain, base=None, filter="(uid=anna)"))
     assert set(found) == {"anna"}
+
+
+def test_a_contact_filter_makes_no_accounts(bed: Bed, plain: PlainSlapd) -> None:
+    """Who has a login name and is outside of base_filter is nobody."""
+    profile = replace(
+        load_profile("openldap"),
+        base_filter="(&(objectClass=inetOrgPerson)(uid=an*))",
+        contact_filter="(objectClass=inetOrgPerson)",
+    )
+    assert set(accounts(connector(bed, plain, profile))) == {"anna"}
 
 
 def test_find_and_lookup(bed: Bed, plain: PlainSlapd) -> None:
