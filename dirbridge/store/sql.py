@@ -230,12 +230,23 @@ class SqlStore:
             return view.version
 
     def last_runs(
-        self, domain: DomainName, limit: int = 1, source: str | None = None
+        self,
+        domain: DomainName,
+        limit: int = 1,
+        source: str | None = None,
+        *,
+        server: str | None = None,
+        but: str | None = None,
+        after: int = 0,
     ) -> tuple[Run, ...]:
         """Return the newest runs of a domain, newest first."""
-        newest = rows.RUN.where(RunRow.domain == domain)
+        newest = rows.RUN.where(RunRow.domain == domain, RunRow.number > after)
         if source is not None:
             newest = newest.where(RunRow.source == source)
+        if server is not None:
+            newest = newest.where(RunRow.server == server)
+        if but is not None:
+            newest = newest.where(RunRow.server != but)
         newest = newest.order_by(RunRow.number.desc()).limit(limit)
         return tuple(map(rows.run, self._all(newest)))
 

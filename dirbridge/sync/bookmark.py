@@ -31,6 +31,8 @@ class Bookmark:
         cursor: The connector's own, None where it gave none.
         full_at: When everything was read last (UTC), None where nobody knows.
         version: The store's version that the run's plan was made for.
+        began: The store's version up to which it looked for what others changed; a
+            full read looks until its plan is made.
     """
 
     scope: str
@@ -39,6 +41,7 @@ class Bookmark:
     cursor: Cursor | None = None
     full_at: datetime | None = None
     version: int = 0
+    began: int = 0
 
     def kept(self) -> Cursor:
         """Return it as the one cursor that a store keeps."""
@@ -48,6 +51,7 @@ class Bookmark:
             "rules": self.rules,
             "full_at": None if self.full_at is None else self.full_at.isoformat(),
             "version": self.version,
+            "began": self.began,
         }
         own = [] if self.cursor is None else [self.cursor.kind.encode()]
         value = [] if self.cursor is None else [self.cursor.value]
@@ -71,6 +75,7 @@ def opened(kept: Cursor | None) -> Bookmark | None:
         cursor=own,
         full_at=None if full_at is None else datetime.fromisoformat(full_at),
         version=body.get("version", 0),
+        began=body.get("began", body.get("version", 0)),
     )
 
 

@@ -44,9 +44,6 @@ __all__ = ["Progress", "Report", "SyncJob"]
 TRIES = 3
 """Plans that are made of one read, where other runs come in between."""
 
-_LOOKED_BACK = 20
-"""Runs among which the last one of this directory's own is looked for."""
-
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -86,6 +83,7 @@ class _Start:
 
     Attributes:
         at: When that is (UTC).
+        version: The store's version then.
         before: What the last run left, None where there was none.
         known: Keys of what earlier runs told.
         delta: Whether only changes need be read.
@@ -93,6 +91,7 @@ class _Start:
     """
 
     at: datetime
+    version: int
     before: Bookmark | None
     known: told.Keys
     delta: bool
@@ -193,7 +192,7 @@ class SyncJob:
         known = frozenset(last.known if last is not None else ())
         now = self.clock()
         if before is None:
-            return _Start(now, None, known, delta=False, knows=False)
+            return _Start(now, version, None, known, delta=False, knows=False)
         knows = (before.scope, before.rules) == (self.scope, self.rules)
         delta = (
             knows
@@ -203,13 +202,13 @@ class SyncJob:
             and before.full_at <= now < before.full_at + self.full_every
             and not self._is_moved(before, version, last, known)
         )
-        return _Start(now, before, known, delta=delta, knows=knows)
+        return _Start(now, version, before, known, delta=delta, knows=knows)
 
     def _last_run(self) -> Run | None:
         """Return the last run that read this directory; an admin's read none."""
         policy = self.policy
-        runs = self.store.last_runs(policy.domain, _LOOKED_BACK, policy.source)
-        return next((run for run in runs if run.server != ADMIN), None)
+        runs = self.store.last_runs(policy.domain, 1, policy.source, but=ADMIN)
+        return next(iter(runs), None)
 
     def _is_moved(
         self, before: Bookmark, version: int, last: Run | None, known: told.Keys
@@ -217,11 +216,11 @@ class SyncJob:
         """Whether others changed accounts in a way that a delta would miss."""
         applied = last is not None and last.result is RunResult.APPLIED
         own = last.number if last is not None and applied else before.version
-        if version == own:
+        if version == own and before.began == before.version:
             return False
-        runs = self.store.last_runs(self.policy.domain, _LOOKED_BACK)
-        by_hand = any(run.server == ADMIN and run.number > own for run in runs)
-        return by_hand or told.has_conflicts(known)
+        domain, began = self.policy.domain, before.began
+        by_hand = self.store.last_runs(domain, 1, server=ADMIN, after=began)
+        return bool(by_hand) or told.has_conflicts(known)
 
     def _reader(self, start: _Start, progress: Progress) -> Reader:
         return Reader(
@@ -262,6 +261,7 @@ class SyncJob:
             cursor=finished.cursor,
             full_at=self._full_at(plan, start),
             version=version,
+            began=version if plan.kind is ReadKind.FULL else start.version,
         )
         return replace(
             plan,

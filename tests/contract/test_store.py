@@ -537,6 +537,17 @@ class StoreContract:
         assert store.version() == last.number
         assert last.number > first.number
 
+    def test_finds_a_run_behind_however_many_others(self, store: Store) -> None:
+        read = store.apply(plan(), a_run())
+        admin = replace(a_run(), server="admin")
+        by_hand = [store.apply(plan(), admin) for _ in range(25)]
+        assert store.last_runs(COMPANY, but="admin") == (read,)
+        assert store.last_runs(COMPANY, server="admin") == (by_hand[-1],)
+        after = by_hand[-2].number
+        assert store.last_runs(COMPANY, 9, after=after) == (by_hand[-1],)
+        last = by_hand[-1].number
+        assert store.last_runs(COMPANY, 9, server="admin", after=last) == ()
+
     def test_refuses_a_plan_that_another_run_outran(self, store: Store) -> None:
         version = store.version()
         store.apply(plan(based_on=version), a_run())

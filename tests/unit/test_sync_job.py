@@ -211,6 +211,7 @@ def test_a_server_that_is_behind_the_last_one_takes_nobody_away() -> None:
             cursor=Cursor("syncrepl", b'{"csn": "2026"}\nand more\n'),
             full_at=NOW,
             version=7,
+            began=6,
         ),
     ],
 )
@@ -672,3 +673,69 @@ def test_a_place_that_somebody_gives_up_who_never_came_in_is_not_left_empty() ->
     running.connector.remove(DirectoryId("id-b1"))
     running.run()
     assert set(names(running.store)) == {"anna", "b2"}
+
+
+def touched_by_hand(running: Running) -> None:
+    """A person changed an account."""
+    (anna, *_) = running.store.accounts()
+    title = f"{anna.values.title}!"
+    result = replace(anna, digest=b"", values=replace(anna.values, title=title))
+    who = anna.values.directory_id
+    change = Change(op=Op.UPDATE, account=who, name=anna.canonical, result=result)
+    plan = Plan(
+        domain=DOMAIN,
+        server="admin",
+        kind=ReadKind.DELTA,
+        complete=True,
+        made_at=NOW,
+        changes=[change],
+    )
+    (last,) = running.store.last_runs(DOMAIN)
+    row = replace(last, server="admin", result=RunResult.APPLIED, known=())
+    running.store.apply(plan, row)
+
+
+def test_an_admin_s_change_is_not_forgotten_by_runs_that_stop(
+    running: Running,
+) -> None:
+    running.job = replace(running.job, limits=Limits(absolute=0))
+    touched_by_hand(running)
+    running.connector.remove(DirectoryId("id-bob"))
+    for _ in range(25):
+        report = running.run()
+        assert report.stopped is not None
+        assert report.plan.kind is ReadKind.FULL
+
+
+def test_what_is_known_is_known_after_many_changes_by_hand(running: Running) -> None:
+    running.put(entry("dora", "bob"))
+    assert len(running.run().new) == 1
+    for _ in range(25):
+        touched_by_hand(running)
+    assert running.run().new == frozenset()
+
+
+def test_what_another_domain_frees_while_a_delta_is_read_is_not_missed(
+    running: Running,
+) -> None:
+    connector = MemoryConnector([entry("bea", "shared")])
+    elsewhere = Policy(DomainName("other.org"), keep_old_address=timedelta())
+    other = replace(running.job, connector=connector, mapping=mapped, policy=elsewhere)
+    other.run()
+    running.put(entry("dora", "shared"))
+    running.run()
+    assert addresses(running.store)["dora"] is None
+    running.run()
+    meanwhile = iter([other])
+
+    def told(phase: str, _done: int, _total: int | None) -> None:
+        if phase == "plan":
+            for one in meanwhile:
+                connector.put(entry("bea", "own"))
+                one.run()
+
+    running.put(entry("emil"))
+    assert running.run(progress=told).plan.kind is ReadKind.DELTA
+    assert running.run().plan.kind is ReadKind.FULL
+    assert addresses(running.store)["dora"] == f"shared@{DOMAIN}"
+    assert running.run().plan.kind is ReadKind.DELTA
