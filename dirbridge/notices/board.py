@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -80,7 +79,7 @@ class Noticeboard:
         self._owed: dict[str, tuple[Notice, frozenset[str]]] = {}
         self._away = 0
         self._local: Notice | None = None
-        self._failed: Counter[tuple[str, str]] = Counter()
+        self._failed: dict[tuple[str, str], tuple[int, int]] = {}
         self._one_at_a_time = threading.Lock()
         self._woken = threading.Event()
         self._stop = threading.Event()
@@ -147,16 +146,23 @@ class Noticeboard:
         return [key for key in held if served is not None and whose(key) not in served]
 
     def _failed_in_a_row(self, ended: Ended) -> int:
-        """Count what the store remembers, and what it does not, in this process."""
+        """Count what the store remembers, and what it does not, in this process.
+
+        What another bridge has done well since our last failure ends our row as well.
+        """
         who = (ended.domain, ended.source)
+        count, seen = self._failed.pop(who, (0, 0))
         if ended.result is not RunResult.FAILED:
-            self._failed[who] = 0
             return 0
-        self._failed[who] += 1
         runs = self._store.last_runs(ended.domain, self._failures, source=ended.source)
+        well = [run.number for run in runs if run.result is not RunResult.FAILED]
+        if any(number > seen for number in well):
+            count = 0
+        newest = max((run.number for run in runs), default=seen)
+        self._failed[who] = (count + 1, newest)
         failed = [run.result is RunResult.FAILED for run in runs]
         remembered = failed.index(False) if False in failed else len(failed)
-        return max(remembered, self._failed[who])
+        return max(remembered, count + 1)
 
     def _store_failed(self, error: StoreError) -> None:
         """Let people know that the store is away, where it stays so."""

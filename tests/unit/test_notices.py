@@ -550,6 +550,21 @@ class TestBoard:
         (notice,) = store.notices()
         assert notice.text.startswith("2 syncs have failed in a row")
 
+    @pytest.mark.parametrize("remembered", [True, False])
+    def test_a_good_run_of_another_bridge_ends_the_row(self, remembered: bool) -> None:
+        store, channel = MemoryStore(), FakeChannel()
+        ours, other = Noticeboard(store, [channel]), Noticeboard(store, [channel])
+        for _ in range(6):
+            if remembered:
+                store.remember(failed_run())
+            ours.ended(FAILED if remembered else replace(FAILED, error=ConfigError(())))
+            ours.deliver()
+            store.remember(failed_run(result=RunResult.UNCHANGED))
+            other.ended(WELL)
+            other.deliver()
+        assert channel.sent == []
+        assert store.notices() == ()
+
     def test_without_a_way_notices_are_kept_for_status(self) -> None:
         store = MemoryStore()
         board = Noticeboard(store)
