@@ -49,8 +49,12 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def make_file(path: Path) -> None:
+def make_file(path: Path, instead: Path | None = None) -> None:
     """Make an empty file; -wal and -shm take their mode from it.
+
+    Args:
+        path: The file.
+        instead: A file whose place it will take, if that is there.
 
     Raises:
         FileExistsError: It is there already.
@@ -59,9 +63,11 @@ def make_file(path: Path) -> None:
     with os.fdopen(handle):
         if os.geteuid() == 0:
             # What root makes belongs to whose folder it lies in, as SQLite does
-            # with its own -wal and -shm beside the file.
-            folder = path.parent.stat()
-            os.fchown(handle, folder.st_uid, folder.st_gid)
+            # with its own -wal and -shm beside the file. The folder of a service
+            # may be root's, though.
+            there = instead if instead and instead.exists() else path.parent
+            owner = there.stat()
+            os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def check_access(path: Path, where: str) -> None:

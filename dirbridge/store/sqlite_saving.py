@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from dirbridge.errors import StoreError
 from dirbridge.store.base import RESTORED
 from dirbridge.store.schema import VERSION_TABLE
 from dirbridge.store.sqlite_files import connect, locked, make_file
+from dirbridge.store.sqlite_turns import held, turn_files
 
 _CANNOT_BE_READ = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 _FORGET_OFFERS = """
@@ -69,7 +70,7 @@ def restore(path: Path, source: Path, newest: int, where: str) -> Path | None:
     incoming = path.with_name(f"{path.name}.restoring")
     with locked(path.parent, where):
         try:
-            _take_in(source, incoming)
+            _take_in(source, incoming, path)
             with closing(connect(incoming)) as copy:
                 _check(copy, source, newest, where)
                 _mark(copy)
@@ -87,11 +88,11 @@ def restore(path: Path, source: Path, newest: int, where: str) -> Path | None:
                 incoming.with_name(incoming.name + suffix).unlink(missing_ok=True)
 
 
-def _take_in(source: Path, incoming: Path) -> None:
+def _take_in(source: Path, incoming: Path, path: Path) -> None:
     """Copy what is to be restored beside the database, readable by its owner alone."""
     incoming.unlink(missing_ok=True)
     with source.open("rb"):
-        make_file(incoming)
+        make_file(incoming, path)
     # A file that nobody writes needs no -wal beside it, which we could not make.
     alone = "" if source.with_name(f"{source.name}-wal").exists() else "&immutable=1"
     place = f"file:{quote(str(source))}?mode=ro{alone}"
@@ -129,7 +130,9 @@ def _mark(copy: sqlite3.Connection) -> None:
 
 @contextmanager
 def _alone(path: Path, where: str) -> Iterator[None]:
-    """Hold the database, which nobody else may have open.
+    """Hold the database, which nobody else may have open, and every turn.
+
+    A sync has its turn while it reads its directory, also where it has no connection.
 
     Raises:
         StoreError: `in-use`.
@@ -137,7 +140,7 @@ def _alone(path: Path, where: str) -> Iterator[None]:
     if not path.exists():
         yield
         return
-    with closing(connect(path)) as ours:
+    with _turns(path, where), closing(connect(path)) as ours:
         try:
             ours.execute("PRAGMA busy_timeout = 1000")
             # Out of WAL mode leads only a way for one alone.
@@ -147,6 +150,19 @@ def _alone(path: Path, where: str) -> Iterator[None]:
             if error.sqlite_errorcode & 0xFF not in _CANNOT_BE_READ:
                 raise StoreError("in-use", where) from error
             # That is what it is restored for; nobody can have it open.
+        yield
+
+
+@contextmanager
+def _turns(path: Path, where: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            for file in turn_files(path):
+                stack.enter_context(held(file, where, make_file))
+        except StoreError as error:
+            if error.code != "turn-taken":
+                raise
+            raise StoreError("in-use", where, error.detail) from error
         yield
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from urllib.parse import quote
 
@@ -58,6 +59,12 @@ def turn_file(database: Path, domain: DomainName) -> Path:
     return database.with_name(
         f"{database.name}.{quote(domain, safe='')[:_LONGEST]}.turn"
     )
+
+
+def turn_files(database: Path) -> list[Path]:
+    """Return the files of all domains that had a turn yet."""
+    pattern = f"{escape(database.name)}.*.turn"
+    return sorted(database.parent.glob(pattern))
 
 
 @contextmanager

@@ -28,6 +28,8 @@ from dirbridge.store.opening import open_store
 from dirbridge.store.saving import Restored, Saved, restore_store, save_store
 from dirbridge.store.schema import SCHEMA
 from dirbridge.store.sql import SqlStore
+from dirbridge.store.sqlite_files import make_file
+from dirbridge.store.sqlite_turns import held, turn_file
 from dirbridge.sync import bookmark
 from testbed.postgresql import Postgresql
 from tests.contract.test_store import ANNA, COMPANY, a_run, change, person, plan
@@ -268,6 +270,31 @@ class TestSqliteSaving(SavingContract):
         assert kept.stat().st_mode & 0o777 == 0o600
         with Place(f"sqlite:///{kept}").open() as store:
             assert len(list(store.accounts())) == 2
+
+    def test_nothing_is_restored_while_a_sync_has_its_turn(
+        self, place: Place, file: Path, copy: Path
+    ) -> None:
+        # It reads its directory, and has no connection just now.
+        with held(turn_file(file, COMPANY), place.url, make_file):
+            with pytest.raises(StoreError) as caught:
+                place.restore(copy)
+            problem = problems_of(caught.value)[0]
+            assert caught.value.code == "in-use"
+            assert f"by process {os.getpid()}" in problem.text
+        place.restore(copy)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+    def test_what_root_restores_belongs_to_whom_it_belonged(
+        self, place: Place, file: Path, copy: Path
+    ) -> None:
+        os.chown(file.parent, 0, 54321)
+        os.chown(file, 12345, 54321)
+        kept = place.restore(copy).kept
+        assert kept is not None
+        for one in (file, kept):
+            there = one.stat()
+            assert (there.st_uid, there.st_gid) == (12345, 54321)
+            assert there.st_mode & 0o777 == 0o600
 
     def test_a_broken_file_is_replaced(
         self, place: Place, file: Path, copy: Path
