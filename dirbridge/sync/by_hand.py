@@ -6,7 +6,7 @@ same limits on what one run may take away; only nobody was read for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,7 +17,14 @@ from dirbridge.model.names import DomainName, fold
 from dirbridge.model.plan import APPLY_ORDER, TAKES_AWAY, Change, Op, Plan
 from dirbridge.store.base import StoreView
 from dirbridge.sync.changes import limit_conflict, people_name
-from dirbridge.sync.claims import Claim, address_claims, held_addresses, held_names
+from dirbridge.sync.claims import (
+    Claim,
+    address_claim,
+    address_claims,
+    held_addresses,
+    held_names,
+    kept_claims,
+)
 from dirbridge.sync.mailboxes import age
 
 ADMIN = "admin"
@@ -64,7 +71,8 @@ def plan_by_hand(
     """Make a plan of what a person wishes, as far as it can be.
 
     A wish that needs another account's name or address, or a place beyond the user
-    limit, becomes a conflict. Changed accounts are mapped again by the next full read.
+    limit, becomes a conflict; an old address that is another's by now just stays
+    there. Changed accounts are mapped again by the next full read.
 
     Args:
         ground: Where it is made.
@@ -161,23 +169,56 @@ def _without_clashes(ground: Ground, asked: Wishes) -> tuple[Wishes, list[Change
 
     Who is taken out keeps what they have, which others may have wanted.
     """
-    possible, lost = dict(asked), list[Change]()
+    left, lost = dict(asked), list[Change]()
     holders = _holders(ground, asked.values())
     while True:
+        possible = _without_taken(ground, left, holders)
         clashes = tuple(_clashes(ground, possible, holders))
         if not clashes:
             return possible, lost
         for number, conflict in clashes:
-            possible.pop(number)
+            left.pop(number)
             lost.append(conflict)
 
 
-def _holders(ground: Ground, wishes: Iterable[Wish]) -> dict[int, Account]:
-    claims = {claim for wish in wishes for claim in _wanted(wish.new)}
-    names = {name for kind, name in claims if kind != "address"}
+def _holders(ground: Ground, wishes: Collection[Wish]) -> dict[int, Account]:
+    claims = {claim for wish in wishes for claim in _wanted(wish)}
+    claims.update(c for wish in wishes for c in kept_claims(wish.new, ground.now))
+    names = {name for kind, name in claims if kind in {"login", "upn"}}
     addresses = {name for kind, name in claims if kind == "address"}
-    found = ground.view.holders(ground.domain, names, addresses)
+    found = list(ground.view.holders(ground.domain, names, addresses))
+    for wish in wishes:
+        if _id(wish.new) != _id(wish.old):
+            ids = (wish.new.values.directory_id,)
+            found += ground.view.by_id(ground.domain, wish.new.source, ids).values()
     return {account.number: account for account in found}
+
+
+def _without_taken(
+    ground: Ground, left: Wishes, holders: Mapping[int, Account]
+) -> dict[int, Wish]:
+    """Leave out old addresses that come back, and are somebody else's by now."""
+    owners: dict[Claim, int] = {}
+    for number, account in holders.items():
+        if number not in left:
+            owners |= dict.fromkeys(held_addresses(account, ground.now), number)
+    for number, wish in left.items():
+        kept = kept_claims(wish.new, ground.now)
+        still = kept & held_addresses(wish.old, ground.now)
+        for claim in still | held_addresses(wish.new, ground.now, kept=False):
+            owners.setdefault(claim, number)
+    return {n: _with_kept(ground, wish, owners) for n, wish in left.items()}
+
+
+def _with_kept(ground: Ground, wish: Wish, owners: dict[Claim, int]) -> Wish:
+    new = wish.new
+    kept = tuple(
+        one
+        for one in new.kept
+        if one.until <= ground.now
+        or owners.setdefault(address_claim(one.address), new.number) == new.number
+    )
+    return wish if kept == new.kept else replace(wish, new=replace(new, kept=kept))
 
 
 def _clashes(
@@ -189,36 +230,70 @@ def _clashes(
         for claim in _held(account, ground):
             held.setdefault(claim, []).append(account)
     for number, wish in possible.items():
-        for claim in sorted(_wanted(wish.new)):
+        for claim in sorted(_wanted(wish)):
             others = [a for a in held.get(claim, ()) if a.number != number]
             if others:
                 yield number, _taken(wish, claim, others[0])
                 break
 
 
-def _wanted(account: Account) -> frozenset[Claim]:
-    """Return what an account needs for itself; a removed one gives way to others."""
-    if account.state is AccountState.REMOVED:
-        return frozenset()
-    return held_names(account) | address_claims(account)
+def _wanted(wish: Wish) -> frozenset[Claim]:
+    """Return what an account needs for itself; a removed one gives way to others.
+
+    The entry that it goes over to has no account of its own, whatever its state.
+    """
+    new = wish.new
+    entry = frozenset({_id(new)} - {_id(wish.old)})
+    if new.state is AccountState.REMOVED:
+        return entry
+    return entry | held_names(new) | address_claims(new)
 
 
 def _held(account: Account, ground: Ground) -> frozenset[Claim]:
-    names = held_names(account) if account.domain == ground.domain else frozenset()
-    return names | held_addresses(account, ground.now)
+    claims = held_addresses(account, ground.now)
+    if account.domain != ground.domain:
+        return claims
+    return claims | held_names(account) | {_id(account)}
+
+
+def _id(account: Account) -> Claim:
+    """Return the claim on an entry: it has one account of its domain."""
+    return (f"entry of {account.source}", account.values.directory_id)
 
 
 def _taken(wish: Wish, claim: Claim, other: Account) -> Change:
     kind, name = claim
-    word = {"login": "login name", "upn": "UPN"}.get(kind, kind)
+    if kind not in _WORDS:
+        return _entry_taken(wish, other)
     return Change(
         op=Op.CONFLICT,
         account=wish.old.values.directory_id,
         name=people_name(wish.old),
         after={"conflict": "name-taken", kind: name, "other": other.canonical},
         stored=wish.old,
-        why=f'The {word} "{name}" belongs to {other.canonical} by now, so this account '
-        "stays as it is. Give one of them another name, then run this again.",
+        why=f'The {_WORDS[kind]} "{name}" belongs to {other.canonical} by now, so this '
+        "account stays as it is. Give one of them another name, then run this again.",
+    )
+
+
+_WORDS = {"login": "login name", "upn": "UPN", "address": "address"}
+
+
+def _entry_taken(wish: Wish, other: Account) -> Change:
+    entry = wish.new.values.directory_id
+    return Change(
+        op=Op.CONFLICT,
+        account=wish.old.values.directory_id,
+        name=people_name(wish.old),
+        after={
+            "conflict": "entry-taken",
+            "directory_id": entry,
+            "other": other.canonical,
+        },
+        stored=wish.old,
+        why=f'The entry "{entry}" has the account {other.canonical} by now, so this '
+        "account stays as it is. Leave both so, or settle in the directory which entry "
+        "is whose.",
     )
 
 

@@ -10,7 +10,13 @@ import pytest
 
 from dirbridge.connectors.memory import MemoryConnector
 from dirbridge.errors import Unsettled
-from dirbridge.model.account import Account, AccountState, AccountValues, Origin
+from dirbridge.model.account import (
+    Account,
+    AccountState,
+    AccountValues,
+    KeptAddress,
+    Origin,
+)
 from dirbridge.model.entry import Entry, EntryKind
 from dirbridge.model.mapping import Mapped
 from dirbridge.model.names import Address, DirectoryId, DomainName
@@ -212,6 +218,23 @@ def test_a_removed_account_gets_another_quarantine(place: Place) -> None:
     # It is still not in the directory, and stays what it is until that ends.
     place.sync()
     assert place.of("old").state is AccountState.DEACTIVATED
+
+
+def test_who_is_restored_gets_no_old_address_that_is_anothers(place: Place) -> None:
+    now = datetime.now(UTC)
+    until = now + timedelta(days=99)
+    mine, given = Address(f"mine@{DOMAIN}"), Address(f"zoe.mail@{DOMAIN}")
+    removed = replace(
+        place.of("old"),
+        state=AccountState.REMOVED,
+        state_since=now - timedelta(days=200),
+        kept=(KeptAddress(mine, until), KeptAddress(given, until)),
+    )
+    place.do(lambda ground: settle.restore(ground, removed))
+    restored = place.of("old")
+    assert restored.state is AccountState.DEACTIVATED
+    assert [one.address for one in restored.kept] == [mine]
+    assert place.of("zoe").values.primary_address == given
 
 
 def test_restoring_needs_something_to_restore(place: Place) -> None:

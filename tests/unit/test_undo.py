@@ -295,6 +295,75 @@ def test_an_old_address_is_kept_again() -> None:
     assert history.of("anna").kept == ()
 
 
+def test_an_old_address_that_is_anothers_by_now_stays_there() -> None:
+    history = History()
+    history.create(account("anna"), account("carl"))
+    old = KeptAddress(Address(f"old@{DOMAIN}"), datetime.now(UTC) + timedelta(days=9))
+    history.change("anna", lambda one: replace(one, kept=(old,)))
+    run = history.change(
+        "anna",
+        lambda one: replace(
+            one, kept=(), values=replace(one.values, title="Head", aliases=())
+        ),
+    )
+    history.values("carl", aliases=(Address(f"OLD@{DOMAIN}"),))
+
+    done = history.undo(run)
+
+    assert ops(done) == [(Op.UPDATE, "anna")]
+    assert history.of("anna").values.title is None
+    assert history.of("anna").kept == ()
+
+
+def test_an_old_address_goes_back_to_whom_the_same_run_took_it_from() -> None:
+    """Bob got it in the very run that is undone, and gives it back."""
+    history = History()
+    history.create(account("anna"), account("bob"))
+    address = Address(f"old@{DOMAIN}")
+    old = KeptAddress(address, datetime.now(UTC) + timedelta(days=9))
+    history.change("anna", lambda one: replace(one, kept=(old,)))
+    anna, bob = history.of("anna"), history.of("bob")
+    wishes = (
+        Wish(anna, replace(anna, kept=()), "It changed."),
+        Wish(bob, replace(bob, values=replace(bob.values, aliases=(address,))), "It."),
+    )
+    changes = [change for wish in wishes if (change := changed(wish)) is not None]
+    history.undo(history.run(*changes))
+    assert [one.address for one in history.of("anna").kept] == [address]
+    assert history.of("bob").values.aliases == ()
+
+
+def test_an_adoption_stays_when_the_old_entry_is_back_with_an_account() -> None:
+    history = History()
+    entry = DirectoryId("id-new")
+    gone = replace(account("anna"), state=AccountState.DEACTIVATED)
+    history.create(gone, account("bob"))
+    run = history.values("anna", directory_id=entry)
+    back = account("old", directory_id=gone.values.directory_id)
+    history.create(back)
+
+    done = history.undo(run)
+
+    assert done.run is None
+    (conflict,) = done.plan.changes
+    assert dict(conflict.after) == {
+        "conflict": "entry-taken",
+        "directory_id": "id-anna",
+        "other": f"old@{DOMAIN}",
+    }
+    assert "Leave both so" in conflict.why
+    assert history.of("anna").values.directory_id == entry
+
+
+def test_an_entrys_account_counts_though_it_is_removed() -> None:
+    history = History()
+    history.create(replace(account("anna"), state=AccountState.DEACTIVATED))
+    run = history.values("anna", directory_id=DirectoryId("id-new"))
+    removed = account("old", directory_id=DirectoryId("id-anna"))
+    history.create(replace(removed, state=AccountState.REMOVED))
+    assert ops(history.undo(run)) == [(Op.CONFLICT, "anna")]
+
+
 def test_the_limits_hold_and_an_approval_lifts_them() -> None:
     history = History()
     run = history.create(*(account(f"p{n}") for n in range(20)))
