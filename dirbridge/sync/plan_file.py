@@ -15,6 +15,7 @@ read line by line however long it is. A person may delete lines from it.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from typing import Any
 from dirbridge.errors import ConfigError, Problem, UnsafePlan
 from dirbridge.model.names import fold
 from dirbridge.model.plan import APPLY_ORDER, Change, Changes, Op, Plan
+from dirbridge.sync.mailboxes import age
 
 FORMAT = 1
 
@@ -373,8 +375,9 @@ def _standing(
             if freed
             else frozenset[bytes]()
         )
+        needing = needing or _beyond(changes, kept, room)
         if not needing:
-            return kept - _beyond(changes, kept, room)
+            return kept
         kept -= needing
 
 
@@ -391,30 +394,21 @@ def _names(fields: Mapping[str, Any]) -> set[tuple[bool, str]]:
     return found
 
 
-_ENTERING = frozenset({Op.CREATE, Op.REACTIVATE})
-
-
 def _beyond(
     changes: Iterable[Change], kept: frozenset[bytes], room: int | None
 ) -> frozenset[bytes]:
-    """Return the last of those who come for whom the user limit has no room."""
+    """Return the newest of those who come for whom the user limit has no room."""
     if room is None:
         return frozenset()
     coming = []
     for change, key in _keyed(changes):
         if key not in kept:
             continue
-        if not _logs_in(change):
-            continue
-        if change.op is Op.DEACTIVATE:
-            room += 1
-        elif change.op in _ENTERING:
-            coming.append(key)
-    return frozenset(coming[max(0, room) :])
-
-
-def _logs_in(change: Change) -> bool:
-    return change.result is None or bool(change.result.mailbox)
+        if change.places > 0 and change.result is not None:
+            coming.append((age(change.result), key))
+        room -= min(0, change.places)
+    over = len(coming) - max(0, room)
+    return frozenset(key for _, key in heapq.nlargest(over, coming))
 
 
 def _keyed(changes: Iterable[Change]) -> Iterator[tuple[Change, bytes]]:

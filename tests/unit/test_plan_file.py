@@ -6,7 +6,7 @@ import json
 import stat
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -208,6 +208,42 @@ def test_who_needs_a_place_that_does_not_become_free_is_held_back(
     choice = plan_file.choose(new, file, room=1)
     assert [c.name for c in choice.plan.changes] == [f"anna@{DOMAIN}"]
     assert names(choice.held_back) == [f"carl@{DOMAIN}"]
+
+
+def test_the_oldest_entries_get_the_places_that_are_left(tmp_path: Path) -> None:
+    def aged(name: str, days: int) -> Change:
+        old = account(name)
+        made = NOW - timedelta(days)
+        values = replace(old.values, created_at=made)
+        change = difference(None, replace(old, values=values), NOW)
+        assert change is not None
+        return change
+
+    changes = (aged("anna", 1), aged("bob", 3), aged("carl", 2))
+    file = written(tmp_path, *changes)
+    choice = plan_file.choose(plan(*changes), file, room=2)
+    assert [c.name for c in choice.plan.changes] == [f"bob@{DOMAIN}", f"carl@{DOMAIN}"]
+    assert names(choice.held_back) == [f"anna@{DOMAIN}"]
+
+
+def test_a_group_that_becomes_an_account_takes_a_place(tmp_path: Path) -> None:
+    new = account("anna", number=3)
+    values = AccountValues(
+        directory_id=new.values.directory_id,
+        kind=EntryKind.GROUP,
+        name="anna",
+        primary_address=Address(f"staff@{DOMAIN}"),
+    )
+    change = difference(replace(new, mailbox="", values=values), new, NOW)
+    assert change is not None
+    assert change.places == 1
+    heir = creation("zoe", "staff")  # she gets what the group gives up
+    file = written(tmp_path, change, heir)
+    assert len(plan_file.choose(plan(change, heir), file, room=2).plan.changes) == 2
+    choice = plan_file.choose(plan(change, heir), file, room=1)
+    assert [c.name for c in choice.plan.changes] == [f"anna@{DOMAIN}"]
+    none = plan_file.choose(plan(change, heir), file, room=0)
+    assert names(none.held_back) == [f"anna@{DOMAIN}", f"zoe@{DOMAIN}"]
 
 
 def test_conflicts_are_told_anew(tmp_path: Path) -> None:
