@@ -21,9 +21,6 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from typing import Protocol
 
-import dns.exception
-import dns.resolver
-
 from dirbridge.config.settings import DirectorySettings, DirectoryType, Security
 from dirbridge.config.types import HostPort
 from dirbridge.ldap.site import ask_site
@@ -104,6 +101,10 @@ class SystemDns:
 
     def srv(self, name: str, seconds: float) -> Records:
         """Return the records of a name; see `Dns`."""
+        # As long to load as a delta takes, and mostly for nothing: servers are named.
+        import dns.exception  # noqa: PLC0415
+        import dns.resolver  # noqa: PLC0415
+
         try:
             resolver = dns.resolver.Resolver(self._resolv_conf)
             answer = resolver.resolve(name, "SRV", lifetime=max(seconds, 0.1))

@@ -151,4 +151,5 @@ def _without(read: Read, there: _There, members: frozenset[DirectoryId]) -> Read
         unmapped=tuple(one for one in read.unmapped if one.id not in outside),
         seen=read.seen - outside.keys(),
         outside={**read.outside, **outside},
+        missing=None,
     )

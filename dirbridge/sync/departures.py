@@ -75,6 +75,9 @@ def _missing(policy: Policy, view: StoreView, read: Read) -> Iterable[DirectoryI
     yield from sorted(read.gone - read.seen)
     if not _tells_everything(read) or view.version == 0:
         return
+    if read.missing is not None and read.version == view.version:
+        yield from read.missing
+        return
     for one in view.remembered(policy.domain, policy.source):
         if one.state in LIVE and one.id not in read.seen:
             yield one.id

@@ -15,20 +15,18 @@ octets are those of the last time are not mapped again. Everything is read where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from dirbridge.connectors.base import Connector
 from dirbridge.errors import DirbridgeError, DirectoryError, StoreError, UnsafePlan
-from dirbridge.model.account import Account
 from dirbridge.model.entry import Entry, ReadKind
 from dirbridge.model.mapping import MappingResult, Unmapped
-from dirbridge.model.names import DirectoryId
 from dirbridge.model.plan import Op, Plan
 from dirbridge.model.sentences import problems_of
-from dirbridge.store.base import Remembered, Run, RunResult, Store, Turn
+from dirbridge.store.base import Run, RunResult, Store, Turn
 from dirbridge.sync import approvals, bookmark, told
 from dirbridge.sync import limits as limit_rules
 from dirbridge.sync.access import may_regroup
@@ -227,19 +225,11 @@ class SyncJob:
             connector=self.connector,
             domain=self.policy.domain,
             mapping=self.mapping,
-            rows=self._remembered,
-            stored=self._stored,
+            source=self.policy.source,
+            views=self.store.view,
             waiting=told.owners(start.known),
             progress=progress,
         )
-
-    def _remembered(self) -> Iterable[Remembered]:
-        with self.store.view() as view:
-            yield from view.remembered(self.policy.domain, self.policy.source)
-
-    def _stored(self, ids: Collection[DirectoryId]) -> Mapping[DirectoryId, Account]:
-        with self.store.view() as view:
-            return view.by_id(self.policy.domain, self.policy.source, ids)
 
     def _read(self, reader: Reader, start: _Start) -> Told:
         # Who is missing on a server that is behind the last one has not vanished.
@@ -307,7 +297,7 @@ class SyncJob:
         return Report(allowed, plan.unmapped, read.notes, run, stopped, new)
 
     def _remember_stop(self, plan: Plan, stopped: UnsafePlan, start: _Start) -> None:
-        offer = limit_rules.offer(plan, self.clock())
+        offer = limit_rules.offer(plan, self.clock(), stopped.approval)
         why = _sentence(stopped)
         run = self._run_row(plan.server, plan.kind, start, RunResult.STOPPED, why=why)
         counts = {str(op): count for op, count in plan.counts().items()}

@@ -38,6 +38,9 @@ class Read:
         finished: How the read ended.
         unchanged: How many entries were as the store knows them.
         outside: Who is there and gets no mailbox here; none of them is in `seen`.
+        missing: Who was active or disabled in the store's `version` and is not in
+            `seen`; None where nobody looked.
+        version: See `missing`.
     """
 
     mapped: Collection[Mapped]
@@ -47,6 +50,8 @@ class Read:
     finished: Finished
     unchanged: int = 0
     outside: Mapping[DirectoryId, Outside] = field(default_factory=dict)
+    missing: Collection[DirectoryId] | None = None
+    version: int | None = None
 
     @property
     def count(self) -> int:

@@ -8,13 +8,15 @@ another id or DN than the one that is stored (`Vanished.IF_NEW`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from dirbridge.connectors.base import Connector, ReadItem
 from dirbridge.directory import dn
 from dirbridge.errors import IncompleteRead
-from dirbridge.model.account import LIVE, Account
+from dirbridge.model.account import LIVE
 from dirbridge.model.entry import (
     Cursor,
     Entry,
@@ -27,7 +29,7 @@ from dirbridge.model.entry import (
 )
 from dirbridge.model.mapping import Elsewhere, Mapped, MappingResult, Unmapped
 from dirbridge.model.names import DirectoryId, DomainName
-from dirbridge.store.base import Remembered
+from dirbridge.store.base import Remembered, StoreView
 from dirbridge.sync.read import Outside, Read
 from dirbridge.sync.spool import Spool, mapped_spool
 
@@ -47,8 +49,8 @@ SMALL = 10_000
 Rows = Callable[[], Iterable[Remembered]]
 """Gives what the store remembers of each account of the directory."""
 
-Stored = Callable[[Collection[DirectoryId]], Mapping[DirectoryId, Account]]
-"""Gives those of the directory's accounts that have one of some ids."""
+Views = Callable[[], AbstractContextManager[StoreView]]
+"""Looks at the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ class Reader:
         connector: The directory.
         domain: The mail domain, for errors.
         mapping: What becomes of an entry.
-        rows: See `Rows`; asked only where it is needed.
-        stored: See `Stored`; likewise.
+        source: The directory's name within the domain.
+        views: See `Views`; asked only where it is needed.
         waiting: Who is not stored, or lacks something, and may have gone as well.
         progress: Told how far it is.
     """
@@ -88,8 +90,8 @@ class Reader:
     connector: Connector
     domain: DomainName
     mapping: Callable[[Entry], MappingResult]
-    rows: Rows
-    stored: Stored
+    source: str
+    views: Views
     waiting: Set[DirectoryId]
     progress: Progress
 
@@ -103,11 +105,26 @@ class Reader:
         Raises:
             DirectoryError: The directory could not be read to its end.
         """
-        known = known_of(self.rows()) if knows else {}
-        items = self.connector.read(after, known, full=True)
-        total = len(known) or None
-        gathered, finished = self._gather(items, total)
-        return gathered.told(finished)
+        stock = self._stock() if knows else _Stock()
+        items = self.connector.read(after, stock.known, full=True)
+        gathered, finished = self._gather(items, len(stock.known) or None)
+        told = gathered.told(finished)
+        if not knows:
+            return told
+        missing = tuple(stock.missing(gathered.seen))
+        return replace(
+            told, read=replace(told.read, missing=missing, version=stock.version)
+        )
+
+    def rows(self) -> Iterator[Remembered]:
+        """Yield what the store remembers of each account of the directory."""
+        with self.views() as view:
+            yield from view.remembered(self.domain, self.source)
+
+    def _stock(self) -> _Stock:
+        with self.views() as view:
+            rows = view.remembered(self.domain, self.source)
+            return stock_of(rows, view.version)
 
     def changes(self, after: Cursor) -> Told:
         """Read what changed, and who went; everything where the cursor does not hold.
@@ -136,7 +153,8 @@ class Reader:
         others = gathered.unchanged or gathered.gone - gathered.outside.keys()
         if others or len(came) >= SMALL or not self.waiting.isdisjoint(came):
             return False
-        stored = self.stored(came)
+        with self.views() as view:
+            stored = view.by_id(self.domain, self.source, came)
         return all(
             (account := stored.get(one)) is not None
             and account.state in LIVE
@@ -250,13 +268,40 @@ class _Gathered:
         return Told(read, tuple(self.notes), self.whole)
 
 
-def known_of(rows: Iterable[Remembered]) -> dict[bytes, DirectoryId]:
-    """Return the entries that need not be mapped again, by digest.
+@dataclass(slots=True)
+class _Stock:
+    """Who is active or disabled.
 
-    Who is deactivated or removed is mapped again whatever the octets are: that the
-    entry is there at all is the news.
+    Attributes:
+        known: The entries that need not be mapped again, by digest. Who is
+            deactivated or removed is not among them whatever the octets are: that
+            the entry is there at all is the news.
+        others: Who else is active or disabled.
+        version: The store's.
     """
-    return {one.digest: one.id for one in rows if one.digest and one.state in LIVE}
+
+    known: dict[bytes, DirectoryId] = field(default_factory=dict)
+    others: list[DirectoryId] = field(default_factory=list)
+    version: int | None = None
+
+    def missing(self, seen: Set[DirectoryId]) -> Iterator[DirectoryId]:
+        """Yield who was not seen."""
+        everybody = chain(self.known.values(), self.others)
+        return (one for one in everybody if one not in seen)
+
+
+def stock_of(rows: Iterable[Remembered], version: int | None = None) -> _Stock:
+    """Sort what the store remembers."""
+    stock = _Stock(version=version)
+    known, others = stock.known, stock.others
+    for one in rows:
+        if one.state not in LIVE:
+            continue
+        if one.digest and one.digest not in known:
+            known[one.digest] = one.id
+        else:
+            others.append(one.id)
+    return stock
 
 
 class LazilyKnown(Mapping[bytes, DirectoryId]):
@@ -276,7 +321,7 @@ class LazilyKnown(Mapping[bytes, DirectoryId]):
             self._asked += 1
             if self._asked <= SMALL:
                 raise KeyError(digest)
-            self._known = known_of(self._rows())
+            self._known = stock_of(self._rows()).known
         return self._known[digest]
 
     def __iter__(self) -> Iterator[bytes]:

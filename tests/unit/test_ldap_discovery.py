@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import dns.resolver
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -352,13 +353,11 @@ def test_name_servers_that_change_are_asked(
 ) -> None:
     asked: list[object] = []
 
-    def note(
-        resolver: discovery.dns.resolver.Resolver, *_: object, **__: object
-    ) -> None:
+    def note(resolver: dns.resolver.Resolver, *_: object, **__: object) -> None:
         asked.extend(resolver.nameservers)
         raise OSError("no network")
 
-    monkeypatch.setattr(discovery.dns.resolver.Resolver, "resolve", note)
+    monkeypatch.setattr(dns.resolver.Resolver, "resolve", note)
     file = tmp_path / "resolv.conf"
     system = discovery.SystemDns(str(file))
     for address in ("192.0.2.1", "192.0.2.2"):
@@ -417,7 +416,7 @@ def test_a_dns_that_is_not_there_is_a_failure(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_: object, **__: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr(discovery.dns.resolver.Resolver, "resolve", broken)
+    monkeypatch.setattr(dns.resolver.Resolver, "resolve", broken)
     with pytest.raises(DnsFailure):
         discovery.SystemDns().srv("_ldap._tcp.example.org", 1)
     assert discovery.domain_controllers("example.org") == ()
