@@ -149,14 +149,15 @@ def _clash_sentence(draft: Account, clash: Clash, *, stays: bool) -> str:
     effect = _effect(kind, stays=stays)
     mend = f"Give one of them another {word}."
     if clash.code == "recreated":
-        mend = _two_answers(clash.holder, draft.values.directory_id)
+        mend = _two_answers(clash.holder, draft.values.directory_id, draft.kind)
     return f"{text}; this account {effect}. {mend}"
 
 
-def _two_answers(account: str, entry: str) -> str:
+def _two_answers(account: str, entry: str, kind: EntryKind) -> str:
     account, entry = shlex.quote(account), shlex.quote(entry)
+    what = "person" if kind is EntryKind.ACCOUNT else str(kind)
     return (
-        f"If it is the same person, run `dirbridge accounts adopt {account} {entry}`; "
+        f"If it is the same {what}, run `dirbridge accounts adopt {account} {entry}`; "
         f"if not, `dirbridge accounts keep-apart {account}`."
     )
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dirbridge.model.account import Account, AccountState, AccountValues, Origin
+from dirbridge.model.entry import EntryKind
 from dirbridge.model.names import DirectoryId, fold
 
 RESERVED = timedelta(days=180)
@@ -244,17 +245,27 @@ def holders(
         accounts: Each with the claims that it holds.
     """
     return {
-        claim: Holder(account.canonical, _code(account))
+        claim: Holder(_called(account), _code(account))
         for account, claims in accounts
         for claim in claims
     }
+
+
+def _called(account: Account) -> str:
+    """Return a name by which commands find the account, or the group or contact."""
+    values = account.values
+    if account.kind is EntryKind.ACCOUNT or values.primary_address:
+        return account.canonical
+    return next(iter(values.aliases), account.canonical)
 
 
 def _code(account: Account) -> str:
     codes = {AccountState.REMOVED: "reserved", AccountState.DEACTIVATED: "recreated"}
     if account.origin is Origin.LOCAL:
         return "local-account"
-    if account.state is AccountState.DEACTIVATED and not account.values.login_names:
+    person = account.kind is EntryKind.ACCOUNT
+    gone = account.state is AccountState.DEACTIVATED
+    if person and gone and not account.values.login_names:
         # A person said that the newcomer is somebody else: only the mailbox is left.
         return "kept-apart"
     return codes.get(account.state, "name-taken")

@@ -554,6 +554,28 @@ def test_a_recreated_persons_conflict_offers_both_answers() -> None:
     assert "`dirbridge accounts keep-apart anna@company.com`" in conflict.why
 
 
+@pytest.mark.parametrize("kind", [EntryKind.GROUP, EntryKind.CONTACT])
+@pytest.mark.parametrize("primary", ["sales@company.com", None])
+def test_a_group_that_was_made_anew_is_recreated_and_not_kept_apart(
+    kind: EntryKind, primary: str | None
+) -> None:
+    address = Address("sales@company.com")
+    old = AccountValues(
+        directory_id=DirectoryId("id-old"),
+        kind=kind,
+        name="sales",
+        primary_address=address if primary else None,
+        aliases=() if primary else (address,),
+    )
+    stored = stored_after(old, person("anna"))
+    new = replace(old, directory_id=DirectoryId("id-new"))
+    plan = make_plan(POLICY, stored, reading(new, person("anna")), NOW)
+    (conflict,) = plan.of(Op.CONFLICT)
+    assert conflict.after["conflict"] == "recreated"
+    assert f"If it is the same {kind}, run " in conflict.why
+    assert "`dirbridge accounts adopt sales@company.com id-new`" in conflict.why
+
+
 def test_who_lost_something_is_mapped_again_until_nothing_is_in_the_way() -> None:
     info = Address("info@company.com")
     both = (person("anna", aliases=(info,)), person("bob", aliases=(info,)))
