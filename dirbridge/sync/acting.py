@@ -77,7 +77,7 @@ def carry_out(
     with store.turn(deed.domain) as turn:
         plan, stopped = _planned(store, deed, started, approved)
         if stopped is not None:
-            offer = limit_rules.offer(plan, started)
+            offer = limit_rules.offer(plan, started, stopped.approval)
             why = " ".join(f"{p.text} {p.next}" for p in problems_of(stopped))
             store.remember(_run(plan, started, RunResult.STOPPED, why), offer)
             return Done(plan, None, stopped)

@@ -61,29 +61,41 @@ class Tripped:
     covered: frozenset[Covered]
 
 
-def offer(plan: Plan, now: datetime) -> Approval:
+def offer(plan: Plan, now: datetime, name: str = "") -> Approval:
     """Return what a person may approve, so that the plan passes.
 
     Args:
         plan: A plan that is above a limit.
         now: When it was stopped (UTC).
+        name: Its id; without one, that of the first offer of the same set.
     """
-    covers = _all_away(plan).union(_unreadable(plan))
     return Approval(
-        id=_name(plan, covers),
+        id=name or name_of(plan),
         domain=plan.domain,
         source=plan.source,
-        covers=covers,
+        covers=_covers(plan),
         offered_at=now,
         until=now + LAPSES,
     )
 
 
-def _name(plan: Plan, covers: Iterable[Covered]) -> str:
+def name_of(plan: Plan, after: str = "") -> str:
+    """Return the id of an offer, which no two have that are used one after the other.
+
+    Args:
+        plan: A plan that is above a limit.
+        after: The id of the offer before, of the same set, which is used or lapsed.
+    """
     hashed = hashlib.blake2b(f"{plan.domain}\n{plan.source}".encode(), digest_size=6)
-    for op, who in sorted(covers):
+    for op, who in sorted(_covers(plan)):
         hashed.update(f"\n{op} {who}".encode())
+    hashed.update(f"\n\n{after}".encode() if after else b"")
     return hashed.hexdigest()
+
+
+def holds(approval: Approval, now: datetime) -> bool:
+    """Whether an approval is neither used nor lapsed."""
+    return approval.used_by is None and now <= approval.until
 
 
 def check(plan: Plan, limits: Limits, approval: Approval | None, now: datetime) -> None:
@@ -103,7 +115,7 @@ def check(plan: Plan, limits: Limits, approval: Approval | None, now: datetime) 
     if not found or (approval is not None and _lets(approval, plan, covered, now)):
         return
     first = found[0]
-    raise UnsafePlan(first.limit, dict(first.counts), offer(plan, now).id)
+    raise UnsafePlan(first.limit, dict(first.counts), name_of(plan))
 
 
 def _lets(
@@ -111,8 +123,7 @@ def _lets(
 ) -> bool:
     return (
         (approval.domain, approval.source) == (plan.domain, plan.source)
-        and approval.used_by is None
-        and now <= approval.until
+        and holds(approval, now)
         and covered <= approval.covers
     )
 
@@ -212,6 +223,10 @@ def _covered(changes: Iterable[Change]) -> frozenset[Covered]:
 
 def _all_away(plan: Plan) -> frozenset[Covered]:
     return _covered(change for change in plan.walk(*TAKES_AWAY) if _counts(change))
+
+
+def _covers(plan: Plan) -> frozenset[Covered]:
+    return _all_away(plan).union(_unreadable(plan))
 
 
 def _unreadable(plan: Plan) -> Iterator[Covered]:

@@ -739,3 +739,36 @@ def test_what_another_domain_frees_while_a_delta_is_read_is_not_missed(
     assert running.run().plan.kind is ReadKind.FULL
     assert addresses(running.store)["dora"] == f"shared@{DOMAIN}"
     assert running.run().plan.kind is ReadKind.DELTA
+
+
+def test_who_names_one_approval_again_and_again_lets_one_run_pass(
+    running: Running,
+) -> None:
+    running.job = replace(running.job, limits=Limits(absolute=0))
+    bob = running.connector.entries[1]
+    offered: list[str] = []
+    for _ in range(3):
+        running.connector.remove(bob.id)
+        named = running.run(dry_run=True).stopped
+        assert named is not None
+        for earlier in offered * 3:
+            again = running.run(approved=earlier).stopped
+            assert again is not None
+            assert again.approval == named.approval
+        assert names(running.store)["bob"] is AccountState.ACTIVE
+        offered.append(named.approval)
+        assert running.run(approved=named.approval).stopped is None
+        assert names(running.store)["bob"] is AccountState.DEACTIVATED
+        running.put(bob)
+        running.run()
+    assert len(set(offered)) == 3
+
+
+def test_an_approval_that_lapsed_lets_no_later_run_pass(running: Running) -> None:
+    running.job = replace(running.job, limits=Limits(absolute=0))
+    running.connector.remove(DirectoryId("id-bob"))
+    first = running.run().stopped
+    assert first is not None
+    running.now += timedelta(hours=25)
+    for _ in range(3):
+        assert running.run(approved=first.approval).stopped is not None
