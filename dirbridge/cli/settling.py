@@ -13,7 +13,7 @@ from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS
 from dirbridge.cli.runs import in_turn
 from dirbridge.errors import Unsettled
-from dirbridge.model.account import Account
+from dirbridge.model.account import LIVE, Account, Origin
 from dirbridge.model.names import DirectoryId
 from dirbridge.model.plan import Plan
 from dirbridge.sync import settle
@@ -44,10 +44,27 @@ def adopt(call: Call, *, account: str, entry_id: str, dry_run: bool) -> int:
         ids.append(entry)
         return directory
 
-    def plan(ground: Ground, found: Account) -> Plan:
-        return settle.adopt(ground, found, ids[-1])
+    def plan(ground: Ground, found: Account, gone: bool) -> Plan:
+        return settle.adopt(ground, found, ids[-1], gone=gone)
 
     return _settle(call, app, account, plan, source, dry_run=dry_run)
+
+
+def _is_gone(app: App, account: Account) -> bool:
+    """Whether the entry of an account that looks live is not there, asked live.
+
+    A run that is stopped writes nothing down, and its conflicts want an answer.
+
+    Raises:
+        DirectoryError: The directory cannot be asked.
+    """
+    if account.origin is not Origin.MAPPED or account.state not in LIVE:
+        return False
+    return any(
+        directory.connector.find(account.values.directory_id) is None
+        for directory in app.directories[account.domain]
+        if directory.connector.source == account.source
+    )
 
 
 def _entry(app: App, account: Account, typed: str) -> tuple[str, DirectoryId]:
@@ -71,7 +88,11 @@ def keep_apart(call: Call, *, account: str, dry_run: bool) -> int:
     of its own with the next sync. The old account keeps its mailbox and the address
     `mailbox@domain`, so that nobody gets another's mail.
     """
-    return _settle(call, call.app(), account, settle.keep_apart, dry_run=dry_run)
+
+    def plan(ground: Ground, found: Account, gone: bool) -> Plan:
+        return settle.keep_apart(ground, found, gone=gone)
+
+    return _settle(call, call.app(), account, plan, dry_run=dry_run)
 
 
 @click.command()
@@ -85,14 +106,18 @@ def restore(call: Call, *, name: str, dry_run: bool) -> int:
     again, and as soon as its entry is back in the directory, its person logs in. A
     local account is active at once.
     """
-    return _settle(call, call.app(), name, settle.restore, dry_run=dry_run)
+
+    def plan(ground: Ground, found: Account, _gone: bool) -> Plan:
+        return settle.restore(ground, found)
+
+    return _settle(call, call.app(), name, plan, dry_run=dry_run)
 
 
 def _settle(
     call: Call,
     app: App,
     name: str,
-    make: Callable[[Ground, Account], Plan],
+    make: Callable[[Ground, Account, bool], Plan],
     source: Callable[[Account], str] = lambda found: found.source,
     *,
     dry_run: bool,
@@ -102,10 +127,17 @@ def _settle(
         if found is None:
             call.out.finish()
             return PROBLEMS
+        directory, gone = source(found), _is_gone(app, found)
+
+        def plan(ground: Ground) -> Plan:
+            now = _as_of(ground, found)
+            same = now.values.directory_id == found.values.directory_id
+            return make(ground, now, gone and same)
+
         deed = Deed(
             found.domain,
-            source(found),
-            lambda ground: make(ground, _as_of(ground, found)),
+            directory,
+            plan,
             user_limit=app.settings.domains[found.domain].user_limit,
         )
         for attempt in in_turn():

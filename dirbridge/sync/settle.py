@@ -14,9 +14,12 @@ from dirbridge.model.entry import EntryKind
 from dirbridge.model.names import DirectoryId
 from dirbridge.model.plan import Plan
 from dirbridge.sync.by_hand import Ground, Wish, plan_by_hand
+from dirbridge.sync.departures import VANISHED
 
 
-def adopt(ground: Ground, account: Account, entry: DirectoryId) -> Plan:
+def adopt(
+    ground: Ground, account: Account, entry: DirectoryId, *, gone: bool = False
+) -> Plan:
     """Give an account to a new entry: it is the same person.
 
     The mailbox stays. Names, addresses and state come from the entry with the next
@@ -26,13 +29,15 @@ def adopt(ground: Ground, account: Account, entry: DirectoryId) -> Plan:
         ground: Where the plan is made; its source is the entry's directory.
         account: One that vanished from its directory, or a local one.
         entry: The stable id of the new entry.
+        gone: Whether the directory said just now that the account's own entry is not
+            there, which no sync wrote down yet.
 
     Raises:
         Unsettled: The account is somebody's, or the entry has one.
     """
     if account.kind is not EntryKind.ACCOUNT:
         raise Unsettled("no-mailbox", account.canonical)
-    if account.origin is Origin.MAPPED and account.state in LIVE:
+    if account.origin is Origin.MAPPED and account.state in LIVE and not gone:
         raise Unsettled("still-there", account.canonical)
     taken = ground.view.by_id(ground.domain, ground.source, (entry,)).get(entry)
     if taken is not None:
@@ -47,7 +52,7 @@ def adopt(ground: Ground, account: Account, entry: DirectoryId) -> Plan:
     return plan_by_hand(ground, [Wish(account, new, why)])
 
 
-def keep_apart(ground: Ground, account: Account) -> Plan:
+def keep_apart(ground: Ground, account: Account, *, gone: bool = False) -> Plan:
     """Take names and addresses from an account whose person is gone.
 
     A new entry with these names becomes an account of its own, with a mailbox of its
@@ -57,20 +62,25 @@ def keep_apart(ground: Ground, account: Account) -> Plan:
     Args:
         ground: Where the plan is made.
         account: One that vanished from its directory.
+        gone: As for `adopt`; the account is then deactivated as well.
 
     Raises:
         Unsettled: The account is still in its directory, or local.
     """
     if account.origin is Origin.LOCAL:
         raise Unsettled("local", account.canonical)
+    new = account
     if account.state in LIVE:
-        raise Unsettled("still-there", account.canonical)
+        if not gone:
+            raise Unsettled("still-there", account.canonical)
+        state, why = AccountState.DEACTIVATED, VANISHED.why
+        new = replace(new, state=state, state_reason=why, state_since=ground.now)
     values = replace(
         account.values, login_names=(), upn=None, primary_address=None, aliases=()
     )
     why = "An admin said that the new entry is another person."
     return plan_by_hand(
-        ground, [Wish(account, replace(account, values=values, kept=()), why)]
+        ground, [Wish(account, replace(new, values=values, kept=()), why)]
     )
 
 

@@ -86,6 +86,28 @@ def test_another_person_gets_another_mailbox(site: Site, changeable_od: Od1) -> 
     assert site.login(f"anna@{OD}", "another secret").code == 0
 
 
+@pytest.mark.parametrize("answer", ["adopt", "keep-apart"])
+def test_conflicts_are_settled_while_a_limit_stops_the_run(
+    site: Site, changeable_od: Od1, answer: str
+) -> None:
+    site.config["domains"][OD]["limits"] = {"absolute": 0, "from_accounts": 0}
+    changeable_od.delete(RICK.dn)
+    changeable_od.create(RICK, "another secret")
+    changeable_od.modify(ldif.modify(RICK.dn, [("apple-generateduid", NEW_GUID)]))
+    stopped = site.sync(OD)
+    assert stopped.code == 3, stopped.out
+    assert f"accounts adopt anna@{OD} {NEW_GUID}" in stopped.out
+    assert site.account(f"anna@{OD}")["state"] == "active"
+
+    words = [answer, f"anna@{OD}", *([NEW_GUID] if answer == "adopt" else [])]
+    assert site.run("accounts", *words).code == 0
+
+    done = site.sync(OD)
+    assert done.code in {0, 1}, done.out
+    assert "recreated" not in done.codes
+    assert site.login(f"anna@{OD}", "another secret").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -140,6 +140,27 @@ def test_who_is_still_there_is_nobody_elses(place: Place) -> None:
         assert refused.value.code == "still-there"
 
 
+def test_who_is_gone_can_be_settled_before_a_sync_says_so(place: Place) -> None:
+    """While a limit stops the run, the account looks live and its entry is gone."""
+    live = {"state": AccountState.ACTIVE, "state_reason": None}
+    old = replace(place.of("old"), **live)
+    with place.store.view() as view:
+        ground = Ground(view, DOMAIN, "directory", datetime.now(UTC))
+        adopted = settle.adopt(ground, old, DirectoryId("new"), gone=True)
+        apart = settle.keep_apart(ground, old, gone=True)
+
+    (same,) = adopted.changes
+    assert same.account == "new"
+    assert same.result is not None
+    assert same.result.state is AccountState.ACTIVE
+    (other,) = apart.changes
+    assert other.op is Op.DEACTIVATE
+    assert other.result is not None
+    assert other.result.state is AccountState.DEACTIVATED
+    assert other.result.state_reason == "It vanished from the directory."
+    assert other.result.values.login_names == ()
+
+
 def test_an_entry_has_one_account(place: Place) -> None:
     place.connector.put(entry("bob", "bob"))
     place.sync()
