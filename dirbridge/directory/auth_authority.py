@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from dirbridge.directory import realm
@@ -23,6 +24,7 @@ D = TypeVar("D")
 _VERSION = re.compile(r"(?:\d+(?:\.\d+){0,2})?\Z", re.ASCII)
 _TAG = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 _DISABLED_WITHIN = ";disableduser"
+_DISABLED_OCTETS = _DISABLED_WITHIN.encode()
 _FAMILIES = frozenset({"ipv4", "ipv6", "dns"})
 
 KERBEROS = "kerberosv5"
@@ -157,7 +159,7 @@ def decode(raw: bytes | str) -> AuthAuthority:
     if len(parts) != 3:  # noqa: PLR2004 - version, tag, data
         raise Undecodable('is not an authAuthority: it has no "version;tag;data"')
     version, tag, data = parts
-    if not _VERSION.match(version) or not _TAG.match(tag):
+    if not _is_well_formed(version, tag):
         raise Undecodable("is not an authAuthority: its version or tag is malformed")
     return AuthAuthority(version, tag, data)
 
@@ -314,8 +316,14 @@ def _each(
 
 
 def _says_disabled(raw: bytes | str) -> bool:
-    text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-    return _DISABLED_WITHIN in text.lower()
+    if isinstance(raw, bytes):  # no octet of another letter is one of these
+        return _DISABLED_OCTETS in raw.lower()
+    return _DISABLED_WITHIN in raw.lower()
+
+
+@lru_cache(maxsize=256)  # a directory has few different ones
+def _is_well_formed(version: str, tag: str) -> bool:
+    return _VERSION.match(version) is not None and _TAG.match(tag) is not None
 
 
 def _oldest(data: str) -> tuple[str, str, str]:
