@@ -95,7 +95,7 @@ FIELDS: Mapping[str, Show | None] = {
 _values = attrgetter(*_OF_VALUES)
 _own = attrgetter(*_OF_ACCOUNT)
 _NAMES = tuple(FIELDS)
-_SHOWN = tuple((name, shown) for name, shown in FIELDS.items() if shown is not None)
+_SHOWN = tuple(FIELDS.values())
 
 NAMES = frozenset({"login_names", "upn", "primary_address"})
 """The fields whose change is a rename."""
@@ -103,12 +103,11 @@ NAMES = frozenset({"login_names", "upn", "primary_address"})
 
 def show(account: Account) -> dict[str, Value]:
     """Return all fields of an account that hold something."""
-    held: dict[str, Any] = {
-        name: value for name, value in zip(_NAMES, _read(account), strict=True) if value
+    held: dict[str, Value] = {
+        name: value if shown is None else shown(value)
+        for name, shown, value in zip(_NAMES, _SHOWN, _read(account), strict=True)
+        if value
     }
-    for name, shown in _SHOWN:
-        if name in held:
-            held[name] = shown(held[name])
     if account.kind is EntryKind.ACCOUNT:
         del held["entry_kind"]
     return held
