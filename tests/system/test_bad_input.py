@@ -454,6 +454,9 @@ def test_an_entry_that_cannot_be_mapped_blocks_nobody(
     pairs = [("description", "somebody")]
     changeable_od.modify(ldif.modify(cast.od("carla").dn, pairs))
 
+    # That so many cannot be mapped any more is stopped, and shown to a person.
+    assert site.sync(OD).code == 3
+    site.config["domains"][OD]["limits"] = {"share": 1.0}
     first, second = site.sync(OD), site.sync(OD)
 
     assert first.code == 1
