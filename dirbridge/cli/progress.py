@@ -15,8 +15,8 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TextColumn,
-    TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from dirbridge.cli.output import Output
@@ -25,8 +25,8 @@ Told = Callable[[str, int, int | None], None]
 """Told the phase, how many items it has done, and of how many where that is known."""
 
 WORDS = {
-    "read": "reading the directory",
-    "plan": "making the plan",
+    "read": "reading",
+    "plan": "planning",
     "apply": "writing",
 }
 """Phase to what people read."""
@@ -101,18 +101,21 @@ class _Left(ProgressColumn):
         left = task.time_remaining
         if left is None or task.total is None or task.finished:
             return Text("")
-        return Text(f"about {timedelta(seconds=int(left))} left", style="dim")
+        return Text(f"{timedelta(seconds=int(left))} left", style="dim", no_wrap=True)
 
 
 def _bar() -> Progress:
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[count]}"),
-        _Rate(),
-        TimeElapsedColumn(),
-        _Left(),
+        # The figures are what people look for: they fit into 80 columns, and where a
+        # domain's name is too long for that, it is the name that is cut.
+        TextColumn(
+            "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")
+        ),
+        BarColumn(bar_width=8),
+        TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
+        _Rate(table_column=Column(no_wrap=True)),
+        _Left(table_column=Column(no_wrap=True)),
         transient=True,
     )
 
@@ -133,7 +136,7 @@ def _moving(bar: Progress, domain: str) -> Told:
 
 
 def _count(done: int, total: int | None) -> str:
-    return f"{done:,}" if total is None else f"{done:,} of {total:,}"
+    return f"{done:,}" if total is None else f"{done:,}/{total:,}"
 
 
 def _lines(domain: str) -> Told:
