@@ -26,6 +26,9 @@ _TELL = text("SELECT pg_notify(:channel, :domain)")
 _WAIT = 0.5
 """Seconds after which a listener looks whether it is to stop."""
 
+_PAUSE = 1.0
+"""Seconds from a lost session to the next one."""
+
 
 def tell(connection: Connection, domain: DomainName) -> None:
     """Tell of a domain's change when the transaction commits, and only then."""
@@ -58,6 +61,9 @@ def listen(engine: Engine, told: Told, stop: Event) -> None:
                 told,
                 stop,
             )
+        # A server that takes connections and no LISTEN, such as a standby, is not
+        # to be asked without end.
+        stop.wait(_PAUSE)
 
 
 def _hear(session: psycopg.Connection[Any], told: Told, stop: Event) -> None:

@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, event, make_url
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
@@ -20,6 +20,7 @@ from dirbridge.store.base import RunResult, Store
 from dirbridge.store.feed import followed
 from dirbridge.store.memory import MemoryStore
 from dirbridge.store.opening import open_store
+from dirbridge.store.postgresql_feed import listen
 from testbed.postgresql import Postgresql
 from testbed.process import wait_until
 from tests.contract.test_store import BRANCH, COMPANY, a_run, change, person, plan
@@ -160,6 +161,28 @@ class TestPostgresqlFeed(FeedContract):
         wait_until(lambda: told == [COMPANY], "it does not listen again")
         add(stores[0], "berta", BRANCH)
         wait_until(lambda: told == [COMPANY, BRANCH], "it was not told")
+
+    def test_a_server_that_refuses_to_tell_is_not_asked_without_end(
+        self, full_url: str
+    ) -> None:
+        # It has no tables yet; a standby answers LISTEN alike.
+        url = make_url(full_url).set(drivername="postgresql+psycopg")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        done: list[str] = []
+        event.listen(engine, "engine_connect", lambda _: done.append("connected"))
+
+        class Stop(Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                done.append("waited")
+                if done.count("waited") == 3:
+                    self.set()
+                return super().wait(0)
+
+        thread = Thread(target=listen, args=(engine, lambda _: None, Stop()))
+        thread.start()
+        thread.join(30)
+        engine.dispose()
+        assert done == ["connected", "waited"] * 3
 
     def test_it_listens_again_after_a_restart(
         self,
