@@ -25,14 +25,14 @@ class Asking:
 
     Attributes:
         owed: The directories whose run has still to begin or to end.
-        cause: Why nothing could be looked up in the last run, or None.
+        causes: Why nothing could be looked up in the last runs, by directory.
         waiters: How many logins wait.
         late: Whether one of them gave up waiting; the others need not begin.
     """
 
     def __init__(self) -> None:
         self.owed: set[str] = set()
-        self.cause: Cause | None = None
+        self.causes: dict[str, Cause] = {}
         self.waiters = 0
         self.late = False
         self._begun = 0.0
@@ -43,7 +43,7 @@ class Asking:
         if self.owed or now < self._rest_until or not sources:
             return False
         self.owed = set(sources)
-        self.cause, self.late, self._begun = None, False, now
+        self.causes, self.late, self._begun = {}, False, now
         return True
 
     def end(self, now: float, source: str, cause: Cause | None) -> None:
@@ -51,9 +51,14 @@ class Asking:
         if source not in self.owed:
             return
         self.owed.discard(source)
-        self.cause = self.cause or cause
+        if cause is not None:
+            self.causes[source] = cause
         took = now - self._begun
         self._rest_until = now + max(REST, took * (1 / SHARE - 1))
+
+    def went_well(self, source: str) -> None:
+        """Note that a run that nobody asked for has read a directory."""
+        self.causes.pop(source, None)
 
     @property
     def may_wait(self) -> bool:
@@ -62,4 +67,6 @@ class Asking:
 
     def answer(self) -> Cause | None:
         """Return what is known by now: why nothing can be said, or None."""
-        return Cause.TIMEOUT if self.owed and self.late else self.cause
+        if self.owed and self.late:
+            return Cause.TIMEOUT
+        return next(iter(self.causes.values()), None)

@@ -1,9 +1,10 @@
 """Run the sync jobs of all domains inside `serve`: at intervals, and when told to.
 
 Theory. Each domain has one thread, which runs its jobs one after another, so that a
-directory that hangs holds up no other domain's; `AT_ONCE` of them run at a time. All
-that is shared stands behind one condition, which no run holds. When a job is to run,
-`turns` says; who may ask for it because of an unknown name, `asking` does.
+directory that hangs holds up no other domain's; `AT_ONCE` of them run at a time, and
+beside them as many that a login waits for (`places`). All that is shared stands behind
+one condition, which no run holds. When a job is to run, `turns` says; who may ask for
+it because of an unknown name, `asking` does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dirbridge.model.login import Cause
 from dirbridge.model.names import DomainName
 from dirbridge.notices.rules import Ended
 from dirbridge.scheduler.asking import Asking
+from dirbridge.scheduler.places import Places
 from dirbridge.scheduler.running import Done, log_bug, run_once
 from dirbridge.scheduler.turns import Turns
 from dirbridge.store.base import Run, RunResult
@@ -30,6 +32,12 @@ from dirbridge.sync.job import SyncJob
 
 AT_ONCE = 4
 """How many domains sync at the same time."""
+
+PATIENCE = 60.0
+"""Seconds after which a run no longer counts among them."""
+
+ASKED_PATIENCE = 5.0
+"""The same for a run that a login waits for: no login waits much longer."""
 
 JITTER = 0.1
 """By how much of itself an interval may be shorter or longer."""
@@ -149,7 +157,8 @@ class Scheduler:
             domain = self._domains.setdefault(name, _Domain(name))
             domain.lanes.append(_Lane(one, turns))
         self._stop = threading.Event()
-        self._room = threading.BoundedSemaphore(AT_ONCE)
+        self._room = Places(AT_ONCE, PATIENCE)
+        self._asked_room = Places(AT_ONCE, ASKED_PATIENCE)
         self._moved = threading.Condition()
         self._threads = [*self._workers(), *self._watchers()]
 
@@ -267,11 +276,11 @@ class Scheduler:
 
     def _loop(self, domain: _Domain) -> None:
         while (lane := self._wait(domain)) is not None:
-            if not self._is_done_elsewhere(lane) and self._enter():
+            if not self._is_done_elsewhere(domain, lane) and self._enter(domain):
                 try:
                     self._run(domain, lane)
                 finally:
-                    self._room.release()
+                    self._leave(domain)
 
     def _wait(self, domain: _Domain) -> _Lane | None:
         """Wait for the domain's next turn; None when it is over."""
@@ -284,14 +293,29 @@ class Scheduler:
                 self._moved.wait(left)
         return None
 
-    def _enter(self) -> bool:
-        """Wait until fewer than `AT_ONCE` domains sync; False when all is over."""
-        while not self._room.acquire(timeout=_LOOK):
-            if self._stop.is_set():
-                return False
-        return True
+    def _enter(self, domain: _Domain) -> bool:
+        """Wait for a place for the domain's run; False when all is over."""
+        with self._moved:
+            while not self._stop.is_set():
+                if self._takes_place(domain):
+                    return True
+                self._moved.wait(_LOOK)
+        return False
 
-    def _is_done_elsewhere(self, lane: _Lane) -> bool:
+    def _takes_place(self, domain: _Domain) -> bool:
+        now = self._clock()
+        asked = bool(domain.asking.owed)
+        return (asked and self._asked_room.take(domain.name, now)) or self._room.take(
+            domain.name, now
+        )
+
+    def _leave(self, domain: _Domain) -> None:
+        with self._moved:
+            self._room.leave(domain.name)
+            self._asked_room.leave(domain.name)
+            self._moved.notify_all()
+
+    def _is_done_elsewhere(self, domain: _Domain, lane: _Lane) -> bool:
         """Whether another bridge or cron has just done what is due now, and no more."""
         if not lane.begun or lane.turns.next() < lane.turns.due:
             return False
@@ -307,6 +331,7 @@ class Scheduler:
             return False
         with self._moved:
             lane.turns.postpone(self._clock() - age)
+            domain.asking.went_well(lane.source)
         return True
 
     def _run(self, domain: _Domain, lane: _Lane) -> None:
@@ -323,6 +348,8 @@ class Scheduler:
                 lane.owes |= lane.answers
             elif lane.answers:
                 domain.asking.end(now, lane.source, done.cause)
+            elif done.cause is None:
+                domain.asking.went_well(lane.source)
             self._moved.notify_all()
         self._tell(lane.job, done)
 

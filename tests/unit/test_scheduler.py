@@ -24,10 +24,12 @@ from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.scheduler import housekeeping
 from dirbridge.scheduler.asking import REST, WAITERS, Asking
 from dirbridge.scheduler.housekeeping import Housekeeping, Retention
+from dirbridge.scheduler.places import Places
 from dirbridge.scheduler.service import (
     ALL_WAITERS,
     AT_ONCE,
     JITTER,
+    PATIENCE,
     Scheduled,
     Scheduler,
     jitter,
@@ -224,6 +226,24 @@ class TestAsking:
         asking.begin(20, frozenset({"a", "b"}))
         assert asking.answer() is None
 
+    def test_an_outage_ends_with_a_good_run_of_that_directory(self) -> None:
+        asking = Asking()
+        asking.begin(0, frozenset({"a", "b"}))
+        asking.end(60, "a", Cause.TIMEOUT)
+        asking.went_well("b")
+        asking.end(60, "b", None)
+        assert asking.answer() is Cause.TIMEOUT
+        asking.went_well("b")
+        assert asking.answer() is Cause.TIMEOUT
+        asking.went_well("a")
+        assert asking.answer() is None
+
+    def test_a_run_that_began_before_is_no_answer(self) -> None:
+        asking = Asking()
+        asking.begin(0, frozenset({"a"}))
+        asking.went_well("a")
+        assert asking.owed == {"a"}
+
     def test_runs_that_nobody_asked_for_are_no_answer(self) -> None:
         asking = Asking()
         asking.end(1, "a", Cause.UNREACHABLE)
@@ -243,6 +263,28 @@ class TestAsking:
         asking.waiters, asking.late = 0, True
         assert not asking.may_wait
         assert asking.answer() is Cause.TIMEOUT
+
+
+class TestPlaces:
+    def test_there_are_so_many_at_a_time(self) -> None:
+        places = Places(2, 60)
+        assert places.take("a", 0)
+        assert places.take("b", 1)
+        assert not places.take("c", 2)
+        places.leave("a")
+        assert places.take("c", 3)
+        assert not places.take("a", 4)
+
+    def test_what_takes_long_holds_up_nobody(self) -> None:
+        places = Places(1, 60)
+        assert places.take("a", 0)
+        assert not places.take("b", 59)
+        assert places.take("b", 60)
+        assert not places.take("c", 61)
+        places.leave("a")
+        assert not places.take("c", 62)
+        places.leave("b")
+        assert places.take("c", 63)
 
 
 def test_jitter_stays_near_one() -> None:
@@ -442,6 +484,34 @@ def test_few_domains_sync_at_a_time(store: MemoryStore, start: Start) -> None:
     eventually(lambda: all(read.reads == 1 for _, read in jobs))
 
 
+def test_what_hangs_holds_up_other_domains_for_a_while_only(
+    store: MemoryStore, start: Start
+) -> None:
+    passed = threading.Event()
+    scheduler, jobs, gate = crowded(
+        start, store, lambda: time.monotonic() + PATIENCE * passed.is_set()
+    )
+    time.sleep(0.2)
+    assert sum(read.reads for _, read in jobs) == AT_ONCE
+    passed.set()
+    eventually(lambda: sum(read.reads for _, read in jobs) == AT_ONCE + 1)
+    assert all(one.ended_at is None for one in scheduler.states())
+    gate.set()
+
+
+def crowded(
+    start: Start, store: MemoryStore, clock: Callable[[], float] = time.monotonic
+) -> tuple[Scheduler, list[tuple[SyncJob, CountedConnector]], threading.Event]:
+    """One domain more than may sync at a time; the directories of all others hang."""
+    gate = threading.Event()
+    jobs = [other_domain(f"d{number}.example", store) for number in range(AT_ONCE + 1)]
+    for _, read in jobs:
+        read.gate = gate
+    scheduler = start(*(Scheduled(one, HOUR) for one, _ in jobs), clock=clock)
+    eventually(lambda: sum(read.reads for _, read in jobs) == AT_ONCE)
+    return scheduler, jobs, gate
+
+
 def test_directories_of_one_domain_take_turns(store: MemoryStore, start: Start) -> None:
     reads = CountedConnector()
     jobs = [
@@ -616,6 +686,37 @@ class TestUnknownNames:
         thread.join(20)
         connector.gate.set()
         assert answers == [Cause.TIMEOUT]
+
+    def test_directories_that_hang_hold_up_no_other_domains_names(
+        self, store: MemoryStore, start: Start
+    ) -> None:
+        scheduler, jobs, gate = crowded(start, store)
+        ((healthy, read),) = ((one, read) for one, read in jobs if not read.reads)
+        read.gate = None
+        try:
+            domains = [healthy.policy.domain]
+            assert scheduler.refresh(domains, Deadline.after(40)) is None
+            assert store.last_runs(healthy.policy.domain)
+            assert sum(read.reads for _, read in jobs) == AT_ONCE + 1
+        finally:
+            gate.set()
+
+    def test_a_run_that_goes_well_ends_an_outage(
+        self,
+        connector: CountedConnector,
+        store: MemoryStore,
+        job: SyncJob,
+        start: Start,
+    ) -> None:
+        # Within the time in which no name asks again.
+        scheduler = start(Scheduled(job, timedelta(seconds=REST / 10)))
+        eventually(lambda: scheduler.states()[0].result == "applied")
+        domains = [job.policy.domain]
+        connector.unreachable = True
+        assert scheduler.refresh(domains, Deadline.after(9)) is Cause.UNREACHABLE
+        connector.unreachable = False
+        eventually(lambda: scheduler.states()[0].result == "unchanged")
+        assert scheduler.refresh(domains, Deadline.after(9)) is None
 
     def test_a_domain_without_a_directory_is_as_known_as_can_be(
         self, store: MemoryStore, job: SyncJob, start: Start
