@@ -52,6 +52,9 @@ kinds = st.sampled_from([EntryKind.ACCOUNT] * 4 + [EntryKind.GROUP, EntryKind.CO
 containers = st.sampled_from(["ou=a,dc=x", "ou=b,dc=x"])
 which = st.integers(0, 20)
 
+MAIL = 1000
+"""The number of the group that decides who gets a mailbox, where one does."""
+
 SETTABLE = (Deltas.NONE, Deltas.SYNCREPL_SET)
 """Where somebody may be given another id."""
 
@@ -136,23 +139,42 @@ class Histories(RuleBasedStateMachine):
 
     deltas = Deltas.DIRSYNC
 
-    @initialize(limit=st.sampled_from([None, 3, 6]))
-    def begin(self, limit: int | None) -> None:
+    @initialize(limit=st.sampled_from([None, 3, 6]), by_group=st.booleans())
+    def begin(self, limit: int | None, by_group: bool) -> None:
         self.now = BEGIN
         self.number = 0
         first = entry(0, EntryKind.ACCOUNT, uid="first", container="ou=a,dc=x")
-        self.connector = MemoryConnector([first], deltas=self.deltas)
+        required = entry(MAIL, EntryKind.GROUP, uid="mail", container="ou=a,dc=x")
+        self.fixed = [required, first] if by_group else [first]
+        self.connector = MemoryConnector(self.fixed, deltas=self.deltas)
         self.deleted: list[Entry] = []
         self.store, self.whole = Frail(), MemoryStore()
         self.job = SyncJob(
-            policy=Policy(DOMAIN, user_limit=limit),
+            policy=Policy(
+                DOMAIN,
+                user_limit=limit,
+                require_group=required.dn if by_group else None,
+            ),
             limits=NO_LIMITS,
             connector=self.connector,
             mapping=mapped,
             store=self.store,
             clock=lambda: self.now,
         )
+        self.admit([1, 2, 3])
         self.sync()
+
+    def others(self) -> list[Entry]:
+        """Who may go: never the first one, as a source is not empty."""
+        return self.connector.entries[len(self.fixed) :]
+
+    @rule(members=st.lists(which, max_size=5, unique=True))
+    def admit(self, members: list[int]) -> None:
+        """Say who gets a mailbox, where a group decides it."""
+        required, *first = self.fixed
+        if first:
+            member = tuple(f"cn={one},ou=a,dc=x" for one in {0, *members})
+            self.put(required, member=member)
 
     @rule(kind=kinds, uid=names, mail=addresses, alias=aliases, container=containers)
     def create(self, kind: EntryKind, **texts: Any) -> None:
@@ -160,8 +182,8 @@ class Histories(RuleBasedStateMachine):
         self.connector.put(entry(self.number, kind, **texts))
 
     def change(self, who: int, **texts: Any) -> None:
-        """Change somebody, but never the first one: a source is not empty."""
-        others = self.connector.entries[1:]
+        """Change somebody, but never the first one."""
+        others = self.others()
         if others:
             self.put(others[who % len(others)], **texts)
 
@@ -201,7 +223,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(who=which, members=st.lists(which, max_size=3, unique=True))
     def regroup(self, who: int, members: list[int]) -> None:
-        groups = [e for e in self.connector.entries if e.kind is EntryKind.GROUP]
+        groups = [e for e in self.others() if e.kind is EntryKind.GROUP]
         if groups:
             member = tuple(f"cn={one},ou=a,dc=x" for one in members)
             self.put(groups[who % len(groups)], member=member)
@@ -210,7 +232,7 @@ class Histories(RuleBasedStateMachine):
     @rule(who=which, other=which, old=st.booleans())
     def renumber(self, who: int, other: int, old: bool) -> None:
         """An admin sets an id: a new one, a deleted one's, or that of somebody else."""
-        ids = [each.id for each in self.connector.entries[1:]]
+        ids = [each.id for each in self.others()]
         if not ids:
             return
         one, two = ids[who % len(ids)], ids[other % len(ids)]
@@ -242,7 +264,7 @@ class Histories(RuleBasedStateMachine):
     @rule(who=which, other=which)
     def trade_places(self, who: int, other: int) -> None:
         """Two take each other's DN."""
-        others = self.connector.entries[1:]
+        others = self.others()
         if others:
             one, two = others[who % len(others)], others[other % len(others)]
             self.take_place(one, two.dn)
@@ -261,7 +283,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(who=which)
     def delete(self, who: int) -> None:
-        others = self.connector.entries[1:]
+        others = self.others()
         if others:
             gone = others[who % len(others)]
             self.connector.remove(gone.id)
@@ -275,7 +297,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(who=which)
     def move_out(self, who: int) -> None:
-        others = self.connector.entries[1:]
+        others = self.others()
         if others:
             self.connector.move_out(others[who % len(others)].id)
 
