@@ -108,7 +108,7 @@ def _read(
     if code in (SUCCESS, NO_SUCH_OBJECT):
         return Doubt(Reason.UNKNOWN, "the directory has no such entry any more")
     said = f"result {code} {reading.result.text}".strip()
-    return Doubt(Cause.CONFIGURATION, f"the own entry cannot be read: {said}")
+    return Doubt(Cause.OWN_ENTRY, f"the own entry cannot be read: {said}")
 
 
 def _has_id(entry: Entry, account: Account) -> bool:
@@ -123,4 +123,4 @@ def _has_id(entry: Entry, account: Account) -> bool:
 
 
 def _unreadable(what: str) -> Doubt:
-    return Doubt(Cause.CONFIGURATION, f"the person may not read {what}")
+    return Doubt(Cause.OWN_ENTRY, f"the person may not read {what}")

@@ -41,6 +41,7 @@ class Cause(StrEnum):
     TIMEOUT = "timeout"
     BUSY = "busy"
     CONFIGURATION = "configuration"
+    OWN_ENTRY = "own-entry"
     CLOCK = "clock"
     KDC_NOT_VERIFIED = "kdc-not-verified"
     STORE = "store"

@@ -144,6 +144,13 @@ CAUSES: dict[Cause, Advice] = {
         "Run `dirbridge check`: it prints what is missing.",
         "mail admin",
     ),
+    Cause.OWN_ENTRY: Advice(
+        "The directory takes the password, but the person may not read the own entry, "
+        "so nobody can say whose it is.",
+        "Let people read the id of their own entry: objectGUID and objectSid in Active "
+        "Directory, else apple-generateduid, entryUUID and authAuthority.",
+        "directory admin",
+    ),
     Cause.CLOCK: Advice(
         "This machine's clock and the directory's differ too much for Kerberos.",
         "Set the clock, for example with chrony.",

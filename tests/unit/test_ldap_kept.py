@@ -35,7 +35,7 @@ from dirbridge.model.login import (
 )
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
-from dirbridge.model.sentences import problems_of
+from dirbridge.model.sentences import advice_on, problems_of
 from testbed import cast
 from tests.directories import account
 from tests.ldap_responder import (
@@ -273,13 +273,13 @@ def test_a_busy_connection_needs_no_proof() -> None:
     [
         (AD, (32, "no such object"), Reason.UNKNOWN),
         # Its DN has just bound: it is there and hidden from itself.
-        (OD, (32, "no such object"), Cause.CONFIGURATION),
+        (OD, (32, "no such object"), Cause.OWN_ENTRY),
         *(
             (kind, answer, expected)
             for kind in (AD, OD)
             for answer, expected in (
-                ((50, "no"), Cause.CONFIGURATION),
-                ((1, "operations error"), Cause.CONFIGURATION),
+                ((50, "no"), Cause.OWN_ENTRY),
+                ((1, "operations error"), Cause.OWN_ENTRY),
                 ((51, "busy"), Cause.BUSY),
                 (None, Cause.UNREACHABLE),
                 (b"garbage", Cause.CONFIGURATION),
@@ -322,7 +322,8 @@ def test_a_bind_as_somebody_else_is_no_login(
         verdict = ask(login(kind, server))
     if expected == 0:
         assert isinstance(verdict, Unavailable)
-        assert verdict.cause is Cause.CONFIGURATION
+        assert verdict.cause is Cause.OWN_ENTRY
+        assert "read the id of their own entry" in advice_on(verdict).next
     else:
         assert isinstance(verdict, Rejected)
         assert verdict.reason is (Reason.UNKNOWN, Reason.DISABLED)[expected - 1]

@@ -347,6 +347,7 @@ def test_the_answer_carries_the_one_name(store: MemoryStore) -> None:
         (Reason.UNKNOWN, Reason.UNKNOWN, Reason.UNKNOWN, 1),
         (Reason.UNKNOWN, Cause.CONFIGURATION, Reason.UNKNOWN, 1),
         (Cause.CONFIGURATION, Reason.UNKNOWN, Reason.UNKNOWN, 1),
+        (Cause.OWN_ENTRY, Reason.UNKNOWN, Cause.OWN_ENTRY, 1),
     ],
 )
 def test_the_next_method_is_asked_only_when_nobody_could_say(
