@@ -175,8 +175,8 @@ class Plan:
         remembered: New `Account.digest` by account number, of accounts that do not
             change otherwise; no audit row tells of it.
         approved: The approval that let it pass; used up by applying it.
-        unreadable: Accounts whose entries are there, but show too little since the
-            last run to be mapped; they stay as they are.
+        unreadable: Accounts whose entries are there, but show less than in the last
+            run: too little to be mapped, and those stay as they are; or no addresses.
         unmapped: Entries that could not be mapped, of those that get a mailbox.
     """
 

@@ -46,6 +46,7 @@ from dirbridge.sync.claims import (
 from dirbridge.sync.mailboxes import mailbox_claims, needs_mailbox
 from dirbridge.sync.policy import Policy
 from dirbridge.sync.read import Read
+from dirbridge.sync.rights import is_bared
 from dirbridge.sync.spool import Spool, pack_account, portions, unpack_account
 
 
@@ -89,6 +90,7 @@ class Drafts:
         entering: Places of accounts that count for the user limit anew.
         remembered: See `Plan.remembered`.
         conflicts: Accounts that are protected and would have changed.
+        bared: Live accounts whose entries show none of their addresses any more.
     """
 
     letters: bytearray
@@ -99,6 +101,7 @@ class Drafts:
     entering: array[int] = field(default_factory=lambda: array("I"))
     remembered: dict[int, bytes] = field(default_factory=dict)
     conflicts: list[Change] = field(default_factory=list)
+    bared: set[DirectoryId] = field(default_factory=set)
 
     def still(self, letter: Letter) -> Iterator[Pair]:
         """Yield changed accounts of which nothing else was decided since."""
@@ -172,6 +175,8 @@ class _Work:
         if conflict := self._hands_off(old, draft):
             self._leave(old, conflict)
             return set()
+        if old.state in LIVE and is_bared(old.values, draft.values):
+            self.drafts.bared.add(old.values.directory_id)
         op = operation(old, draft, fields.keys())
         self.drafts.letters[place] = OPS[op]
         self.drafts.changed.add((place, old, draft))

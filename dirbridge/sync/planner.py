@@ -104,7 +104,8 @@ def make_plan(
     drafts.remembered |= met.remembered(draw.now)
     dark = {a.values.directory_id: a.number for a in darkened(policy, view, read)}
     drafts.remembered |= dict.fromkeys(dark.values(), b"")
-    wholes = _wholes(policy, view) if going.vanished or dark else {}
+    less = drafts.bared.union(dark)
+    wholes = _wholes(policy, view) if going.vanished or less else {}
     return Plan(
         domain=policy.domain,
         source=policy.source,
@@ -121,7 +122,7 @@ def make_plan(
         cursor=read.finished.cursor,
         based_on=view.version,
         remembered=drafts.remembered,
-        unreadable=tuple(sorted(dark)),
+        unreadable=tuple(sorted(less)),
         unmapped=read.unmapped,
     )
 

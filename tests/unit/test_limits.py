@@ -11,7 +11,7 @@ from dirbridge.errors import UnsafePlan
 from dirbridge.model.account import Account, AccountState, AccountValues
 from dirbridge.model.entry import EntryKind, Finished, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
-from dirbridge.model.names import DirectoryId, DomainName
+from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Op, Plan
 from dirbridge.model.sentences import problems_of
 from dirbridge.store.view import AccountsView
@@ -89,6 +89,19 @@ def test_an_approval_holds_for_any_part_of_what_it_covers() -> None:
     with pytest.raises(UnsafePlan) as caught:
         check(plan_of(stored, crowd("u", 59)), LIMITS, approval, NOW)
     assert caught.value.approval not in {"", approval.id}
+
+
+def test_every_limit_is_told_with_its_container() -> None:
+    stored = stored_after([*crowd("u", 20), *crowd("s", 20)])
+    plan = plan_of(stored, [*crowd("u", 20), *crowd("s", 10)])
+    with pytest.raises(UnsafePlan) as caught:
+        check(plan, LIMITS, None, NOW)
+    first, second = caught.value.above
+    assert (first.limit, first.where) == ("share", "")
+    assert second.limit == caught.value.above[1].limit == "container-share"
+    (problem,) = problems_of(caught.value)
+    assert f"in {second.where}." in problem.text
+    assert "10 of 40" in problem.text
 
 
 def test_who_goes_within_the_limits_needs_no_approval_beside_it() -> None:
@@ -185,3 +198,76 @@ def test_a_changed_scope_counts_whoever_goes_and_nobody_else() -> None:
     assert stopped_by(stays) == []
     goes = replace(plan_of(stored, crowd("u", 99)), scope_changed=True)
     assert stopped_by(goes) == ["scope-changed"]
+
+
+def with_mail(primary: str | None, aliases: tuple[str, ...]) -> list[AccountValues]:
+    """A hundred people with addresses made of their names."""
+    return [
+        replace(
+            one,
+            primary_address=Address(primary.format(one.login_names[0]))
+            if primary
+            else None,
+            aliases=tuple(
+                Address(alias.format(one.login_names[0])) for alias in aliases
+            ),
+        )
+        for one in crowd("u", 100)
+    ]
+
+
+MAIL, ALIAS = "mail.{}@company.com", "alias.{}@company.com"
+FILLED_IN = "{}@company.com"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "limits"),
+    [
+        ((MAIL, (ALIAS,)), (None, ()), ["rights"]),
+        ((MAIL, (ALIAS,)), (FILLED_IN, ()), ["rights"]),
+        ((MAIL, (ALIAS,)), (MAIL, ()), ["rights"]),
+        ((MAIL, ()), (None, ()), ["rights"]),
+        ((MAIL, ()), (FILLED_IN, ()), ["rights"]),
+        ((FILLED_IN, (ALIAS,)), (FILLED_IN, ()), ["rights"]),
+        ((FILLED_IN, ()), (None, ()), ["rights"]),
+        ((MAIL, ()), ("new.{}@company.com", ()), []),
+        ((MAIL, ()), (FILLED_IN, (MAIL,)), []),
+        ((MAIL, (ALIAS,)), (ALIAS, ()), []),
+        ((MAIL, (ALIAS,)), (MAIL, ("new.{}@company.com",)), []),
+        ((FILLED_IN, ()), (MAIL, (ALIAS,)), []),
+    ],
+)
+def test_many_entries_that_show_no_addresses_any_more_stop_the_run(
+    before: tuple[str | None, tuple[str, ...]],
+    after: tuple[str | None, tuple[str, ...]],
+    limits: list[str],
+) -> None:
+    old, new = with_mail(*before), with_mail(*after)
+    stored = stored_after(old)
+    few = plan_of(stored, [*new[:10], *old[10:]])
+    assert stopped_by(few) == []
+    many = plan_of(stored, [*new[:11], *old[11:]])
+    assert stopped_by(many) == limits
+    if limits:
+        [over] = tripped(many, LIMITS)
+        assert over.counts == {"away": 11, "accounts": 100}
+    check(many, LIMITS, offer(many, NOW), NOW)
+    assert stopped_by(plan_of(applied(stored, many), [*new[:11], *old[11:]])) == []
+
+
+def test_addresses_that_a_delta_takes_away_count_as_well() -> None:
+    old, new = with_mail(MAIL, (ALIAS,)), with_mail(None, ())
+    finished = Finished(ReadKind.DELTA, complete=True, server="dc1:636", base="")
+    read = read_of(finished, tuple(Mapped(one, b"new") for one in new[:11]))
+    plan = make_plan(POLICY, AccountsView(stored_after(old)), read, NOW)
+    assert stopped_by(plan) == ["rights"]
+
+
+def test_a_name_that_another_one_has_is_no_loss_of_addresses() -> None:
+    old = with_mail(MAIL, ())
+    stored = stored_after(old)
+    taken = old[50].primary_address
+    twins = [replace(one, primary_address=taken) for one in old[:20]]
+    plan = plan_of(stored, [*twins, *old[20:]])
+    assert len(plan.of(Op.CONFLICT)) == 20
+    assert stopped_by(plan) == []
