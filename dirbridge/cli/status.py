@@ -208,9 +208,11 @@ def _notice_json(notice: Notice) -> Json:
 def _stale(app: App, syncs: Sequence[Json]) -> Iterator[Problem]:
     """Yield the directories that no run has read well for a long time."""
     for one in syncs:
-        settings, last = app.settings.domains[one["domain"]], one["last_success"]
+        sync, last = app.settings.domains[one["domain"]].sync, one["last_success"]
         since = last and datetime.fromisoformat(last)
-        if not since or datetime.now(UTC) - since > settings.sync.full_every:
+        # One run may be late, or fail, without anything being wrong.
+        patience = max(sync.full_every, 2 * sync.interval)
+        if not since or datetime.now(UTC) - since > patience:
             text = f"No sync has ended well since {last}."
             yield Problem(
                 "sync-stale",
