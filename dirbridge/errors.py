@@ -120,20 +120,43 @@ class Unsupported(DirectoryError):
     """The server cannot do what was asked, or is not what the settings say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Above:
+    """One limit that a plan is above.
+
+    Attributes:
+        limit: Its name: `source-empty`, `scope-changed`, `share`, `container-share`,
+            `absolute`, `rights`.
+        counts: Figures behind it, such as `{"away": 60, "accounts": 100}`.
+        where: The container's DN, where it is the limit of one; else "".
+    """
+
+    limit: str
+    counts: dict[str, int]
+    where: str = ""
+
+
 class UnsafePlan(DirbridgeError):
     """A plan takes away more than one run may without a person's approval.
 
     Attributes:
-        limit: Name of the limit: `source-empty`, `scope-changed`, `share`,
-            `container-share`, `absolute`, `rights`.
-        counts: Figures behind it, such as `{"away": 60, "accounts": 100}`.
+        limit: Name of the gravest limit, see `Above`.
+        counts: Figures behind it.
         approval: The approval that would let this set, and any part of it, pass.
+        above: Every limit that the plan is above, the gravest first.
     """
 
-    def __init__(self, limit: str, counts: dict[str, int], approval: str) -> None:
+    def __init__(
+        self,
+        limit: str,
+        counts: dict[str, int],
+        approval: str,
+        above: tuple[Above, ...] = (),
+    ) -> None:
         self.limit = limit
         self.counts = counts
         self.approval = approval
+        self.above = above or (Above(limit, counts),)
         super().__init__(f"{limit} {counts}")
 
 

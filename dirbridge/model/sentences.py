@@ -486,6 +486,9 @@ _LOOK = {
     "rights": "Look at the service account's rights",
 }
 
+MOST_LIMITS = 3
+"""Limits that a sentence tells; a renamed branch can trip one for each container."""
+
 _LIMITS = {
     "source-empty": "Of {accounts} accounts that are known here, the directory shows "
     "not one that may have a mailbox.",
@@ -494,10 +497,11 @@ _LIMITS = {
     "accounts.",
     "absolute": "The run would take away {away} of {accounts} accounts.",
     "share": "The run would take away {away} of {accounts} accounts.",
-    "container-share": "The run would take away {away} of the {accounts} accounts of "
-    "one container.",
-    "rights": "{away} of {accounts} entries that could be read before now show too "
-    "little to be an account, as if the service account had lost rights.",
+    "container-share": "The run would take away {away} of the {accounts} accounts in "
+    "{where}.",
+    "rights": "{away} of {accounts} entries now show less than before, too little to "
+    "be an account or none of their addresses, as if the service account had lost "
+    "rights.",
 }
 
 
@@ -573,7 +577,12 @@ def _of_store(error: StoreError, text: str, then: str) -> Problem:
 def _of_limit(error: UnsafePlan) -> Problem:
     mend = f"{_LOOK.get(error.limit, 'Look at the plan')}; if it is right, run again "
     mend += f"with `--approve {error.approval}`."
-    said = f"{_LIMITS[error.limit].format(**error.counts)} Nothing was written."
+    above = [
+        _LIMITS[one.limit].format(**one.counts, where=one.where) for one in error.above
+    ]
+    more = len(above) - MOST_LIMITS
+    others = [f"It is above {more} more limits."] if more > 0 else []
+    said = " ".join((*above[:MOST_LIMITS], *others, "Nothing was written."))
     return Problem(error.limit, "limits", said, mend)
 
 

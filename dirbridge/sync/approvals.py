@@ -37,7 +37,7 @@ def allowed(
             with suppress(UnsafePlan):
                 rules.check(plan, limits, approval, now)
                 return replace(plan, approved=approval), None
-        return plan, UnsafePlan(above.limit, above.counts, name)
+        return plan, UnsafePlan(above.limit, above.counts, name, above.above)
     return plan, None
 
 

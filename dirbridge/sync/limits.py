@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dirbridge.errors import UnsafePlan
+from dirbridge.errors import Above, UnsafePlan
 from dirbridge.model.account import LIVE
 from dirbridge.model.entry import EntryKind, ReadKind
 from dirbridge.model.plan import TAKES_AWAY, Approval, Change, Covered, Op, Plan
@@ -54,11 +54,13 @@ class Tripped:
         limit: Its name, see `UnsafePlan.limit`.
         counts: The figures behind it.
         covered: What trips it.
+        where: The container's DN, where it is the limit of one; else "".
     """
 
     limit: str
     counts: Mapping[str, int]
     covered: frozenset[Covered]
+    where: str = ""
 
 
 def offer(plan: Plan, now: datetime, name: str = "") -> Approval:
@@ -108,14 +110,15 @@ def check(plan: Plan, limits: Limits, approval: Approval | None, now: datetime) 
         now: The time (UTC): approvals lapse.
 
     Raises:
-        UnsafePlan: Names the first limit, its figures and the approval.
+        UnsafePlan: Names the limits, their figures and the approval.
     """
     found = tripped(plan, limits)
     covered = frozenset(one for limit in found for one in limit.covered)
     if not found or (approval is not None and _lets(approval, plan, covered, now)):
         return
     first = found[0]
-    raise UnsafePlan(first.limit, dict(first.counts), name_of(plan))
+    above = tuple(Above(one.limit, dict(one.counts), one.where) for one in found)
+    raise UnsafePlan(first.limit, dict(first.counts), name_of(plan), above)
 
 
 def _lets(
@@ -209,7 +212,7 @@ def _containers(
         share = limits.container_share * inside
         if inside >= limits.from_accounts and len(gone) > share:
             counts = {"away": len(gone), "accounts": inside}
-            yield Tripped("container-share", counts, _covered(gone))
+            yield Tripped("container-share", counts, _covered(gone), where)
 
 
 def _counts(change: Change) -> bool:

@@ -163,7 +163,7 @@ _NO_ID = "0" * 2 * _ID_SIZE
 
 
 def _head(plan: Plan, rules: str, stopped: UnsafePlan | None) -> Json:
-    tripped = [] if stopped is None else [_tripped(stopped)]
+    tripped = [] if stopped is None else list(_tripped(stopped))
     return {
         "format": FORMAT,
         "id": _NO_ID,
@@ -180,12 +180,14 @@ def _head(plan: Plan, rules: str, stopped: UnsafePlan | None) -> Json:
     }
 
 
-def _tripped(stopped: UnsafePlan) -> Json:
-    return {
-        "limit": stopped.limit,
-        "counts": dict(stopped.counts),
-        "approval": stopped.approval or None,
-    }
+def _tripped(stopped: UnsafePlan) -> Iterator[Json]:
+    for one in stopped.above:
+        yield {
+            "limit": one.limit,
+            "where": one.where,
+            "counts": dict(one.counts),
+            "approval": stopped.approval or None,
+        }
 
 
 def load(path: Path) -> PlanFile:

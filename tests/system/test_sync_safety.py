@@ -93,7 +93,7 @@ def test_a_vanished_container_stops_the_run(site: Site, changeable_od: Od1) -> N
     done = site.sync(OD)
 
     assert done.code == 3
-    assert "container" in done.problem("container-share")["text"]
+    assert cast.OD_USERS in done.problem("container-share")["text"]
     nobody_was_taken_away(site, before)
 
 
