@@ -53,7 +53,7 @@ def list_(call: Call, *, domain: str | None, every: bool) -> int:
     with app.open_store() as store:
 
         def found() -> Iterator[Account]:
-            stored = store.accounts(wanted)
+            stored = _paged(store, wanted)
             return (a for a in stored if every or a.kind is EntryKind.ACCOUNT)
 
         columns = ("account", "state", "origin", "name", "address", "logs in as")
@@ -62,6 +62,14 @@ def list_(call: Call, *, domain: str | None, every: bool) -> int:
         listed = Streamed(account_json(account) for account in found())
         call.out.finish({"accounts": listed})
     return DONE
+
+
+def _paged(store: Store, domain: DomainName | None) -> Iterator[Account]:
+    """Stream accounts; nothing of the store is open while somebody reads them."""
+    last = 0
+    while some := store.page(last, domain):
+        last = some[-1].number
+        yield from some
 
 
 def _row(account: Account) -> tuple[object, ...]:

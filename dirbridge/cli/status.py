@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -16,16 +16,14 @@ from dirbridge.cli.servers import Known, read_servers
 from dirbridge.config.settings import HookSettings
 from dirbridge.connectors.examination import WARN_DAYS
 from dirbridge.errors import Problem
+from dirbridge.model.account import AccountState
 from dirbridge.model.entry import EntryKind
 from dirbridge.model.names import DomainName
 from dirbridge.notices.rules import conflicts
-from dirbridge.store.base import Notice, Run, RunResult, Store
+from dirbridge.store.base import Notice, Run, Store
 from dirbridge.sync.by_hand import ADMIN
 
-_LOOKED_BACK = 1000
-"""Runs among which the last one that went well is looked for."""
-
-_WELL = frozenset({RunResult.APPLIED, RunResult.UNCHANGED})
+Counts = Mapping[tuple[DomainName, EntryKind, AccountState], int]
 
 
 @click.command()
@@ -35,7 +33,8 @@ def status(call: Call) -> int:
     app = call.app()
     known = read_servers(app.settings.serve.run_dir)
     with app.open_store() as store:
-        domains = [_domain(app, store, name) for name in app.settings.domains]
+        counts = store.counts()
+        domains = [_domain(app, store, name, counts) for name in app.settings.domains]
         notices = [one for one in store.notices() if one.over_at is None]
     syncs = [_with_schedule(one, known) for each in domains for one in each["syncs"]]
     hooks = [_hook(hook) for hook in app.settings.hooks]
@@ -62,10 +61,11 @@ def status(call: Call) -> int:
     return PROBLEMS if call.out.problems else DONE
 
 
-def _domain(app: App, store: Store, name: DomainName) -> Json:
+def _domain(app: App, store: Store, name: DomainName, counts: Counts) -> Json:
     kinds: dict[EntryKind, dict[str, int]] = {kind: {} for kind in EntryKind}
-    for (kind, state), number in store.counts(name).items():
-        kinds[kind][state] = number
+    for (domain, kind, state), number in counts.items():
+        if domain == name:
+            kinds[kind][state] = number
     sources = [one.policy.source for one in app.directories[name]]
     runs = (run for one in sources for run in store.last_runs(name, source=one))
     last = max(runs, key=lambda run: run.finished_at, default=None)
@@ -82,13 +82,8 @@ def _domain(app: App, store: Store, name: DomainName) -> Json:
 
 def _sync(store: Store, domain: DomainName, source: str) -> Json:
     """Return how the syncs of one directory stand."""
-    runs = [
-        run
-        for run in store.last_runs(domain, _LOOKED_BACK, source)
-        if run.server != ADMIN
-    ]
-    last = next(iter(runs), None)
-    good = next((run for run in runs if run.result in _WELL), None)
+    last = next(iter(store.last_runs(domain, 1, source, but=ADMIN)), None)
+    good = store.last_success(domain, source, but=ADMIN)
     known = frozenset(last.known if last else ())
     open_conflicts = conflicts(known)
     return {

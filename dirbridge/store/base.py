@@ -40,6 +40,10 @@ class RunResult(StrEnum):
     FAILED = "failed"
 
 
+WELL = frozenset({RunResult.APPLIED, RunResult.UNCHANGED})
+"""How a run ends whose directory was read and whose plan could be applied."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One sync run as the store remembers it.
@@ -290,10 +294,20 @@ class StoreReader(Protocol):
         """Stream accounts of one domain or of all, removed ones too, by number."""
         ...
 
-    def counts(
-        self, domain: DomainName
-    ) -> Mapping[tuple[EntryKind, AccountState], int]:
-        """Count a domain's accounts, groups and contacts by kind and state."""
+    def page(self, after: int, domain: DomainName | None = None) -> tuple[Account, ...]:
+        """Return the next accounts by number, () behind the last.
+
+        What is open behind `accounts` stays open for as long as somebody looks at
+        what came first; each page is of a moment of its own.
+
+        Args:
+            after: The number of the last one of the page before, 0 in the beginning.
+            domain: Only accounts of this domain.
+        """
+        ...
+
+    def counts(self) -> Mapping[tuple[DomainName, EntryKind, AccountState], int]:
+        """Count accounts, groups and contacts by domain, kind and state."""
         ...
 
     def cursor(self, domain: DomainName, source: str) -> Cursor | None:
@@ -333,6 +347,18 @@ class StoreReader(Protocol):
             server: Only those with this server; `admin` stands for a person.
             but: None of those with this server.
             after: Only those with a higher number.
+        """
+        ...
+
+    def last_success(
+        self, domain: DomainName, source: str, but: str | None = None
+    ) -> Run | None:
+        """Return the newest run of a directory that was applied or changed nothing.
+
+        Args:
+            domain: The mail domain.
+            source: The directory.
+            but: None of those with this server.
         """
         ...
 

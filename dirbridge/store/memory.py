@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from threading import Event, Lock
 from typing import Self
 
@@ -18,6 +19,7 @@ from dirbridge.model.names import Address, DirectoryId, DomainName, fold
 from dirbridge.model.plan import Approval, Op, Plan
 from dirbridge.store import rows
 from dirbridge.store.base import (
+    WELL,
     AuditRow,
     NameKind,
     Notice,
@@ -25,6 +27,7 @@ from dirbridge.store.base import (
     Run,
     RunResult,
 )
+from dirbridge.store.gathering import PAGE
 from dirbridge.store.view import AccountsView
 
 _WHERE = "memory"
@@ -86,11 +89,14 @@ class MemoryStore:
         held = self._content.accounts
         return (held[n] for n in sorted(held) if domain in (None, held[n].domain))
 
-    def counts(
-        self, domain: DomainName
-    ) -> Mapping[tuple[EntryKind, AccountState], int]:
-        """Count a domain's accounts, groups and contacts by kind and state."""
-        return Counter((one.values.kind, one.state) for one in self.accounts(domain))
+    def page(self, after: int, domain: DomainName | None = None) -> tuple[Account, ...]:
+        """Return the next accounts by number, () behind the last."""
+        later = (one for one in self.accounts(domain) if one.number > after)
+        return tuple(islice(later, PAGE))
+
+    def counts(self) -> Mapping[tuple[DomainName, EntryKind, AccountState], int]:
+        """Count accounts, groups and contacts by domain, kind and state."""
+        return Counter((one.domain, one.kind, one.state) for one in self.accounts())
 
     def cursor(self, domain: DomainName, source: str) -> Cursor | None:
         """Return where the next delta of a domain's directory goes on, or None."""
@@ -146,6 +152,13 @@ class MemoryStore:
             and run.number > after
         ]
         return tuple(own[:limit])
+
+    def last_success(
+        self, domain: DomainName, source: str, but: str | None = None
+    ) -> Run | None:
+        """Return the newest run of a directory that was applied or changed nothing."""
+        runs = self.last_runs(domain, len(self._content.runs), source, but=but)
+        return next((run for run in runs if run.result in WELL), None)
 
     def audit(self, run: int) -> tuple[AuditRow, ...]:
         """Return what a run changed, in the order in which it was applied."""

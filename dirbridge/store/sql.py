@@ -31,6 +31,7 @@ from dirbridge.model.plan import Approval, Plan
 from dirbridge.store import rows
 from dirbridge.store.application import VERSION, Application
 from dirbridge.store.base import (
+    WELL,
     AuditRow,
     NameKind,
     Notice,
@@ -126,14 +127,19 @@ class SqlStore:
         with wrapped(self._database), self._database.reads.begin() as connection:
             yield from paged(self._database, connection, page(*which), {})
 
-    def counts(
-        self, domain: DomainName
-    ) -> Mapping[tuple[EntryKind, AccountState], int]:
-        """Count a domain's accounts, groups and contacts by kind and state."""
-        parts = (AccountRow.kind, AccountRow.state)
-        mine = select(*parts, func.count()).where(by_table(AccountRow.domain) == domain)
-        counted = self._all(mine.group_by(*parts))
-        return {(EntryKind(k), AccountState(s)): number for k, s, number in counted}
+    def page(self, after: int, domain: DomainName | None = None) -> tuple[Account, ...]:
+        """Return the next accounts by number, () behind the last."""
+        which = () if domain is None else (by_table(AccountRow.domain) == domain,)
+        with wrapped(self._database), self._database.reads.begin() as connection:
+            found = connection.execute(page(*which), {"after": after}).all()
+            return neighbours(connection, found)
+
+    def counts(self) -> Mapping[tuple[DomainName, EntryKind, AccountState], int]:
+        """Count accounts, groups and contacts by domain, kind and state."""
+        return {
+            (DomainName(domain), EntryKind(kind), AccountState(state)): number
+            for domain, kind, state, number in self._all(_COUNTED)
+        }
 
     def cursor(self, domain: DomainName, source: str) -> Cursor | None:
         """Return where the next delta of a domain's directory goes on, or None."""
@@ -250,6 +256,20 @@ class SqlStore:
         newest = newest.order_by(RunRow.number.desc()).limit(limit)
         return tuple(map(rows.run, self._all(newest)))
 
+    def last_success(
+        self, domain: DomainName, source: str, but: str | None = None
+    ) -> Run | None:
+        """Return the newest run of a directory that was applied or changed nothing."""
+        good = rows.RUN.where(
+            RunRow.domain == domain,
+            RunRow.source == source,
+            RunRow.result.in_(sorted(WELL)),
+        )
+        if but is not None:
+            good = good.where(RunRow.server != but)
+        found = self._all(good.order_by(RunRow.number.desc()).limit(1))
+        return rows.run(found[0]) if found else None
+
     def audit(self, run: int) -> tuple[AuditRow, ...]:
         """Return what a run changed, in the order in which it was applied."""
         told = rows.CHANGE.where(ChangeRow.run == run).order_by(ChangeRow.position)
@@ -346,6 +366,9 @@ def _owner(numbers: Select[int]) -> Select[*tuple[Any, ...]]:
     ).order_by(AccountRow.number)
 
 
+# One walk through the table for all domains: no index has all of it.
+_PARTS = (by_table(AccountRow.domain).label("where"), AccountRow.kind, AccountRow.state)
+_COUNTED = select(*_PARTS, func.count()).group_by("where", *_PARTS[1:])
 _NAMED = {
     NameKind.LOGIN: _owner_of_name(NameKind.LOGIN),
     NameKind.UPN: _owner_of_name(NameKind.UPN),

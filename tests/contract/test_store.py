@@ -142,6 +142,15 @@ def put(store: Store, op: Op, *accounts: Account) -> Run:
     return store.apply(plan(*(change(op, a) for a in accounts)), a_run())
 
 
+def pages_of(store: Store, domain: DomainName) -> list[tuple[Account, ...]]:
+    pages = []
+    last = 0
+    while some := store.page(last, domain):
+        pages.append(some)
+        last = some[-1].number
+    return pages
+
+
 def stored(store: Store, account: Account) -> Account:
     """The account with this one's directory id."""
     wanted = account.values.directory_id
@@ -215,17 +224,18 @@ class StoreContract:
         assert found.state_since.tzinfo is UTC
 
     def test_counts_by_kind_and_state(self, store: Store) -> None:
-        assert store.counts(COMPANY) == {}
+        assert store.counts() == {}
         made(store, person("bob"), person("carla"))
         account = EntryKind.ACCOUNT
-        assert store.counts(COMPANY) == {(account, AccountState.ACTIVE): 2}
+        assert store.counts() == {(COMPANY, account, AccountState.ACTIVE): 2}
         bob = next(store.accounts(COMPANY))
         put(store, Op.DEACTIVATE, replace(bob, state=AccountState.DEACTIVATED))
-        assert store.counts(COMPANY) == {
-            (account, AccountState.ACTIVE): 1,
-            (account, AccountState.DEACTIVATED): 1,
+        made(store, person("dora", domain=BRANCH))
+        assert store.counts() == {
+            (COMPANY, account, AccountState.ACTIVE): 1,
+            (COMPANY, account, AccountState.DEACTIVATED): 1,
+            (BRANCH, account, AccountState.ACTIVE): 1,
         }
-        assert store.counts(DomainName("nowhere.example")) == {}
 
     def test_takes_times_of_any_zone(self, store: Store) -> None:
         there = NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))
@@ -270,6 +280,9 @@ class StoreContract:
             wanted = [p for p in people if p.domain == domain]
             found = [replace(a, number=0) for a in store.accounts(domain)]
             assert found == wanted
+            pages = pages_of(store, domain)
+            assert [replace(a, number=0) for one in pages for a in one] == wanted
+            assert len(pages) > 1
         (far,) = store.named(BRANCH, NameKind.LOGIN, "p2499")
         assert far.values.title == "t0"
 
@@ -547,6 +560,21 @@ class StoreContract:
         assert store.last_runs(COMPANY, 9, after=after) == (by_hand[-1],)
         last = by_hand[-1].number
         assert store.last_runs(COMPANY, 9, server="admin", after=last) == ()
+
+    def test_finds_a_success_behind_however_many_failures(self, store: Store) -> None:
+        def last_success(**fields: str) -> Run | None:
+            return store.last_success(COMPANY, "directory", **fields)
+
+        assert last_success() is None
+        read = store.apply(plan(), replace(a_run(), result=RunResult.UNCHANGED))
+        for result in (RunResult.FAILED, RunResult.STOPPED) * 15:
+            store.remember(replace(a_run(), result=result))
+        store.apply(plan(domain=BRANCH), a_run(BRANCH))
+        store.apply(plan(), replace(a_run(), source="directory-2"))
+        assert last_success() == read
+        by_hand = store.apply(plan(), replace(a_run(), server="admin"))
+        assert last_success() == by_hand
+        assert last_success(but="admin") == read
 
     def test_refuses_a_plan_that_another_run_outran(self, store: Store) -> None:
         version = store.version()

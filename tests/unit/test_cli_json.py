@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from dirbridge.app import App
 from dirbridge.cli import runs
 from dirbridge.cli.main import exit_code
 from dirbridge.model.names import DomainName
+from dirbridge.model.plan import Op
 from tests import schema
+from tests.contract import test_store as stores
 
 CONFIG = """\
 [store]
@@ -34,6 +37,7 @@ password = {{ file = "{folder}/secret" }}
 [domains."example.com".login]
 kerberos_realm = "corp.example.com"
 """
+EXAMPLE = DomainName("example.com")
 COMMANDS = {
     "accounts list": 0,
     "sync runs": 0,
@@ -54,6 +58,39 @@ def config(tmp_path: Path) -> Path:
     file.write_text(CONFIG.format(folder=tmp_path))
     (tmp_path / "secret").write_text("sesame\n")
     return file
+
+
+class _Looking(io.StringIO):
+    """Somebody who looks at the first page, while others go on writing."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.busy: list[int] = []
+        self._file = file
+
+    def write(self, text: str) -> int:
+        if "p7@" in text:
+            other = sqlite3.connect(self._file, timeout=0, isolation_level=None)
+            with contextlib.closing(other):
+                other.execute("DELETE FROM notices")
+                (busy, *_) = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self.busy.append(busy)
+        return super().write(text)
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_nothing_is_open_while_somebody_looks_at_the_list(
+    config: Path, words: list[str]
+) -> None:
+    with App.load(config).open_store() as store:
+        people = [stores.person(f"p{n}", domain=EXAMPLE) for n in range(1500)]
+        new = (stores.change(Op.CREATE, one) for one in people)
+        store.apply(stores.plan(*new, domain=EXAMPLE), stores.a_run(EXAMPLE))
+    looking = _Looking(config.with_name("dirbridge.db"))
+    with contextlib.redirect_stdout(looking):
+        assert exit_code(["accounts", "list", *words, "--config", str(config)]) == 0
+    assert set(looking.busy) == {0}
+    assert "p1499@" in looking.getvalue()
 
 
 def test_the_check_knows_right_from_wrong() -> None:
