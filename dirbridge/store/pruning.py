@@ -11,16 +11,12 @@ from dirbridge.store.database import Database
 from dirbridge.store.schema import AttemptRow, ChangeRow, OfferRow, RunRow
 
 PORTION = 10_000
-"""How many attempts are forgotten by one transaction."""
+"""How many attempts or audit rows are forgotten by one transaction."""
 
 
 def prune_attempts(database: Database, before: datetime) -> int:
     """Forget attempts that are older; give their number."""
-    done = some = _rows(database, _ATTEMPTS, {"before": before})
-    while some == PORTION:
-        some = _rows(database, _ATTEMPTS, {"before": before})
-        done += some
-    return done
+    return _portions(database, _ATTEMPTS, {"before": before})
 
 
 def prune_changes(database: Database, before: datetime) -> int:
@@ -35,10 +31,18 @@ def prune_changes(database: Database, before: datetime) -> int:
     with database.reads.begin() as connection:
         told = connection.execute(_TOLD, {"before": before}).scalars().all()
     done = sum(
-        _rows(database, _CHANGES, {"run": run, "before": before}) for run in told
+        _portions(database, _CHANGES, {"run": run, "before": before}) for run in told
     )
     _rows(database, _RUNS, {"before": before})
     _rows(database, _OFFERS, {"before": before})
+    return done
+
+
+def _portions(database: Database, statement: Delete, wanted: dict[str, object]) -> int:
+    done = some = _rows(database, statement, wanted)
+    while some == PORTION:
+        some = _rows(database, statement, wanted)
+        done += some
     return done
 
 
@@ -57,8 +61,12 @@ _TOLD = (
     .where(RunRow.finished_at < bindparam("before"), _HAS_CHANGES)
     .order_by(RunRow.number)
 )
-_CHANGES = delete(ChangeRow).where(
+_OLD_CHANGES = select(ChangeRow.position).where(
     ChangeRow.run == bindparam("run"), ChangeRow.at < bindparam("before")
+)
+_CHANGES = delete(ChangeRow).where(
+    ChangeRow.run == bindparam("run"),
+    ChangeRow.position.in_(_OLD_CHANGES.order_by(ChangeRow.position).limit(PORTION)),
 )
 _NEWEST = select(func.max(RunRow.number)).group_by(RunRow.domain, RunRow.source)
 _RUNS = delete(RunRow).where(

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from dirbridge.errors import StoreError
 from dirbridge.model.account import Account, AccountState, AccountValues
@@ -17,6 +19,7 @@ from dirbridge.model.names import Address, DirectoryId
 from dirbridge.model.plan import Approval, Change, Op
 from dirbridge.model.recipient import By, Reference
 from dirbridge.store.base import NameKind, Notice, Run, RunResult, Store
+from dirbridge.store.sql import SqlStore
 from tests.contract.test_store import (
     BRANCH,
     COMPANY,
@@ -269,6 +272,21 @@ def test_forgets_what_is_old(store: Store) -> None:
     assert store.version() == later.number
     assert store.last_runs(COMPANY, 1) != ()
     assert list(store.accounts()) == [values(anna, title="x")]
+
+
+def test_forgets_a_large_run_in_small_transactions(store: Store) -> None:
+    conflict = change(Op.CONFLICT, person("anna"))
+    store.apply(plan(*[conflict] * 12_000), a_run())
+    told: list[int] = []
+    if isinstance(store, SqlStore):
+
+        @event.listens_for(store._database.writes.engine, "after_cursor_execute")
+        def _(_connection: object, cursor: Any, statement: str, *_: object) -> None:
+            if statement.startswith("DELETE FROM changes"):
+                told.append(cursor.rowcount)
+
+    assert store.prune(None, datetime.now(UTC)) == (0, 12_000)
+    assert told in ([], [10_000, 2000])
 
 
 def test_portions_are_no_limits(store: Store) -> None:
