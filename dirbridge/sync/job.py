@@ -10,7 +10,9 @@ octets are those of the last time are not mapped again. Everything is read where
 - an admin changed accounts, or somebody waits for a name, an address or a place and
   another run may have freed it;
 - the delta brings a new conflict, or touches what somebody waits for (`told`);
-- a group is missing, or groups changed that decide who gets a mailbox.
+- a group is missing, or nobody seems to be left;
+- a group decides who gets a mailbox, and the delta says anything that its members have a
+  part in (`access`).
 """
 
 from __future__ import annotations
