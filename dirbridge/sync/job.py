@@ -11,8 +11,8 @@ octets are those of the last time are not mapped again. Everything is read where
   another run may have freed it;
 - the delta brings a new conflict, or touches what somebody waits for (`told`);
 - a group is missing, or nobody seems to be left;
-- a group decides who gets a mailbox, and the delta says anything that its members have a
-  part in (`access`).
+- a group decides who gets a mailbox, and the delta says anything that takes all its
+  members to judge (`access`).
 """
 
 from __future__ import annotations
