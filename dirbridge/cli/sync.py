@@ -28,7 +28,7 @@ from dirbridge.cli.plans import Told
 from dirbridge.cli.runs import in_turn, runs, show, undo
 from dirbridge.errors import ConfigError, DirbridgeError, DirectoryError, Problem
 from dirbridge.model.plan import Plan
-from dirbridge.model.sentences import problems_of
+from dirbridge.model.sentences import of_approval, problems_of
 from dirbridge.notices.rules import Ended
 from dirbridge.scheduler.running import ended_by, ended_of
 from dirbridge.store.base import Store
@@ -290,6 +290,9 @@ def _run(
         asked.ended(ended_by(job, error))
         raise
     asked.ended(ended_of(report))
+    if asked.approve is not None and report.stopped is not None:
+        known = job.store.approval(asked.approve)
+        out.problem(of_approval(asked.approve, known, job.clock()))
     return plans.of_report(report, dry_run=asked.dry_run)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from dirbridge.errors import (
     BindRefused,
@@ -22,6 +23,7 @@ from dirbridge.errors import (
     harmless,
 )
 from dirbridge.model.login import Accepted, Cause, Reason, Rejected, Verdict
+from dirbridge.model.plan import Approval
 
 
 @dataclass(frozen=True, slots=True)
@@ -584,6 +586,26 @@ def _of_limit(error: UnsafePlan) -> Problem:
     others = [f"It is above {more} more limits."] if more > 0 else []
     said = " ".join((*above[:MOST_LIMITS], *others, "Nothing was written."))
     return Problem(error.limit, "limits", said, mend)
+
+
+def of_approval(named: str, known: Approval | None, now: datetime) -> Problem:
+    """Return why an approval that a person named did not let a run pass.
+
+    Args:
+        named: What the person typed.
+        known: What a stopped run offered under this id, None where none did.
+        now: The time (UTC): approvals lapse.
+    """
+    if known is None:
+        text = "No stopped run has offered it."
+    elif known.used_by is not None:
+        text = f"Run {known.used_by} has used it; each is good for one run."
+    elif known.until < now:
+        text = f"It lapsed at {known.until:%Y-%m-%d %H:%M} UTC, after a day."
+    else:
+        text = "It covers less than what this run would take away."
+    then = "Look at the plan, and name the approval that this run offers."
+    return Problem("approval-passed-over", f"--approve {named}", text, then)
 
 
 def of_failures(last: Problem, failures: int) -> Problem:

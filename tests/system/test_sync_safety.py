@@ -65,7 +65,9 @@ def test_an_approval_lets_exactly_that_pass(site: Site, changeable_od: Od1) -> N
     assert stopped.code == 3
     assert f"--approve {approval}" in stopped.problem("share")["next"]
 
-    assert site.sync(OD, "--approve", "0123456789ab").code == 3
+    mistyped = site.sync(OD, "--approve", "0123456789ab")
+    assert mistyped.code == 3
+    assert "No stopped run" in mistyped.problem("approval-passed-over")["text"]
     changeable_od.delete(cast.od("oscar").dn)
     # Now other people than those that were approved.
     grown = site.sync(OD, "--approve", approval)

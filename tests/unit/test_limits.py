@@ -13,7 +13,7 @@ from dirbridge.model.entry import EntryKind, Finished, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Op, Plan
-from dirbridge.model.sentences import problems_of
+from dirbridge.model.sentences import of_approval, problems_of
 from dirbridge.store.view import AccountsView
 from dirbridge.sync.limits import LAPSES, Limits, check, offer, tripped
 from dirbridge.sync.planner import Policy, make_plan
@@ -271,3 +271,20 @@ def test_a_name_that_another_one_has_is_no_loss_of_addresses() -> None:
     plan = plan_of(stored, [*twins, *old[20:]])
     assert len(plan.of(Op.CONFLICT)) == 20
     assert stopped_by(plan) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"used_by": 7}, "Run 7 has used it"),
+        ({"until": NOW - timedelta(hours=1)}, "It lapsed at 2"),
+        ({}, "covers less"),
+    ],
+)
+def test_an_approval_that_is_passed_over_says_why(
+    fields: dict[str, object], said: str
+) -> None:
+    plan = plan_of(stored_after(crowd("u", 100)), crowd("u", 60))
+    known = replace(offer(plan, NOW), **fields)
+    assert said in of_approval(known.id, known, NOW).text
+    assert "No stopped run" in of_approval("abc", None, NOW).text
