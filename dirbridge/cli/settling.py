@@ -14,6 +14,7 @@ from dirbridge.cli.output import DONE, PROBLEMS
 from dirbridge.cli.runs import in_turn
 from dirbridge.errors import Unsettled
 from dirbridge.model.account import LIVE, Account, Origin
+from dirbridge.model.entry import Entry
 from dirbridge.model.names import DirectoryId
 from dirbridge.model.plan import Plan
 from dirbridge.sync import settle
@@ -36,16 +37,17 @@ def adopt(call: Call, *, account: str, entry_id: str, dry_run: bool) -> int:
     come from the entry with the next sync.
     """
     app = call.app()
-    ids: list[DirectoryId] = []
+    entries: list[Entry] = []
 
     def source(found: Account) -> str:
         """Return the directory that has the entry, asked live."""
         directory, entry = _entry(app, found, entry_id)
-        ids.append(entry)
+        entries.append(entry)
         return directory
 
     def plan(ground: Ground, found: Account, gone: bool) -> Plan:
-        return settle.adopt(ground, found, ids[-1], gone=gone)
+        entry = entries[-1]
+        return settle.adopt(ground, found, entry.id, entry.kind, gone=gone)
 
     return _settle(call, app, account, plan, source, dry_run=dry_run)
 
@@ -67,13 +69,13 @@ def _is_gone(app: App, account: Account) -> bool:
     )
 
 
-def _entry(app: App, account: Account, typed: str) -> tuple[str, DirectoryId]:
-    """Return the directory that has an entry, and its id as the directory writes it."""
+def _entry(app: App, account: Account, typed: str) -> tuple[str, Entry]:
+    """Return the directory that has an entry, and the entry."""
     for directory in app.directories[account.domain]:
         for text in dict.fromkeys((typed, typed.upper(), typed.lower())):
             entry = directory.connector.find(DirectoryId(text))
             if entry is not None:
-                return directory.connector.source, entry.id
+                return directory.connector.source, entry
     raise Unsettled("no-entry", typed)
 
 

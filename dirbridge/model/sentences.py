@@ -508,9 +508,9 @@ _LIMITS = {
 
 
 _SETTLING = {
-    "no-mailbox": (
-        "It is a group or a contact, and has no mailbox to keep.",
-        "Name an account that people log in with.",
+    "other-kind": (
+        "It and the entry are not both accounts, both groups or both contacts.",
+        "Name an entry of the same kind, or run `dirbridge accounts keep-apart`.",
     ),
     "still-there": (
         "Its entry is still in the directory, so it is nobody else's.",

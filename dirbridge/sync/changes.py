@@ -155,9 +155,14 @@ def _clash_sentence(draft: Account, clash: Clash, *, stays: bool) -> str:
 
 def _two_answers(account: str, entry: str, kind: EntryKind) -> str:
     account, entry = shlex.quote(account), shlex.quote(entry)
-    what = "person" if kind is EntryKind.ACCOUNT else str(kind)
+    if kind is not EntryKind.ACCOUNT:
+        # It has no mailbox to keep, and is there already, without the address.
+        return (
+            f"Run `dirbridge accounts keep-apart {account}`, and this {kind} gets it "
+            "with the next sync."
+        )
     return (
-        f"If it is the same {what}, run `dirbridge accounts adopt {account} {entry}`; "
+        f"If it is the same person, run `dirbridge accounts adopt {account} {entry}`; "
         f"if not, `dirbridge accounts keep-apart {account}`."
     )
 

@@ -18,9 +18,14 @@ from dirbridge.sync.departures import VANISHED
 
 
 def adopt(
-    ground: Ground, account: Account, entry: DirectoryId, *, gone: bool = False
+    ground: Ground,
+    account: Account,
+    entry: DirectoryId,
+    kind: EntryKind = EntryKind.ACCOUNT,
+    *,
+    gone: bool = False,
 ) -> Plan:
-    """Give an account to a new entry: it is the same person.
+    """Give an account to a new entry: it is the same person, group or contact.
 
     The mailbox stays. Names, addresses and state come from the entry with the next
     full read.
@@ -29,14 +34,15 @@ def adopt(
         ground: Where the plan is made; its source is the entry's directory.
         account: One that vanished from its directory, or a local one.
         entry: The stable id of the new entry.
+        kind: What the new entry is.
         gone: Whether the directory said just now that the account's own entry is not
             there, which no sync wrote down yet.
 
     Raises:
-        Unsettled: The account is somebody's, or the entry has one.
+        Unsettled: The account is somebody's or of another kind, or the entry has one.
     """
-    if account.kind is not EntryKind.ACCOUNT:
-        raise Unsettled("no-mailbox", account.canonical)
+    if account.kind is not kind:
+        raise Unsettled("other-kind", account.canonical)
     if account.origin is Origin.MAPPED and account.state in LIVE and not gone:
         raise Unsettled("still-there", account.canonical)
     taken = ground.view.by_id(ground.domain, ground.source, (entry,)).get(entry)
@@ -48,7 +54,7 @@ def adopt(
         source=ground.source,
         values=replace(account.values, directory_id=entry),
     )
-    why = "An admin said that the new entry is the same person."
+    why = f"An admin said that the new entry is the same {_what(kind)}."
     return plan_by_hand(ground, [Wish(account, new, why)])
 
 
@@ -78,7 +84,7 @@ def keep_apart(ground: Ground, account: Account, *, gone: bool = False) -> Plan:
     values = replace(
         account.values, login_names=(), upn=None, primary_address=None, aliases=()
     )
-    why = "An admin said that the new entry is another person."
+    why = f"An admin said that the new entry is another {_what(account.kind)}."
     return plan_by_hand(
         ground, [Wish(account, replace(new, values=values, kept=()), why)]
     )
@@ -101,3 +107,7 @@ def restore(ground: Ground, account: Account) -> Plan:
     reason = None if local else f"An admin restored it on {ground.now:%Y-%m-%d}."
     new = replace(account, state=state, state_reason=reason, state_since=ground.now)
     return plan_by_hand(ground, [Wish(account, new, "Restored by an admin.")])
+
+
+def _what(kind: EntryKind) -> str:
+    return "person" if kind is EntryKind.ACCOUNT else str(kind)

@@ -572,8 +572,9 @@ def test_a_group_that_was_made_anew_is_recreated_and_not_kept_apart(
     plan = make_plan(POLICY, stored, reading(new, person("anna")), NOW)
     (conflict,) = plan.of(Op.CONFLICT)
     assert conflict.after["conflict"] == "recreated"
-    assert f"If it is the same {kind}, run " in conflict.why
-    assert "`dirbridge accounts adopt sales@company.com id-new`" in conflict.why
+    assert "`dirbridge accounts keep-apart sales@company.com`" in conflict.why
+    assert f"this {kind} gets it" in conflict.why
+    assert "adopt" not in conflict.why
 
 
 def test_who_lost_something_is_mapped_again_until_nothing_is_in_the_way() -> None:

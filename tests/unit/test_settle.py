@@ -21,6 +21,7 @@ from dirbridge.model.entry import Entry, EntryKind
 from dirbridge.model.mapping import Mapped
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Op, Plan
+from dirbridge.model.sentences import problems_of
 from dirbridge.store.memory import MemoryStore
 from dirbridge.sync import settle
 from dirbridge.sync.acting import Deed, Done, carry_out
@@ -46,10 +47,13 @@ def entry(name: str, who: str, mail: str = "") -> Entry:
 
 def mapped(one: Entry) -> Mapped:
     name = one.values("uid")[0].decode()
+    person = one.kind is EntryKind.ACCOUNT
     values = AccountValues(
         directory_id=one.id,
+        kind=one.kind,
         dn=one.dn,
-        login_names=(name,),
+        login_names=(name,) if person else (),
+        name=None if person else name,
         primary_address=Address(one.values("mail")[0].decode()),
     )
     return Mapped(values, digest=one.digest)
@@ -239,6 +243,47 @@ def test_a_removed_account_gets_another_quarantine(place: Place) -> None:
     # It is still not in the directory, and stays what it is until that ends.
     place.sync()
     assert place.of("old").state is AccountState.DEACTIVATED
+
+
+@pytest.fixture
+def group_place() -> Place:
+    """A group was deleted and made anew, which no sync has seen yet."""
+    made = Place()
+    made.connector.put(replace(entry("sales", "g-old"), kind=EntryKind.GROUP))
+    made.sync()
+    made.connector.remove(DirectoryId("g-old"))
+    made.connector.put(replace(entry("sales", "g-new"), kind=EntryKind.GROUP))
+    return made
+
+
+def test_a_group_that_is_kept_apart_leaves_its_address_to_the_new_one(
+    group_place: Place,
+) -> None:
+    conflicts = group_place.sync().plan.of(Op.CONFLICT)
+    (conflict,) = (one for one in conflicts if one.account == "g-new")
+    assert conflict.after["conflict"] == "recreated"
+    old = group_place.of("g-old")
+    done = group_place.do(lambda ground: settle.keep_apart(ground, old))
+    (change,) = done.plan.changes
+    assert change.why == "An admin said that the new entry is another group."
+    group_place.sync()
+    address = group_place.of("g-new").values.primary_address
+    assert address == f"sales.mail@{DOMAIN}"
+
+
+def test_a_group_goes_over_to_a_group_and_to_nobody_else(group_place: Place) -> None:
+    old = replace(group_place.of("g-old"), state=AccountState.DEACTIVATED)
+    new = DirectoryId("g-new")
+    for kind in (EntryKind.ACCOUNT, EntryKind.CONTACT):
+        with pytest.raises(Unsettled) as refused:
+            group_place.do(lambda g, kind=kind: settle.adopt(g, old, new, kind))
+        assert refused.value.code == "other-kind"
+        assert problems_of(refused.value)[0].next
+    group_place.do(lambda ground: settle.adopt(ground, old, new, EntryKind.GROUP))
+    report = group_place.sync()
+    assert [c.account for c in report.plan.of(Op.CONFLICT)] == ["new"]
+    adopted = group_place.of("g-new")
+    assert (adopted.number, adopted.state) == (old.number, AccountState.ACTIVE)
 
 
 def test_who_is_restored_gets_no_old_address_that_is_anothers(place: Place) -> None:
