@@ -259,7 +259,7 @@ def is_disabled(values: Iterable[bytes | str]) -> bool:
     As Apple's own server does it, a text is searched for: a value that is broken
     otherwise still disables.
     """
-    return any(_says_disabled(raw) for raw in values)
+    return any(map(_says_disabled, values))
 
 
 def ways(values: Iterable[bytes | str]) -> Ways:

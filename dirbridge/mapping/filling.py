@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from dirbridge.directory import address
 from dirbridge.directory.errors import Undecodable
@@ -77,6 +78,8 @@ Raws = tuple[bytes, ...]
 Reading = Callable[[Raws, Work], tuple[Value, ...]]
 """Gives what a source makes of an attribute's values."""
 
+_One = Callable[[bytes, Work], Value | None]
+
 Default = Callable[[Work], tuple[Value, ...]]
 """Gives what a field holds where no source yields anything."""
 
@@ -119,34 +122,54 @@ def _key(rule: FieldRule, source: Source) -> Key:
     return (attribute, source.names, holds.kind, holds.served_only, holds.told)
 
 
-Sources = tuple[tuple[Source, str, Reading], ...]
-"""A rule's sources, each with its attribute in lower case and its reading."""
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """One source of a rule, made ready.
+
+    Attributes:
+        source: The source.
+        key: Its attribute in lower case.
+        one: What becomes of a single value; None where several rules share what
+            becomes of all.
+        reading: What becomes of all.
+    """
+
+    source: Source
+    key: str
+    one: _One | None
+    reading: Reading
 
 
 def _filling(rule: FieldRule, context: Context, numbers: Mapping[Key, int]) -> Filling:
-    sources = tuple(
-        (source, source.attribute.lower(), _shared(rule, source, context, numbers))
-        for source in rule.sources
-    )
+    sources = tuple(_ready(rule, each, context, numbers) for each in rule.sources)
     fill = _all if rule.many else _first
     return fill(rule, sources, _default(rule, context))
 
 
-def _first(rule: FieldRule, sources: Sources, default: Default) -> Filling:
+def _first(rule: FieldRule, sources: tuple[_Ready, ...], default: Default) -> Filling:
     """Take the first value of the first source that yields one."""
     name, many = rule.name, rule.field.many
-    ready = tuple((key, reading, (source,)) for source, key, reading in sources)
+    ready = tuple((one.key, one.one, one.reading, (one.source,)) for one in sources)
 
     def filling(work: Work) -> None:
         attributes = work.entry.attributes
-        for key, reading, used in ready:
+        for key, one, reading, used in ready:
             raws = attributes.get(key)
-            if raws and (values := reading(raws, work)):
+            if not raws:
+                continue
+            if one is not None and len(raws) == 1:  # nearly always
+                value = one(raws[0], work)
+                if value is None:
+                    continue
+                work.found[name] = (value,) if many else value
+            elif values := reading(raws, work):
                 if len(values) > 1:
                     _note_surplus(rule, used[0], len(values), work)
                 work.found[name] = values[:1] if many else values[0]
-                work.used[name] = used
-                return
+            else:
+                continue
+            work.used[name] = used
+            return
         if values := default(work):
             work.found[name] = values if many else values[0]
             work.used[name] = ()
@@ -154,15 +177,16 @@ def _first(rule: FieldRule, sources: Sources, default: Default) -> Filling:
     return filling
 
 
-def _all(rule: FieldRule, sources: Sources, default: Default) -> Filling:
+def _all(rule: FieldRule, sources: tuple[_Ready, ...], default: Default) -> Filling:
     """Take all values of all sources, each once."""
     name = rule.name
+    ready = tuple((one.source, one.key, one.reading) for one in sources)
 
     def filling(work: Work) -> None:
         attributes = work.entry.attributes
         taken: tuple[Value, ...] = ()
         used: tuple[Source, ...] = ()
-        for source, key, reading in sources:
+        for source, key, reading in ready:
             raws = attributes.get(key)
             if raws and (values := reading(raws, work)):
                 taken += values
@@ -195,14 +219,16 @@ def _note_surplus(rule: FieldRule, source: Source, count: int, work: Work) -> No
         )
 
 
-def _shared(
+def _ready(
     rule: FieldRule, source: Source, context: Context, numbers: Mapping[Key, int]
-) -> Reading:
-    """Return a source's reading; one that several rules need remembers its values."""
+) -> _Ready:
+    """Make a source ready; what several rules need of it is kept for the entry."""
+    one = _one(rule, source, context)
+    reading = _reading(one, keep_first=_keeps_first(source))
     number = numbers.get(_key(rule, source))
-    reading = _reading(rule, source, context)
+    key = source.attribute.lower()
     if number is None:
-        return reading
+        return _Ready(source, key, one, reading)
 
     def remembering(raws: Raws, work: Work) -> tuple[Value, ...]:
         values = work.read.get(number)
@@ -210,38 +236,39 @@ def _shared(
             values = work.read[number] = reading(raws, work)
         return values
 
-    return remembering
+    return _Ready(source, key, None, remembering)
 
 
-def _reading(rule: FieldRule, source: Source, context: Context) -> Reading:
-    attribute, keep_first = source.attribute, _keeps_first(source)
-    transform = _transform(source)
+def _one(rule: FieldRule, source: Source, context: Context) -> _One:
+    """Return what becomes of one value; None where it is passed over."""
+    attribute, transform = source.attribute, _transform(source)
     around = any(step.looks_around for step in source.steps)
     counts = _counting(rule, source, context)
 
-    def one(raw: bytes, site: Site, work: Work) -> tuple[Value, ...]:
+    def one(raw: bytes, work: Work) -> Value | None:
         try:
+            site = Site(work.entry.dn, attribute) if around else NOWHERE
             value = transform(raw, site)
         except Undecodable as error:
             work.note(
                 f"{attribute} {shown(raw)} {error}; it was left out. "
                 "Mend it in the directory."
             )
-            return ()
-        if value is None or (counts is not None and not counts(value, work)):
-            return ()
-        return (value,)
+            return None
+        if value is None or counts is None or counts(value, work):
+            return value
+        return None
 
+    return one
+
+
+def _reading(one: _One, *, keep_first: bool) -> Reading:
     def reading(raws: Raws, work: Work) -> tuple[Value, ...]:
-        site = Site(work.entry.dn, attribute) if around else NOWHERE
         if len(raws) == 1:
-            return one(raws[0], site, work)
-        taken: tuple[Value, ...] = ()
-        for raw in raws:
-            taken += one(raw, site, work)
-            if taken and keep_first:
-                break
-        return taken
+            value = one(raws[0], work)
+            return () if value is None else (value,)
+        values = (value for raw in raws if (value := one(raw, work)) is not None)
+        return tuple(islice(values, 1) if keep_first else values)
 
     return reading
 

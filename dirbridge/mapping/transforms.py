@@ -88,7 +88,10 @@ class Transform:
 
 def text(value: bytes, _: Site) -> str | None:
     """Read the value as UTF-8 text and trim blanks; applied by itself where needed."""
-    read = as_text(value).strip()
+    try:
+        read = value.decode().strip()
+    except UnicodeDecodeError:
+        read = as_text(value)  # raises, and says where
     if len(read) <= LONGEST_TEXT and read.isprintable():  # nearly always
         return read or None
     if len(read) > LONGEST_TEXT:
