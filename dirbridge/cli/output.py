@@ -42,6 +42,9 @@ _EXIT = (
 )
 """Error class to exit code; the first match counts."""
 
+_SHORT = 16
+"""Characters of a cell that stays on one line."""
+
 Json = dict[str, Any]
 
 
@@ -80,10 +83,13 @@ class Output:
             self._plain_rows(columns, rows)
             return
         table = Table(title=title or None, title_justify="left", header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(_text(cell)) for cell in row))
+        texts = [[_text(cell) for cell in row] for row in rows]
+        for place, column in enumerate(columns):
+            # A time or a number that is cut in two is hard to read; what is long folds.
+            whole = all(len(row[place]) <= _SHORT for row in texts)
+            table.add_column(column, overflow="fold", no_wrap=whole)
+        for row in texts:
+            table.add_row(*map(escape, row))
         self.console.print(table, soft_wrap=False)
 
     def _plain_rows(

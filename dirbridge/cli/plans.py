@@ -118,7 +118,8 @@ def _summary(told: Told) -> str:
     plan, counts = told.plan, told.plan.counts()
     changes = ", ".join(f"{counts[op]} {op}" for op in CHANGING if counts.get(op))
     conflicts = counts.get(Op.CONFLICT, 0)
-    tail = f"; {conflicts} conflicts, see below." if conflicts else "."
+    word = "conflict" if conflicts == 1 else "conflicts"
+    tail = f"; {conflicts} {word}, see below." if conflicts else "."
     before = f", {plan.unchanged} as before" if plan.base else ""
     if told.stopped is not None:
         return f"{plan.domain}: stopped, nothing was written{tail}"

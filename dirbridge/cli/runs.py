@@ -61,7 +61,7 @@ def runs(call: Call, *, domain: str | None, limit: int) -> int:
 def _row(run: Run) -> tuple[object, ...]:
     return (
         run.number,
-        f"{run.finished_at:%Y-%m-%d %H:%M:%S}",
+        f"{run.finished_at:%Y-%m-%d %H:%M}",
         run.domain,
         run.server,
         run.kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -142,29 +142,36 @@ def _show_domains(out: Output, domains: Sequence[Json]) -> None:
     )
 
 
+_SYNC_COLUMNS: tuple[tuple[str, Callable[[Json], object]], ...] = (
+    ("domain", lambda one: one["domain"]),
+    ("directory", lambda one: "" if one["directory"] == _ONLY else one["directory"]),
+    ("last run", lambda one: _short((one["last_run"] or {}).get("at")) or "never"),
+    ("result", lambda one: (one["last_run"] or {}).get("result", "")),
+    ("success", lambda one: _short(one["last_success"]) or "never"),
+    ("next", lambda one: "now" if one["running_since"] else _short(one["next_at"])),
+    ("failures", lambda one: one["failures"] or ""),
+    ("conflicts", lambda one: one["conflicts"] or ""),
+)
+"""What a table of 80 columns has room for; `sync runs` tells more of each run."""
+
+_ONLY = "directory"
+"""The name of a directory that the configuration gives none."""
+
+
 def _show_syncs(out: Output, syncs: Sequence[Json]) -> None:
-    out.table(
-        "Syncs",
-        (
-            *("domain", "directory", "last run", "result", "server", "changes"),
-            *("last success", "next run", "failures", "conflicts"),
-        ),
-        [
-            (
-                one["domain"],
-                one["directory"],
-                (one["last_run"] or {}).get("at", "never"),
-                (one["last_run"] or {}).get("result", ""),
-                (one["last_run"] or {}).get("server", ""),
-                _counts((one["last_run"] or {}).get("changes", {})),
-                one["last_success"] or "never",
-                "now" if one["running_since"] else one["next_at"],
-                one["failures"] or "",
-                one["conflicts"] or "",
-            )
-            for one in syncs
-        ],
-    )
+    """Show how the syncs stand, without columns that say nothing."""
+    found = [
+        (name, cells)
+        for name, cell in _SYNC_COLUMNS
+        if any(cells := [cell(one) for one in syncs])
+    ]
+    rows = zip(*(cells for _, cells in found), strict=True)
+    out.table("Syncs (UTC)", [name for name, _ in found], list(rows))
+
+
+def _short(at: str | None) -> str:
+    """Return a time as people write it down, without year and seconds."""
+    return "" if at is None else at[5:16].replace("T", " ")
 
 
 def _show_hooks(out: Output, hooks: Sequence[Json]) -> None:

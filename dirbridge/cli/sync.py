@@ -345,8 +345,8 @@ def _left_out(out: Output, result: _Result) -> Iterator[Problem]:
     file, choice = result.choice
     if choice.waiting:
         out.say(
-            f"{file.domain}: {choice.waiting} further changes are not in the file; "
-            "they wait for the next sync."
+            f"{file.domain}: further changes that are not in the file, and wait for "
+            f"the next sync: {choice.waiting}."
         )
     for code, why, left in (
         ("plan-left-out", _MISSING, choice.missing),

@@ -17,9 +17,6 @@ from dirbridge.store.sqlite_files import connect, locked, make_file
 from dirbridge.store.sqlite_turns import held, turn_files
 
 _CANNOT_BE_READ = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
-_FORGET_OFFERS = """
-    DELETE FROM offers WHERE EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'offers')
-"""
 
 
 def stamp() -> str:
