@@ -40,7 +40,7 @@ from dirbridge.connectors.active_directory import active_directory
 from dirbridge.connectors.examination import empty_findings, foreign_findings
 from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory import open_directory
-from dirbridge.errors import ConfigError, Problem
+from dirbridge.errors import ConfigError, Problem, StoreError
 from dirbridge.explain.service import Directory, Explainer
 from dirbridge.ldap.discovery import discovered_kdcs
 from dirbridge.ldap.failover import Failover, ServerState
@@ -54,6 +54,7 @@ from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import Attempt
 from dirbridge.model.names import DomainName, RealmName, fold
 from dirbridge.model.secret import Secret
+from dirbridge.model.sentences import problems_of
 from dirbridge.notices.base import Channel
 from dirbridge.notices.board import Noticeboard
 from dirbridge.notices.mail import Mail
@@ -66,12 +67,14 @@ from dirbridge.store.opening import (
     Upgrade,
     open_store,
     owner_of,
+    store_is_there,
     upgrade_store,
 )
 from dirbridge.store.saving import Restored, Saved, restore_store, save_store
 from dirbridge.sync.job import SyncJob
 from dirbridge.sync.limits import Limits
 from dirbridge.sync.planner import Policy
+from dirbridge.sync.protection import idle_names
 
 _SMTP = 25
 """SMTP's port."""
@@ -545,10 +548,26 @@ class App:
                 found += empty_findings(name, connector.failover)
                 found += foreign_findings(connector.failover)
         found += _tried(self._check_methods)
+        found += self._check_protected()
         found += [channel.check() for channel in self._channels]
         for kdcs in self._kdcs_by_dns.values():
             found += foreign_findings(kdcs)
         return list(dict.fromkeys(found))
+
+    def _check_protected(self) -> list[Finding]:
+        """Look whether accounts have the names in `protected`; makes no store."""
+        named = {n: d.protected for n, d in self.settings.domains.items()}
+        if not any(named.values()) or not store_is_there(self.settings.store.url):
+            return []
+        try:
+            with self.open_store(as_owner=False) as store, store.view() as view:
+                return [
+                    finding
+                    for name, protected in named.items()
+                    for finding in idle_names(view, name, protected)
+                ]
+        except (ConfigError, StoreError) as error:
+            return [_finding(problem) for problem in problems_of(error)]
 
     def _check_methods(self) -> list[Finding]:
         return [

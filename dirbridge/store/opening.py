@@ -113,6 +113,14 @@ def owner_of(url: str) -> Owner | None:
     return None
 
 
+def store_is_there(url: str) -> bool:
+    """Whether there is a store; only of a file it is known before it is opened."""
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return True
+    return Path(parsed.database).exists()
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from dirbridge.ldap import discovery, transport
 from dirbridge.ldap.addresses import Address
 from dirbridge.ldap.discovery import Record, Records
 from dirbridge.ldap.failover import Failover
+from dirbridge.model.account import Account, AccountValues, Origin
 from dirbridge.model.finding import Outcome
-from dirbridge.model.names import DomainName, RealmName
+from dirbridge.model.names import Address as EmailAddress
+from dirbridge.model.names import DirectoryId, DomainName, RealmName
 from dirbridge.store.memory import MemoryStore
+from dirbridge.sync.local import local_plan
 from tests.folders import opened
 
 # Many of these start processes or wait for a clock: not for every save.
@@ -218,6 +222,39 @@ def test_a_host_that_forged_dns_names_is_told_and_not_asked(
     assert "`server`" in found[0].next
     assert set(asked) == {"_ldap._tcp.company.com", "_kerberos._tcp.company.com"}
     assert app.servers() == ()
+
+
+def test_a_protected_name_that_nobody_has_is_told(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    file = tmp_path / "dirbridge.toml"
+    names = '["Anna@company.com", "post", "ana@company.com"]'
+    file.write_text(CONFIG.format(folder=tmp_path) + f"protected = {names}\n")
+    app = App.load(file)
+    assert [one for one in app.findings() if one.what == "protected"] == []
+    # It only looks: the first sync makes the store.
+    assert list((tmp_path / "db").iterdir()) == []
+    values = AccountValues(
+        directory_id=DirectoryId("local:1"),
+        login_names=("post",),
+        primary_address=EmailAddress("anna@company.com"),
+    )
+    account = Account(
+        number=0,
+        domain=DomainName("company.com"),
+        mailbox="",
+        origin=Origin.LOCAL,
+        state_since=datetime.now(UTC),
+        values=values,
+        source="local",
+    )
+    with app.open_store() as store:
+        store.apply(*local_plan(account, (), datetime.now(UTC)))
+
+    (found,) = [one for one in app.findings() if one.what == "protected"]
+
+    assert (found.outcome, found.code) == (Outcome.WARNING, "protects-nobody")
+    assert '"ana@company.com"' in found.text
+    assert found.next
 
 
 def test_kdcs_that_nobody_named_are_relayed_too(
