@@ -38,12 +38,16 @@ from dirbridge.model.mapping import (
 from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.model.plan import Change, Op, Plan
 from dirbridge.model.secret import Secret
-from dirbridge.model.sentences import REASONS, problems_of
+from dirbridge.model.sentences import REASONS, Advice, problems_of
 from dirbridge.store.base import StoreView
 from dirbridge.sync.planner import Policy, as_mapped, make_plan
 from dirbridge.sync.read import read_of
 
 _ANY_PASSWORD = Secret("x")
+
+_BARS = frozenset({Outcome.FAILED, Outcome.UNKNOWN})
+_TAKEN_AWAY = frozenset({AccountState.DEACTIVATED, AccountState.REMOVED})
+_STATE = frozenset({"state", "state_reason"})
 
 ATTEMPTS = 5
 """How many of the newest attempts are shown."""
@@ -113,9 +117,10 @@ class Explainer:
             if not found.accounts:
                 yield from self._unknown_entries(found)
             return
-        yield _account_step(account, found)
-        if account.origin is Origin.MAPPED:
-            yield from self._entry(account)
+        # What the directory says now decides what to do about the stored state.
+        live = tuple(self._entry(account)) if account.origin is Origin.MAPPED else ()
+        yield _account_step(account, found, live)
+        yield from live
         yield from self._methods(account)
         yield self._attempts(account)
 
@@ -139,9 +144,18 @@ class Explainer:
                     yield from self._not_accounts(directory, entries)
 
     def _not_accounts(
-        self, directory: Directory, entries: Iterable[Found]
+        self,
+        directory: Directory,
+        entries: Iterable[Found],
+        gone: frozenset[DirectoryId] = frozenset(),
     ) -> Iterator[Step]:
-        """Say of each entry why it has no account with the name."""
+        """Say of each entry why it has no account with the name.
+
+        Args:
+            directory: Where they are.
+            entries: What was found.
+            gone: Whose entry is not there any more, which no sync may have seen.
+        """
         mapped = [(one, directory.mapping(one.entry)) for one in entries]
         if not mapped:
             found = (
@@ -150,7 +164,7 @@ class Explainer:
             )
             yield Step("entry", found, "", Outcome.FAILED, "directory admin")
         with self.resolver.store.view() as view:
-            plan = _planned(directory.policy, view, mapped)
+            plan = _planned(directory.policy, view, mapped, gone)
             ids = [one.entry.id for one, _ in mapped]
             policy = directory.policy
             stored = view.by_id(policy.domain, policy.source, ids)
@@ -178,33 +192,50 @@ class Explainer:
         try:
             entry = directory.connector.find(account.values.directory_id)
             if entry is None:
-                yield _gone(account)
-                yield from self._namesakes(account, directory)
+                yield from self._gone(account, directory)
                 return
         except (ConfigError, DirectoryError) as error:
             yield from _cannot_ask("entry", error)
             return
         yield Step("entry", f"The directory has {entry.dn}.", "", Outcome.OK)
-        result = directory.mapping(entry)
-        yield from _mapping_steps(entry, result, account, directory)
-        if isinstance(result, Mapped):
-            with self.resolver.store.view() as view:
-                plan = _made(policy, view, (result,))
-                known = stored_groups(view, policy)
-            yield from _conflict_steps(plan)
-            yield from group_steps(Groups.of(known, result.values))
-            yield from _access(directory, known, result, account)
+        yield from self._read(account, entry, directory)
         yield _state_step(entry)
 
-    def _namesakes(self, account: Account, directory: Directory) -> Iterator[Step]:
-        """Tell of new entries with the names of one that is gone.
+    def _read(
+        self, account: Account, entry: Entry, directory: Directory
+    ) -> Iterator[Step]:
+        """Tell what a sync would make of an account's entry."""
+        policy, result = directory.policy, directory.mapping(entry)
+        with self.resolver.store.view() as view:
+            known = stored_groups(view, policy)
+            plan = (
+                _made(policy, view, (result,)) if isinstance(result, Mapped) else None
+            )
+        access = tuple(_access(directory, known, result, account))
+        barred = any(one.outcome in _BARS for one in access)
+        yield from _mapping_steps(entry, result, account, directory, barred=barred)
+        if plan is not None:
+            yield from _conflict_steps(plan)
+        if isinstance(result, Mapped):
+            yield from group_steps(Groups.of(known, result.values))
+        yield from access
+
+    def _gone(self, account: Account, directory: Directory) -> Iterator[Step]:
+        """Tell that an entry is gone, and of new ones with its names.
 
         Raises:
             DirectoryError: The directory cannot be asked.
         """
+        who = account.values.directory_id
+        text = f"The directory has no entry {who} any more."
         found = _looked_up(directory, account.values.login_names)
         if found:
-            yield from self._not_accounts(directory, found)
+            # What is said of these decides what to do.
+            yield Step("entry", text, "", Outcome.FAILED)
+            yield from self._not_accounts(directory, found, frozenset({who}))
+            return
+        text += " Have it restored there, then run `dirbridge sync`."
+        yield Step("entry", text, "", Outcome.FAILED, "directory admin")
 
     def _methods(self, account: Account) -> Iterator[Step]:
         if account.origin is Origin.LOCAL:
@@ -268,7 +299,7 @@ def _account_missing(found: Resolution) -> Step:
     return Step("account", text, rule, Outcome.FAILED, advice.who, facts)
 
 
-def _account_step(account: Account, found: Resolution) -> Step:
+def _account_step(account: Account, found: Resolution, live: tuple[Step, ...]) -> Step:
     rule = f"Found by its {found.kind} name." if found.kind else ""
     barred = barred_by(account, datetime.now(UTC))
     text = (
@@ -284,19 +315,26 @@ def _account_step(account: Account, found: Resolution) -> Step:
     advice = REASONS[barred]
     # The reason that was stored says the same as the advice, and more exactly.
     why = account.state_reason if account.state is not AccountState.ACTIVE else None
-    found_text = f"{text}. {_sentence(why or advice.text)} {advice.next}"
-    return Step("account", found_text, rule, Outcome.FAILED, advice.who, facts)
+    then, who = _mend(account, advice, live)
+    found_text = f"{text}. {_sentence(why or advice.text)} {then}"
+    return Step("account", found_text, rule, Outcome.FAILED, who, facts)
+
+
+def _mend(account: Account, advice: Advice, live: tuple[Step, ...]) -> tuple[str, str]:
+    """Return what to do about an account that is barred, and who can."""
+    if account.origin is Origin.LOCAL or account.state not in _TAKEN_AWAY:
+        return advice.next, advice.who
+    lacking = (s.who_can_fix for s in live if s.outcome is Outcome.FAILED)
+    who = next(filter(None, lacking), "")
+    if who:
+        return "What to do is said below.", who
+    if any(s.outcome is Outcome.UNKNOWN for s in live):
+        return "Mend what is said below, and ask again.", "mail admin"
+    return "Run `dirbridge sync`.", "mail admin"
 
 
 def _sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
-
-
-def _gone(account: Account) -> Step:
-    found = f"The directory has no entry {account.values.directory_id} any more."
-    if account.state in LIVE:
-        found += " Have it restored there, or run `dirbridge sync`."
-    return Step("entry", found, "", Outcome.FAILED, "directory admin")
 
 
 def _conflict_steps(plan: Plan) -> Iterator[Step]:
@@ -310,12 +348,14 @@ def _conflict_steps(plan: Plan) -> Iterator[Step]:
 def _access(
     directory: Directory,
     known: Mapping[DirectoryId, AccountValues],
-    mapped: Mapped,
+    mapped: MappingResult,
     account: Account | None,
 ) -> Iterator[Step]:
-    """Tell whether the required group lets somebody have a mailbox, asked anew."""
+    """Tell whether somebody may have a mailbox here; a group is asked anew."""
     policy = directory.policy
-    if policy.require_group is None:
+    if isinstance(mapped, Elsewhere):
+        yield _elsewhere(mapped, policy, account)
+    if policy.require_group is None or not isinstance(mapped, Mapped):
         return
     groups = Groups.of(known, mapped.values)
     group = groups.required(policy)
@@ -335,18 +375,20 @@ def _outside(
     account: Account | None,
 ) -> Step | None:
     """Say why an entry gets no mailbox in this domain, None where it does."""
-    if isinstance(result, Elsewhere):
-        text = (
-            f"{result.why} Give it an address of {directory.policy.domain} if it shall "
-            "have a mailbox here."
-        )
-        rule = 'Only entries with an address of the domain (take = "by-address").'
-        return Step("access", text, rule, Outcome.FAILED, "directory admin")
-    if not isinstance(result, Mapped):
-        return None
     steps = _access(directory, known, result, account)
-    bars = {Outcome.FAILED, Outcome.UNKNOWN}
-    return next((one for one in steps if one.outcome in bars), None)
+    return next((one for one in steps if one.outcome in _BARS), None)
+
+
+def _elsewhere(result: Elsewhere, policy: Policy, account: Account | None) -> Step:
+    live = account is not None and account.state in LIVE
+    then = "The next sync takes it out. " if live else ""
+    text = (
+        f"{result.why} {then}Give it an address of {policy.domain} if it shall have a "
+        "mailbox here."
+    )
+    rule = 'Only entries with an address of the domain (take = "by-address").'
+    outcome = Outcome.WARNING if live else Outcome.FAILED
+    return Step("access", text, rule, outcome, "directory admin")
 
 
 def _mapping_steps(
@@ -354,7 +396,10 @@ def _mapping_steps(
     mapped: MappingResult,
     account: Account | None,
     directory: Directory,
+    *,
+    barred: bool = False,
 ) -> Iterator[Step]:
+    """Tell where the values come from; who is barred stays in the stored state."""
     if isinstance(mapped, Elsewhere):
         return
     if isinstance(mapped, Unmapped):
@@ -372,7 +417,8 @@ def _mapping_steps(
     found, outcome = "Every field comes from the rule beside it.", Outcome.OK
     if account is not None:
         after = as_mapped(directory.policy, account, mapped, datetime.now(UTC))
-        _, changed = differences(account, after)
+        _, differing = differences(account, after)
+        changed = [name for name in differing if not (barred and name in _STATE)]
         if changed:
             found = f"Changed since the last sync: {', '.join(changed)}."
             outcome = Outcome.WARNING
@@ -414,6 +460,7 @@ def _planned(
     policy: Policy,
     view: StoreView,
     entries: Iterable[tuple[Found, MappingResult]],
+    gone: frozenset[DirectoryId],
 ) -> Plan:
     """Return what a sync would do if these entries were all that had changed."""
     return _made(
@@ -424,12 +471,19 @@ def _planned(
             for one, result in entries
             if isinstance(result, Mapped) and _left_out(one) is None
         ),
+        gone,
     )
 
 
-def _made(policy: Policy, view: StoreView, mapped: tuple[Mapped, ...]) -> Plan:
+def _made(
+    policy: Policy,
+    view: StoreView,
+    mapped: tuple[Mapped, ...],
+    gone: frozenset[DirectoryId] = frozenset(),
+) -> Plan:
     finished = Finished(ReadKind.DELTA, complete=True, server="", base="")
-    return make_plan(policy, view, read_of(finished, mapped), datetime.now(UTC))
+    read = read_of(finished, mapped, gone=gone)
+    return make_plan(policy, view, read, datetime.now(UTC))
 
 
 def _left_out(found: Found) -> Step | None:
@@ -454,8 +508,9 @@ def _not_yet(
     """Say why an entry that a sync takes has no account with the name."""
     lost = [change for change in changes if change.op is Op.CONFLICT]
     why = " ".join(change.why for change in lost)
-    limit = any(change.after.get("conflict") == "user-limit" for change in lost)
-    who = "directory admin" if lost and not limit else "mail admin"
+    # These are answered here, not in the directory.
+    ours = any(c.after.get("conflict") in {"user-limit", "recreated"} for c in lost)
+    who = "directory admin" if lost and not ours else "mail admin"
     if isinstance(mapped, Unmapped):
         text, who = "it cannot be mapped, so no sync takes it.", "directory admin"
     elif any(change.op is not Op.CONFLICT for change in changes):

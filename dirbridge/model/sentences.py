@@ -72,8 +72,9 @@ REASONS: dict[Reason, Advice] = {
         "directory admin",
     ),
     Reason.DEACTIVATED: Advice(
-        "The account vanished from the directory and is deactivated.",
-        "Have the entry restored there, then run `dirbridge sync`.",
+        "The account is deactivated: its entry vanished from the directory, or is one "
+        "that gets no mailbox.",
+        "Ask `dirbridge explain` which of them it is, and what to do.",
         "directory admin",
     ),
     Reason.REMOVED: Advice(

@@ -62,8 +62,16 @@ def test_only_members_get_a_mailbox(ad_site: Site, changeable_ad: Dc1) -> None:
     assert step(warned, "access")["outcome"] == "warning"
     assert ad_site.sync(AD).code == 0
     assert people(ad_site, AD) == {**members, "bob": "deactivated"}
-    account = step(ad_site.run("explain", f"bob@{AD}"), "account")
-    assert SALES in account["found"]
+    out = ad_site.run("explain", f"bob@{AD}")
+    assert SALES in step(out, "account")["found"]
+    assert step(out, "access")["found"].endswith("or to one within it.")
+    assert step(out, "mapping")["outcome"] == "ok"
+    told = " ".join(one["found"] for one in out.data["steps"])
+    assert "restored" not in told
+    assert "vanished" not in told
+    refused = ad_site.login(f"bob@{AD}", "any password")
+    assert refused.codes == ["deactivated"]
+    assert "dirbridge explain" in refused.problem("deactivated")["next"]
 
 
 def test_a_primary_group_counts(ad_site: Site) -> None:
@@ -109,6 +117,9 @@ def test_only_who_has_an_address_here(od_site: Site, changeable_od: Od1) -> None
         assert od_site.sync(domain).code == 0
     assert people(od_site, OD) == {**here, "carla": "deactivated"}
     assert people(od_site, "other.example") == {"carla": "active"}
+    carla = od_site.run("explain", f"carla@{OD}")
+    assert "said below" in step(carla, "account")["found"]
+    assert f"an address of {OD}" in step(carla, "access")["found"]
     nobody = od_site.run("explain", f"nomail@{OD}")
     assert "no primary address" in step(nobody, "access")["found"]
 
@@ -126,3 +137,6 @@ def test_a_person_made_anew_is_told_with_both_answers(
     found = " ".join(one["found"] for one in done.data["steps"])
     for answer in ("adopt", "keep-apart"):
         assert f"dirbridge accounts {answer} " in found
+    assert "restored" not in found
+    whose = {one["who_can_fix"] for one in done.data["steps"]}
+    assert whose <= {"", "mail admin"}
