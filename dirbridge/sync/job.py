@@ -7,6 +7,7 @@ octets are those of the last time are not mapped again. Everything is read where
 - nothing was read before, the cursor does not hold, or `full_every` is over;
 - base, filter, mapping or anything else that decides what becomes of an entry is not
   what it was (then no digest is believed either);
+- the last full read was stopped, or failed: who it would take away is still there;
 - an admin changed accounts, or somebody waits for a name, an address or a place and
   another run may have freed it;
 - the delta brings a new conflict, or touches what somebody waits for (`told`);
@@ -200,6 +201,7 @@ class SyncJob:
             and before.cursor is not None
             and before.full_at is not None
             and before.full_at <= now < before.full_at + self.full_every
+            and not _is_owed(last)
             and not self._is_moved(before, version, last, known)
         )
         return _Start(now, version, before, known, delta=delta, knows=knows)
@@ -356,6 +358,12 @@ def _chosen(plan: Plan, start: _Start) -> Plan:
     if plan.cursor is not None or start.before is None:
         return plan
     return replace(plan, cursor=replace(start.before, full_at=None).kept())
+
+
+def _is_owed(last: Run | None) -> bool:
+    """Whether a full read has stopped or failed, so that a delta would hide why."""
+    done = (RunResult.APPLIED, RunResult.UNCHANGED)
+    return last is not None and last.kind == ReadKind.FULL and last.result not in done
 
 
 def _sentence(error: DirbridgeError) -> str:

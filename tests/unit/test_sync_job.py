@@ -707,6 +707,17 @@ def test_an_admin_s_change_is_not_forgotten_by_runs_that_stop(
         assert report.plan.kind is ReadKind.FULL
 
 
+def test_a_full_read_that_was_stopped_is_owed(running: Running) -> None:
+    running.job = replace(running.job, limits=Limits(absolute=0))
+    running.connector.remove(DirectoryId("id-bob"))
+    assert running.run(full=True).stopped is not None
+    again = running.run()
+    assert again.stopped is not None
+    assert again.plan.kind is ReadKind.FULL
+    running.run(approved=again.stopped.approval)
+    assert running.run().plan.kind is ReadKind.DELTA
+
+
 def test_what_is_known_is_known_after_many_changes_by_hand(running: Running) -> None:
     running.put(entry("dora", "bob"))
     assert len(running.run().new) == 1
