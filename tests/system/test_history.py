@@ -99,6 +99,10 @@ def test_conflicts_are_settled_while_a_limit_stops_the_run(
     assert f"accounts adopt anna@{OD} {NEW_GUID}" in stopped.out
     assert site.account(f"anna@{OD}")["state"] == "active"
 
+    told = site.run("explain", f"anna@{OD}").out
+    assert f"accounts {answer} anna@{OD}" in told
+    assert "restored" not in told
+
     words = [answer, f"anna@{OD}", *([NEW_GUID] if answer == "adopt" else [])]
     assert site.run("accounts", *words).code == 0
 
