@@ -97,10 +97,12 @@ def test_the_limits_hold_for_a_plan_in_a_file(site: Site, changeable_od: Od1) ->
     for uid in ("anna", "carla", "siobhan", "maximilian", "fiona"):
         changeable_od.delete(cast.od(uid).dn)
     path = saved(site)
-    (tripped,) = content(path)["limits"]["tripped"]
+    # A container is told by its name, beside the limit of the whole domain.
+    share, inside = content(path)["limits"]["tripped"]
+    assert (share["where"], inside["where"]) == ("", cast.OD_USERS)
 
     assert site.sync("--apply", str(path)).code == 3
-    done = site.sync("--apply", str(path), "--approve", tripped["approval"])
+    done = site.sync("--apply", str(path), "--approve", share["approval"])
 
     assert done.code == 0, done.out
     assert site.accounts(OD)[f"anna@{OD}"]["state"] == "deactivated"

@@ -46,9 +46,9 @@ def test_a_pipe_gets_a_line_every_few_seconds_when_asked(
     said = capsys.readouterr()
     lines = said.err.splitlines()
     assert said.out == ""
-    assert lines[0] == "company.com: reading the directory: 1"
+    assert lines[0] == "company.com: reading: 1"
     assert 10 < len(lines) < 40
-    assert lines[-1].startswith("company.com: writing: 40 of 40")
+    assert lines[-1].startswith("company.com: writing: 40/40")
     assert any("/s" in line for line in lines)
 
 
