@@ -42,9 +42,13 @@ COMMANDS = (
 )
 """Each is a module of this package with a command of the same name."""
 
-GARBAGE = (20_000, 20, 10)
+GARBAGE = {"sync": (500_000, 50, 100)}
 """How many new objects Python makes before it looks for garbage in cycles; by itself
-it does so after 700, which takes a tenth of a first import."""
+it does so after 700. A first import has next to none, and the looking for it took a
+quarter of its time (measured)."""
+
+SELDOM = (20_000, 20, 10)
+"""The same for all other commands, of which `serve` runs for months."""
 
 
 class Commands(click.Group):
@@ -68,7 +72,7 @@ class Commands(click.Group):
         # What was imported stays; nobody need look whether it is garbage, again and
         # again while a sync makes its many millions of objects.
         gc.freeze()
-        gc.set_threshold(*GARBAGE)
+        gc.set_threshold(*GARBAGE.get(cmd_name, SELDOM))
         command: click.Command = getattr(module, cmd_name)
         return command
 
