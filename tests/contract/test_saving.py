@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -207,25 +207,23 @@ with open_store(sys.argv[1], Secret(password) if password else None) as store:
 """
 
 
-class running:  # noqa: N801 - used as a function
-    """Another process that has the store open, and nothing to do."""
-
-    def __init__(self, place: Place) -> None:
-        secret = place.password.reveal() if place.password else ""
-        root = str(Path(__file__).parents[2])
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", BRIDGE, place.url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": root, "STORE_PASSWORD": secret},
-        )
-
-    def __enter__(self) -> None:
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"open\n"
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate(b"\n")
+@contextmanager
+def running(place: Place) -> Iterator[None]:
+    """Have another process keep the store open, with nothing to do."""
+    secret = place.password.reveal() if place.password else ""
+    root = str(Path(__file__).parents[2])
+    with subprocess.Popen(
+        [sys.executable, "-c", BRIDGE, place.url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": root, "STORE_PASSWORD": secret},
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"open\n"
+            yield
+        finally:
+            process.communicate(b"\n")
 
 
 class TestSqliteSaving(SavingContract):
@@ -283,7 +281,6 @@ class TestSqliteSaving(SavingContract):
             assert f"by process {os.getpid()}" in problem.text
         place.restore(copy)
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
     def test_what_root_restores_belongs_to_whom_it_belonged(
         self, place: Place, file: Path, copy: Path
     ) -> None:

