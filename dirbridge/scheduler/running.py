@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 
 from dirbridge.authenticators.outages import cause_of
-from dirbridge.errors import DirbridgeError, DirectoryError, StoreError
+from dirbridge.errors import DirbridgeError, DirectoryError, Problem, StoreError
 from dirbridge.login.service import plain
 from dirbridge.model.login import Cause
-from dirbridge.model.sentences import problems_of
+from dirbridge.model.sentences import of_stop, problems_of
 from dirbridge.notices.rules import Ended
 from dirbridge.store.base import Run, RunResult
 from dirbridge.sync.job import Report, SyncJob
@@ -92,7 +92,7 @@ def _ended(job: SyncJob, report: Report, took: float) -> Done:
     }
     LOG.info("%s", _line(job, ended.result, took, fields))
     if report.stopped is not None:
-        _warn(plan.domain, report.stopped)
+        _tell(plan.domain, of_stop(report.stopped, plan.domain))
     return Done(ended.result, ended, run=run)
 
 
@@ -117,7 +117,11 @@ def _line(job: SyncJob, result: RunResult, took: float, known: dict[str, str]) -
 
 def _warn(domain: str, error: DirbridgeError) -> None:
     for problem in problems_of(error):
-        LOG.warning("sync domain=%s %s %s", domain, problem.text, problem.next)
+        _tell(domain, problem)
+
+
+def _tell(domain: str, problem: Problem) -> None:
+    LOG.warning("sync domain=%s %s %s", domain, problem.text, problem.next)
 
 
 def _cause(error: DirbridgeError) -> Cause:

@@ -25,6 +25,7 @@ from dirbridge.scheduler import housekeeping
 from dirbridge.scheduler.asking import REST, WAITERS, Asking
 from dirbridge.scheduler.housekeeping import Housekeeping, Retention
 from dirbridge.scheduler.places import Places
+from dirbridge.scheduler.running import run_once
 from dirbridge.scheduler.service import (
     ALL_WAITERS,
     AT_ONCE,
@@ -43,6 +44,7 @@ from dirbridge.scheduler.turns import (
     TAKEN,
     Turns,
 )
+from dirbridge.store.base import RunResult
 from dirbridge.store.memory import MemoryStore
 from dirbridge.sync.job import SyncJob
 from dirbridge.sync.limits import Limits
@@ -777,6 +779,21 @@ def test_each_run_is_one_line_without_blanks_in_its_fields(
     }
     assert (failed["result"], failed["server"]) == ("failed", "memory:0")
     assert [str(one.result) for one in told] == ["applied", "failed"]
+
+
+def test_a_stop_is_logged_with_the_command_that_lets_it_pass(
+    connector: CountedConnector,
+    job: SyncJob,
+    store: MemoryStore,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_once(job)
+    connector.remove(DirectoryId("id-anna"))
+    with caplog.at_level(logging.WARNING, "dirbridge.sync"):
+        done = run_once(job)
+    (run,) = store.last_runs(job.policy.domain)
+    assert (done.result, run.result) == (RunResult.STOPPED, RunResult.STOPPED)
+    assert "`dirbridge sync company.com --approve " in caplog.text
 
 
 def test_a_notice_that_breaks_ends_no_sync(
