@@ -205,8 +205,9 @@ def test_a_frozen_one_wakes_up_to_nothing(
     sites: tuple[Site, Site], watcher: Watcher
 ) -> None:
     one, other = sites
-    with one.serving() as first, ExitStack() as stack:
-        with watcher.holding():
+    with ExitStack() as stack:
+        with watcher.holding():  # before it syncs, or its first sync may be over
+            first = stack.enter_context(one.serving())
             wait_until(watcher.is_halfway, "nobody syncs")
             (held,) = watcher.holders()
             first.process.send_signal(signal.SIGSTOP)
