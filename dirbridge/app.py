@@ -49,7 +49,7 @@ from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.service import LoginService, Refresh
 from dirbridge.mapping.profile import Profile, load_profile
 from dirbridge.mapping.rules import Context, Mapper
-from dirbridge.model.account import Account
+from dirbridge.model.account import Account, Origin
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import Attempt
 from dirbridge.model.names import DomainName, RealmName, fold
@@ -456,6 +456,18 @@ class App:
         """Return the authenticators of an account, in order."""
         return self.methods.get((account.domain, account.source), ())
 
+    def _methods_with(
+        self, local: Authenticator
+    ) -> Callable[[Account], tuple[Authenticator, ...]]:
+        """Return what gives an account's authenticators, local accounts' too."""
+
+        def methods(account: Account) -> tuple[Authenticator, ...]:
+            if account.origin is Origin.LOCAL:
+                return (local,)
+            return self.methods_of(account)
+
+        return methods
+
     def _method_names(
         self, name: DomainName, domain: DomainSettings, directory: DirectorySettings
     ) -> tuple[Method, ...]:
@@ -514,8 +526,7 @@ class App:
         """
         return LoginService(
             resolver=self.resolver(store),
-            methods=self.methods_of,
-            local=LocalAuthenticator(store.verifier),
+            methods=self._methods_with(LocalAuthenticator(store.verifier)),
             limit=self.settings.serve.deadline,
             attempted=attempted,
             refresh=refresh,

@@ -22,7 +22,7 @@ from dirbridge.explain.groups import (
     stored_groups,
 )
 from dirbridge.login.domains import Resolution, Resolver
-from dirbridge.login.service import barred_by, refuse
+from dirbridge.login.refusals import barred_by, refuse
 from dirbridge.model.account import LIVE, Account, AccountState, AccountValues, Origin
 from dirbridge.model.entry import Entry, Finished, Found, ReadKind
 from dirbridge.model.fields import differences

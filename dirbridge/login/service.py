@@ -5,53 +5,48 @@ servers hang cannot hold them all, at most `AT_ONCE` logins of one domain wait f
 its directories at the same time. The next one waits for a moment only, which a
 burst of logins at a healthy directory needs, and is then told as an outage. Local
 accounts ask no directory and are not counted.
+
+Between the resolved name and the methods stand the stages; see `login.stage`.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-import unicodedata
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
-from typing import assert_never
 
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.errors import StoreError
 from dirbridge.login.domains import Resolution, Resolver
-from dirbridge.model.account import Account, AccountState, Origin
+from dirbridge.login.log_line import log_line
+from dirbridge.login.methods import first_to_know
+from dirbridge.login.refusals import LONGEST_NAME, barred_by, refuse
+from dirbridge.login.stage import Login, Stage
+from dirbridge.login.tickets import Tickets, no_tickets
+from dirbridge.model.account import Account, Origin
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import (
-    Accepted,
     Attempt,
     Cause,
     LoginRequest,
+    Question,
     Reason,
     Rejected,
+    TicketRequest,
     Unavailable,
     Verdict,
 )
 from dirbridge.model.names import DomainName
-from dirbridge.model.secret import Secret
 
 LOG = logging.getLogger("dirbridge.login")
-
-LONGEST_NAME = 1024
-"""Characters; the longest address of RFC 5321 has 254."""
 
 AT_ONCE = 32
 """How many logins of one domain may wait for its directories at the same time."""
 
 _MOMENT = 0.25
 """Seconds that the next login waits for one of them to end."""
-
-_STATE_REASONS = {
-    AccountState.DISABLED: Reason.DISABLED,
-    AccountState.DEACTIVATED: Reason.DEACTIVATED,
-    AccountState.REMOVED: Reason.REMOVED,
-}
 
 
 Refresh = Callable[[Collection[DomainName], Deadline], Cause | None]
@@ -64,8 +59,9 @@ class LoginService:
 
     Attributes:
         resolver: Finds who is meant.
-        methods: Gives the authenticators of a mapped account, in order.
-        local: The authenticator of local accounts.
+        methods: Gives the authenticators of an account, in order.
+        stages: What stands before the methods, outermost first.
+        tickets: Judges logins by ticket.
         limit: How long an answer may take where the request has no deadline.
         attempted: Told each attempt, for the attempts log; must not block.
         refresh: Brings domains up to date for a name that nobody has there; says why
@@ -74,13 +70,14 @@ class LoginService:
 
     resolver: Resolver
     methods: Callable[[Account], tuple[Authenticator, ...]]
-    local: Authenticator
+    stages: tuple[Stage, ...] = ()
+    tickets: Tickets = no_tickets
     limit: timedelta = timedelta(seconds=9)
     attempted: Callable[[Attempt], None] = lambda _attempt: None
     refresh: Refresh = lambda _domains, _deadline: None
     _places: dict[DomainName, BoundedSemaphore] = field(default_factory=dict)
 
-    def answer(self, request: LoginRequest) -> Verdict:
+    def answer(self, request: Question) -> Verdict:
         """Say whether the login is right, wrong, or cannot be told.
 
         Args:
@@ -91,9 +88,11 @@ class LoginService:
             asked once the request's deadline is over.
         """
         deadline = request.deadline or Deadline.after(self.limit.total_seconds())
+        if isinstance(request, TicketRequest):
+            return self.tickets(request, deadline)
         return self._verdict(request, deadline)
 
-    def told(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
+    def told(self, request: Question, verdict: Verdict, seconds: float) -> None:
         """Log what a mail service was told, and hand it to the attempts log.
 
         Args:
@@ -122,13 +121,25 @@ class LoginService:
         found = self._meant(request, deadline)
         if isinstance(found, Unavailable):
             return found
-        account = found.account
-        if account is None:
-            return Rejected(found.reason or Reason.UNKNOWN)
-        barred = barred_by(account, datetime.now(UTC))
-        if barred is not None:
-            return Rejected(barred, user=account.canonical)
-        return self._ask(account, request.password, deadline)
+        refused = _refused(found)
+        account = found.account if refused is None else None
+        login = Login(request, deadline, account, found.domains)
+        return self._staged(login, refused)
+
+    def _staged(self, login: Login, refused: Rejected | None) -> Verdict:
+        """Let the stages see a login on its way in, and its verdict on the way out."""
+        passed: list[Stage] = []
+        verdict: Verdict | None = None
+        for stage in self.stages:
+            verdict = stage.before(login)
+            if verdict is not None:
+                break
+            passed.append(stage)
+        if verdict is None:
+            verdict = refused or self._ask(login)
+        for stage in reversed(passed):
+            verdict = stage.after(login, verdict)
+        return verdict
 
     def _meant(
         self, request: LoginRequest, deadline: Deadline
@@ -148,144 +159,26 @@ class LoginService:
     def _resolve(self, request: LoginRequest) -> Resolution:
         return self.resolver.resolve(request.name, request.local_ip, request.remote_ip)
 
-    def _ask(self, account: Account, password: Secret, deadline: Deadline) -> Verdict:
+    def _ask(self, login: Login) -> Verdict:
+        account, deadline = login.account, login.deadline
+        if account is None:
+            return Rejected(Reason.UNKNOWN)
+        methods = self.methods(account)
         if account.origin is Origin.LOCAL:
-            return _first_to_know((self.local,), account, password, deadline)
+            return first_to_know(methods, account, login.password, deadline)
         place = self._places.setdefault(account.domain, BoundedSemaphore(AT_ONCE))
         if not place.acquire(timeout=deadline.within(_MOMENT)):
             detail = f"{AT_ONCE} logins of {account.domain} wait for its directory"
             return Unavailable(Cause.OVERLOADED, account.canonical, detail=detail)
         try:
-            methods = self.methods(account)
-            return _first_to_know(methods, account, password, deadline)
+            return first_to_know(methods, account, login.password, deadline)
         finally:
             place.release()
 
 
-def _first_to_know(
-    authenticators: Iterable[Authenticator],
-    account: Account,
-    password: Secret,
-    deadline: Deadline,
-) -> Verdict:
-    """Ask one method after another until one of them knows.
-
-    The next one is asked only when nobody could say, or when the method does not
-    know the account at all; a wrong password stands.
-    """
-    last: Verdict | None = None
-    for authenticator in authenticators:
-        if not deadline.left():
-            late = Unavailable(Cause.TIMEOUT, account.canonical, authenticator.method)
-            return _weightier(late, last)
-        verdict = authenticator.authenticate(account, password, deadline)
-        verdict = _named(verdict, account.canonical)
-        match verdict:
-            case Accepted():
-                return verdict
-            case Rejected(reason=Reason.UNKNOWN) | Unavailable():
-                last = _weightier(verdict, last)
-            case Rejected():
-                return verdict
-            case _:
-                assert_never(verdict)
-    no_method = Unavailable(
-        Cause.CONFIGURATION, user=account.canonical, detail="no login method"
-    )
-    return last or no_method
-
-
-def refuse(name: str, password: Secret) -> Reason | None:
-    """Return why this login may not reach a directory, or None.
-
-    An empty password would bind as anonymous and look accepted (RFC 4513 section
-    5.1.2); one of control characters alone is what broken clients send for an
-    empty one (facts: mail-hooks 5); a NUL ends it in C libraries.
-    """
-    text = password.reveal()
-    if not text:
-        return Reason.EMPTY_PASSWORD
-    if "\0" in text or all(unicodedata.category(letter) == "Cc" for letter in text):
-        return Reason.BAD_PASSWORD
-    typed = name.strip()
-    broken = any(unicodedata.category(letter) == "Cc" for letter in typed)
-    if not typed or broken or len(typed) > LONGEST_NAME:
-        return Reason.BAD_NAME
-    return None
-
-
-def barred_by(account: Account, now: datetime) -> Reason | None:
-    """Return why the account may not log in whatever its password, or None."""
-    expires = account.values.expires_at
-    if account.state is AccountState.ACTIVE and expires and expires <= now:
-        return Reason.EXPIRED
-    return _STATE_REASONS.get(account.state)
-
-
-def _named(verdict: Verdict, user: str) -> Verdict:
-    """Put the account's one name into a verdict, whatever the method wrote."""
-    return replace(verdict, user=user)
-
-
-def _weightier(now: Verdict, before: Verdict | None) -> Verdict:
-    """Return which of two verdicts stands where no method is sure.
-
-    An outage does before all: that method might have known. One that merely lacks
-    its set-up never knew anybody, so it does not hide that another one said no.
-    """
-    if before is None or _weight(now) >= _weight(before):
-        return now
-    return before
-
-
-def _weight(verdict: Verdict) -> int:
-    match verdict:
-        case Unavailable(cause=Cause.CONFIGURATION):
-            return 0
-        case Unavailable():
-            return 2
-        case _:
-            return 1
-
-
-def log_line(attempt: Attempt) -> str:
-    """Return the stable line of one login; fields hold no blanks.
-
-    `login verdict= reason= user= rip= lip= service= hook= method= server= ms=`
-    """
-    verdict = attempt.verdict
-    word, reason = _words(verdict)
-    fields = {
-        "verdict": word,
-        "reason": reason,
-        "user": verdict.user or attempt.request_name,
-        "rip": str(attempt.remote_ip or ""),
-        "lip": str(attempt.local_ip or ""),
-        "service": attempt.service,
-        "hook": attempt.hook,
-        "method": verdict.method,
-        "server": verdict.server,
-        "ms": f"{attempt.milliseconds:.0f}",
-    }
-    return "login " + " ".join(f"{key}={plain(text)}" for key, text in fields.items())
-
-
-def _words(verdict: Verdict) -> tuple[str, str]:
-    match verdict:
-        case Accepted():
-            return ("accepted", "")
-        case Rejected(reason=reason):
-            return ("rejected", reason)
-        case Unavailable(cause=cause):
-            return ("unavailable", cause)
-        case _:
-            assert_never(verdict)
-
-
-def plain(text: str) -> str:
-    """Percent-encode what would break a log's line into other fields or lines."""
-
-    def encoded(match: re.Match[str]) -> str:
-        return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace"))
-
-    return re.sub(r"[\s%=\x00-\x1f\x7f-\x9f\u2028\u2029]", encoded, text[:256])
+def _refused(found: Resolution) -> Rejected | None:
+    """Return why a name lets nobody in whatever the password, or None."""
+    if found.account is None:
+        return Rejected(found.reason or Reason.UNKNOWN)
+    barred = barred_by(found.account, datetime.now(UTC))
+    return Rejected(barred, user=found.account.canonical) if barred else None

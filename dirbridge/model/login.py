@@ -32,6 +32,11 @@ class Reason(StrEnum):
     LOGON_HOURS = "logon-hours"
     WORKSTATION = "workstation"
     NO_PASSWORD = "no-password"  # noqa: S105
+    SMARTCARD = "smartcard"
+    APP_PASSWORD = "app-password"  # noqa: S105
+    OTHER_IDENTITY = "other-identity"
+    GUARDED = "guarded"
+    ADDRESS_GUARDED = "address-guarded"
 
 
 class Cause(StrEnum):
@@ -44,6 +49,7 @@ class Cause(StrEnum):
     OWN_ENTRY = "own-entry"
     CLOCK = "clock"
     KDC_NOT_VERIFIED = "kdc-not-verified"
+    SERVER_NOT_VERIFIED = "server-not-verified"
     STORE = "store"
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
@@ -72,6 +78,45 @@ class LoginRequest:
     remote_ip: IPAddress | None = None
     secured: bool = False
     deadline: Deadline | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRequest:
+    """A login by a Kerberos ticket that a hook's SASL exchange has accepted.
+
+    The ticket is right, but it outlives a disabling by hours: what it proves is the
+    principal only, so the account's state is judged as for a password.
+
+    Attributes:
+        principal: Whom the ticket is for, `name@REALM`.
+        identity: Whom the client wants to act for, "" for itself (RFC 4752).
+        mechanism: The SASL mechanism, `GSSAPI` or `GSS-SPNEGO`.
+        service: As for `LoginRequest`, like all that follow.
+        hook: The hook's type and place.
+        local_ip: The address that the client connected to, where known.
+        remote_ip: The client's address, where known.
+        secured: Whether the client came by TLS.
+        deadline: When the mail service must have its answer.
+    """
+
+    principal: str
+    identity: str = ""
+    mechanism: str = "GSSAPI"
+    service: str = ""
+    hook: str = ""
+    local_ip: IPAddress | None = None
+    remote_ip: IPAddress | None = None
+    secured: bool = False
+    deadline: Deadline | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Who it is, as the log and a refusal show it."""
+        return self.principal
+
+
+Question = LoginRequest | TicketRequest
+"""What a hook may ask."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,32 @@ REASONS: dict[Reason, Advice] = {
         "Set one with `dirbridge accounts passwd`.",
         "mail admin",
     ),
+    Reason.SMARTCARD: Advice(
+        "The account may log in with a smart card only.",
+        "Give the person an app password, or end the requirement in the directory.",
+        "directory admin",
+    ),
+    Reason.APP_PASSWORD: Advice(
+        "From this address only app passwords are taken.",
+        "Make one with `dirbridge accounts app-password add NAME --label PHONE`.",
+        "mail admin",
+    ),
+    Reason.OTHER_IDENTITY: Advice(
+        "The ticket is one person's, but the client asks to be somebody else.",
+        "Leave the authorization identity empty in the mail program.",
+        "the person",
+    ),
+    Reason.GUARDED: Advice(
+        "Too many wrong passwords: the directory is not asked, or it would lock the "
+        "account.",
+        "Correct the password on the device that `dirbridge explain` names, and wait.",
+        "the person",
+    ),
+    Reason.ADDRESS_GUARDED: Advice(
+        "Too many accounts failed from this client address.",
+        "See `dirbridge explain`; put webmail and offices into `trusted_networks`.",
+        "mail admin",
+    ),
 }
 
 CAUSES: dict[Cause, Advice] = {
@@ -162,6 +188,11 @@ CAUSES: dict[Cause, Advice] = {
     Cause.KDC_NOT_VERIFIED: Advice(
         "The KDC could not prove that it is the directory's own.",
         "Make the keytab anew; if that does not help, look who answers as the KDC.",
+        "mail admin",
+    ),
+    Cause.SERVER_NOT_VERIFIED: Advice(
+        "The server that answered did not prove that it is the directory's.",
+        "Find out who answers at its address; then run `dirbridge check`.",
         "mail admin",
     ),
     Cause.STORE: Advice(

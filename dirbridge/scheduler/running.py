@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dirbridge.authenticators.outages import cause_of
 from dirbridge.errors import DirbridgeError, DirectoryError, Problem, StoreError
-from dirbridge.login.service import plain
+from dirbridge.login.log_line import plain
 from dirbridge.model.login import Cause
 from dirbridge.model.sentences import of_stop, problems_of
 from dirbridge.notices.rules import Ended

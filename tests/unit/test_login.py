@@ -15,12 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dirbridge.authenticators.base import Authenticator
 from dirbridge.authenticators.local import LocalAuthenticator, make_verifier
 from dirbridge.errors import StoreError
 from dirbridge.hooks.desk import THREADS
 from dirbridge.login.attempts import AttemptsLog
 from dirbridge.login.domains import MailDomain, Resolver, Way
-from dirbridge.login.service import LoginService, log_line, refuse
+from dirbridge.login.log_line import log_line
+from dirbridge.login.refusals import refuse
+from dirbridge.login.service import LoginService
 from dirbridge.model.account import Account, AccountState, AccountValues, Origin
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import ReadKind
@@ -262,7 +265,11 @@ class Answers:
 
 def service(store: MemoryStore, *methods: Answers) -> LoginService:
     local = LocalAuthenticator(store.verifier)
-    return LoginService(Resolver(DOMAINS, store), lambda _account: methods, local)
+
+    def of(account: Account) -> tuple[Authenticator, ...]:
+        return (local,) if account.origin is Origin.LOCAL else methods
+
+    return LoginService(Resolver(DOMAINS, store), of)
 
 
 def ask(bridge: LoginService, name: str, password: str = "secret") -> Verdict:

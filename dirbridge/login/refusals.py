@@ -1,0 +1,46 @@
+"""What is refused before anybody is asked."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import datetime
+
+from dirbridge.model.account import Account, AccountState
+from dirbridge.model.login import Reason
+from dirbridge.model.secret import Secret
+
+LONGEST_NAME = 1024
+"""Characters; the longest address of RFC 5321 has 254."""
+
+_STATE_REASONS = {
+    AccountState.DISABLED: Reason.DISABLED,
+    AccountState.DEACTIVATED: Reason.DEACTIVATED,
+    AccountState.REMOVED: Reason.REMOVED,
+}
+
+
+def refuse(name: str, password: Secret) -> Reason | None:
+    """Return why this login may not reach a directory, or None.
+
+    An empty password would bind as anonymous and look accepted (RFC 4513 section
+    5.1.2); one of control characters alone is what broken clients send for an
+    empty one (facts: mail-hooks 5); a NUL ends it in C libraries.
+    """
+    text = password.reveal()
+    if not text:
+        return Reason.EMPTY_PASSWORD
+    if "\0" in text or all(unicodedata.category(letter) == "Cc" for letter in text):
+        return Reason.BAD_PASSWORD
+    typed = name.strip()
+    broken = any(unicodedata.category(letter) == "Cc" for letter in typed)
+    if not typed or broken or len(typed) > LONGEST_NAME:
+        return Reason.BAD_NAME
+    return None
+
+
+def barred_by(account: Account, now: datetime) -> Reason | None:
+    """Return why the account may not log in whatever its password, or None."""
+    expires = account.values.expires_at
+    if account.state is AccountState.ACTIVE and expires and expires <= now:
+        return Reason.EXPIRED
+    return _STATE_REASONS.get(account.state)

@@ -1,0 +1,64 @@
+"""What stands between a resolved name and the login methods.
+
+Each stage sees a login before the methods are asked, where it may answer by itself,
+and afterwards, where it learns from the verdict or replaces it: caches, the guard,
+app passwords, offline logins. So the order of everything that decides a login is one
+tuple, in the composition root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from dirbridge.model.account import Account
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.login import LoginRequest, Verdict
+from dirbridge.model.names import DomainName
+from dirbridge.model.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One login by password, on its way to a verdict.
+
+    Attributes:
+        request: What the mail service asks.
+        deadline: When the answer must be there.
+        account: Who is meant; None where nobody was found, and for an account that
+            may not log in whatever its password. So no stage can let those in.
+        domains: The mail domains in which the name was looked for.
+    """
+
+    request: LoginRequest
+    deadline: Deadline
+    account: Account | None = None
+    domains: tuple[DomainName, ...] = ()
+
+    @property
+    def password(self) -> Secret:
+        """What was typed."""
+        return self.request.password
+
+
+class Stage(Protocol):
+    """One step of a login; used by many threads at once.
+
+    It never raises: a stage that cannot do its work (the store is away) lets the
+    login pass, or answers `Unavailable`. Nothing it keeps shows a password.
+    """
+
+    def before(self, login: Login) -> Verdict | None:
+        """Answer by itself, or let the login pass (None).
+
+        Also asked where `login.account` is None, which only limits look at.
+        """
+        ...
+
+    def after(self, login: Login, verdict: Verdict) -> Verdict:
+        """Learn from what stood behind it, and return what is to be told.
+
+        Called for each login that this stage let pass, in the reverse order. A
+        verdict without a method was given before anybody was asked.
+        """
+        ...
