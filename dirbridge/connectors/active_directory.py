@@ -33,6 +33,8 @@ from dirbridge.model.names import DirectoryId, DomainName, split_address
 from dirbridge.model.secret import Secret
 
 STATE_ATTRIBUTES = (
+    "sAMAccountName",
+    "userPrincipalName",
     "userAccountControl",
     "msDS-User-Account-Control-Computed",
     "lockoutTime",

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Cursor, Entry, Finished, Found, Gone, Unchanged
 from dirbridge.model.finding import Finding
 from dirbridge.model.names import DirectoryId
@@ -73,11 +74,15 @@ class Connector(Protocol):
         """
         ...
 
-    def find(self, directory_id: DirectoryId) -> Entry | None:
+    def find(
+        self, directory_id: DirectoryId, deadline: Deadline | None = None
+    ) -> Entry | None:
         """Read one account's entry, live, with its account-state attributes.
 
         Args:
             directory_id: The entry's stable id.
+            deadline: When the answer must be there, for logins: past it, `Unreachable`.
+                None for the time that the settings give.
 
         Returns:
             The entry, or None where the directory says that there is none. Not

@@ -253,24 +253,23 @@ class LdapDirectory:
             return None
 
         def work(session: Session, deadline: Deadline) -> Sequence[ReadItem] | None:
-            naming = self._places.get(session)
-            if naming is None:
-                naming = self._naming(session, deadline)
-                self._places[session] = naming
+            naming, _ = self._place(session, deadline)
             return changes.since(cursor, session, naming)
 
         return self._client.run(work)
 
-    def find(self, directory_id: DirectoryId) -> Entry | None:
+    def find(
+        self, directory_id: DirectoryId, deadline: Deadline | None = None
+    ) -> Entry | None:
         """Read one entry with its state; see `Connector.find`."""
 
         def work(session: Session, deadline: Deadline) -> Entry | None:
-            naming = self._naming(session, deadline)
+            naming, soon = self._place(session, deadline)
             try:
                 query = self._traits.find(directory_id, naming)
             except Undecodable:
                 return None
-            found = self._all(session, self._with_state(query), deadline)
+            found = self._all(session, self._with_state(query), soon)
             same = [e for raw in found if (e := self.entry(raw)).id == directory_id]
             if len(same) > 1:
                 raise self._unsupported(session, "duplicate-id", str(directory_id))
@@ -280,7 +279,7 @@ class LdapDirectory:
             more = self._traits.state(session, naming, entry, deadline)
             return replace(entry, attributes={**entry.attributes, **more})
 
-        return self._client.run(work)
+        return self._client.run(work, deadline)
 
     def lookup(self, name: str) -> tuple[Found, ...]:
         """Look a typed name up; see `Connector.lookup`."""
@@ -403,6 +402,18 @@ class LdapDirectory:
             patience=access.read_seconds,
             lone=lambda: len(self._client.failover.servers) == 1,
         )
+
+    def _place(self, session: Session, deadline: Deadline) -> tuple[Naming, Deadline]:
+        """Return where a server keeps things, and when the next answer must be there.
+
+        A kept session is not asked again; its next answer is the sign of life.
+        """
+        naming = self._places.get(session)
+        if naming is not None:
+            return naming, deadline.soon(self._client.access.connect_seconds)
+        naming = self._naming(session, deadline)
+        self._places[session] = naming
+        return naming, deadline
 
     def _naming(self, session: Session, deadline: Deadline) -> Naming:
         # The first question on a kept session also tells whether it still lives: a

@@ -14,6 +14,7 @@ from enum import StrEnum
 from dirbridge.connectors import cursors
 from dirbridge.connectors.base import Known, ReadItem
 from dirbridge.errors import Unreachable
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import (
     Cursor,
     Entry,
@@ -222,9 +223,13 @@ class MemoryConnector:
             return None
         return int(state["at"])
 
-    def find(self, directory_id: DirectoryId) -> Entry | None:
+    def find(
+        self, directory_id: DirectoryId, deadline: Deadline | None = None
+    ) -> Entry | None:
         """Read one entry; see `Connector.find`."""
         self._reach("find")
+        if deadline is not None and deadline.left() <= 0:
+            raise self._away("find", "timeout")
         return next((e for e in self.entries if e.id == directory_id), None)
 
     def lookup(self, name: str) -> tuple[Found, ...]:

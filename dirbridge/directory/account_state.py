@@ -25,18 +25,26 @@ from dirbridge.model.login import Reason
 
 COMPUTED = "msDS-User-Account-Control-Computed"
 
+_NETBIOS = 15
+"""Letters of a computer's NetBIOS name, as workstations have it (MS-ADA3 2.349)."""
 
-def barriers(entry: Entry, now: datetime) -> tuple[Reason, ...]:
+
+def barriers(entry: Entry, now: datetime, computer: str = "") -> tuple[Reason, ...]:
     """Return every reason for which the directory would refuse a right password.
 
-    Attributes that cannot be decoded are passed over: this only ever adds an
-    explanation, it decides no login.
+    Attributes that cannot be decoded are passed over: a login is refused only for
+    what the directory really says.
 
     Args:
         entry: The entry, read with its account-state attributes.
         now: The time to judge by (UTC).
+        computer: From where the login comes: the name of the machine that asks the
+            directory. An account that names it in its workstations may log in there.
     """
-    return tuple(dict.fromkeys(r for sign in _SIGNS for r in sign(entry, now)))
+    found = dict.fromkeys(r for sign in _SIGNS for r in sign(entry, now))
+    if _may_come_from(entry, computer):
+        found.pop(Reason.WORKSTATION, None)
+    return tuple(found)
 
 
 def _control(entry: Entry, attribute: str) -> AccountControl:
@@ -86,6 +94,21 @@ def _workstations(entry: Entry, _now: datetime) -> Iterator[Reason]:
                 yield Reason.WORKSTATION
 
 
+def _may_come_from(entry: Entry, computer: str) -> bool:
+    """Tell whether the workstations name a computer, by its NetBIOS or DNS name."""
+    names = {computer, computer.partition(".")[0][:_NETBIOS]} - {""}
+    for value in entry.values("userWorkstations"):
+        with suppress(Undecodable):
+            listed = workstations.decode(value)
+            return any(workstations.allow(listed, name) for name in names)
+    return False
+
+
+def _smartcard(entry: Entry, _now: datetime) -> Iterator[Reason]:
+    if AccountControl.SMARTCARD_REQUIRED in _control(entry, "userAccountControl"):
+        yield Reason.SMARTCARD
+
+
 def _open_directory(entry: Entry, _now: datetime) -> tuple[Reason, ...]:
     return open_directory_state.reasons(entry)
 
@@ -106,6 +129,7 @@ _SIGNS: tuple[Callable[[Entry, datetime], Iterable[Reason]], ...] = (
     _password,
     _hours,
     _workstations,
+    _smartcard,
     _open_directory,
     plain_ldap_state.reasons,
 )

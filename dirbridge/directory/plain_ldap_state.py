@@ -20,8 +20,10 @@ ATTRIBUTES = (
     "passwordExpirationTime",
     "pwdAccountLockedTime",
     "pwdReset",
+    "pwdChangedTime",
+    "krbLastPwdChange",
 )
-"""Operational, all of them: to be asked for by name."""
+"""Operational, nearly all of them: to be asked for by name."""
 
 FOR_EVER = (b"000001010000Z", b"00000101000000Z")
 """pwdAccountLockedTime of an account that only an administrator unlocks."""

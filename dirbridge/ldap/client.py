@@ -37,6 +37,12 @@ network that blinks, is back at the second time."""
 SHORTEST_WAIT, LONGEST_WAIT = 0.1, 0.4
 """Seconds between them, by chance, so that many callers do not come back together."""
 
+EACH_SERVER = 3.0
+"""Most seconds of a login for one server while another is left to ask."""
+
+KEPT = 8
+"""Most sessions that are kept for each server: a live look takes one."""
+
 _TRANSIENT = frozenset(
     {"refused", "closed", "timeout", "busy", "unavailable", "no-route", "all-down"}
 )
@@ -83,7 +89,7 @@ class Client:
         self.access = access
         self.failover = failover
         self.account = account
-        self._kept: Kept[Session] = Kept(self.open, listed=failover.lists, limit=2)
+        self._kept: Kept[Session] = Kept(self.open, listed=failover.lists, limit=KEPT)
 
     @classmethod
     def of(
@@ -170,16 +176,25 @@ class Client:
         self.failover.note_seen(server, round_trip=took, clock_offset=ahead)
         return root
 
-    def run(self, work: Callable[[Session, Deadline], R]) -> R:
+    def run(
+        self, work: Callable[[Session, Deadline], R], deadline: Deadline | None = None
+    ) -> R:
         """Run short work on a kept or new session, on the first usable server.
 
         Where nobody can be reached, the whole list is asked a second time.
+
+        Args:
+            work: What to do.
+            deadline: When it must be done, for logins; None for the time that the
+                settings give.
 
         Raises:
             Unreachable, BindRefused, Unsupported: See `DirectoryError`.
         """
         each = self.access.connect_seconds + self.access.read_seconds
-        whole = self._whole(each)
+        if deadline is not None:
+            each = min(each, EACH_SERVER)
+        whole = deadline or self._whole(each)
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
             wait=wait_random(SHORTEST_WAIT, LONGEST_WAIT),
