@@ -29,6 +29,8 @@ class Database(Protocol):
         where: The database for people, without any password.
         reads: Connections whose transaction sees one moment of the database.
         writes: Connections for writing.
+        hurried: The same, for short writes that a login waits for: they fail soon
+            where another write holds the whole database.
         listed: SQL: the values that are bound as `wanted` as a table `w` with one
             column `value`.
         errors: What the driver raises.
@@ -37,6 +39,7 @@ class Database(Protocol):
     where: str
     reads: Engine
     writes: Engine
+    hurried: Engine
     listed: str
     errors: type[Exception]
 

@@ -108,6 +108,7 @@ class PostgresqlDatabase:
         self.reads: Engine = engine.execution_options(isolation_level="REPEATABLE READ")
         event.listen(engine, "begin", _begin)
         self.writes: Engine = engine.execution_options(dirbridge_writes=True)
+        self.hurried: Engine = self.writes  # each row has a lock of its own
         self._engine = engine
         self._sessions = create_engine(
             url,

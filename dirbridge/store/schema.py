@@ -376,6 +376,62 @@ class VerifierRow(Base):
     verifier: Mapped[str]
 
 
+class ChoiceRow(Base):
+    """The login methods that were chosen for an account, as a JSON list."""
+
+    __tablename__ = "choices"
+
+    account: Mapped[int] = _account()
+    methods: Mapped[str]
+
+
+class AppPasswordRow(Base):
+    """An app password; see `model.credentials.AppPassword`."""
+
+    __tablename__ = "app_passwords"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    number: Mapped[int] = mapped_column(_Number, primary_key=True)
+    account: Mapped[int] = mapped_column(
+        _Number, ForeignKey("accounts.number", ondelete="CASCADE"), index=True
+    )
+    label: Mapped[str]
+    digest: Mapped[bytes]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class OfflineVerifierRow(Base):
+    """What lets an account in during an outage; see `OfflineVerifier`."""
+
+    __tablename__ = "offline_verifiers"
+
+    account: Mapped[int] = _account()
+    verifier: Mapped[str]
+    proven_at: Mapped[datetime]
+
+
+class TriesRow(Base):
+    """Wrong passwords that went to an account's directory; see `tries_base.Tries`."""
+
+    __tablename__ = "tries"
+
+    account: Mapped[int] = _account()
+    count: Mapped[int]
+    last_at: Mapped[datetime]
+    server: Mapped[str]
+
+
+class KnownAddressRow(Base):
+    """From where an account logged in, and when it last did."""
+
+    __tablename__ = "known_addresses"
+
+    account: Mapped[int] = _account()
+    address: Mapped[str] = mapped_column(primary_key=True)
+    last_at: Mapped[datetime]
+
+
 class AttemptRow(Base):
     """A login attempt; it holds no password. `user` and `request_name` as keys too."""
 

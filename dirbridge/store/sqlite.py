@@ -38,6 +38,7 @@ from dirbridge.store.database import Rows
 from dirbridge.store.feed import Told, follow_file
 from dirbridge.store.schema import as_utc
 from dirbridge.store.sqlite_files import (
+    BUSY_SECONDS,
     check_access,
     connect,
     locked,
@@ -67,6 +68,8 @@ _WITHOUT_ZONE = len("2026-03-01 12:00:00.000000")
 _WRITERS_CACHE = "PRAGMA cache_size = -16000"
 """Kilobytes, where 2000 is usual. Ids come in no order: with a small cache, pages of
 their indexes are written again and again within one large transaction."""
+_HURRY = 300
+"""Milliseconds that a write waits which a login waits for."""
 _LAST_NUMBER = "SELECT seq FROM sqlite_sequence WHERE name = 'accounts'"
 
 
@@ -96,6 +99,7 @@ class SqliteDatabase:
         event.listen(engine, "begin", _begin)
         self.reads: Engine = engine
         self.writes: Engine = engine.execution_options(dirbridge_writes=True)
+        self.hurried: Engine = self.writes.execution_options(dirbridge_hurry=True)
 
     @contextmanager
     def first(self) -> Iterator[None]:
@@ -239,7 +243,10 @@ def _update(table: Table, names: tuple[str, ...]) -> str:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("dirbridge_writes", False)
+    options = connection.get_execution_options()
+    writes = options.get("dirbridge_writes", False)
     if writes:
+        patience = _HURRY if options.get("dirbridge_hurry") else BUSY_SECONDS * 1000
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience}")
         connection.exec_driver_sql(_WRITERS_CACHE)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

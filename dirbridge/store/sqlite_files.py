@@ -13,7 +13,9 @@ from urllib.parse import quote
 
 from dirbridge.errors import StoreError
 
-_BUSY_SECONDS = 30
+BUSY_SECONDS = 30
+"""How long a write waits for another one."""
+
 _MODE = 0o600
 
 
@@ -36,7 +38,7 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",
         uri=True,
-        timeout=_BUSY_SECONDS,
+        timeout=BUSY_SECONDS,
         check_same_thread=False,
         # The driver begins no transactions by itself; SQLAlchemy's hook does.
         isolation_level=None,

@@ -27,6 +27,8 @@ def upgrade() -> None:
     """Expand only: `groups`, `memberships` and `approvals` stay, unused."""
     _widen_accounts()
     _make_tables()
+    _make_credentials()
+    _make_guard()
     _make_indexes()
     _count()
 
@@ -101,6 +103,66 @@ def _make_tables() -> None:
         sa.PrimaryKeyConstraint(
             "domain", "source", "origin", "kind", "key", name="pk_tallies"
         ),
+    )
+
+
+def _make_credentials() -> None:
+    op.create_table(
+        "choices",
+        sa.Column("account", _NUMBER, nullable=False),
+        sa.Column("methods", sa.Text(), nullable=False),
+        _of_account("choices"),
+        sa.PrimaryKeyConstraint("account", name="pk_choices"),
+    )
+    op.create_table(
+        "app_passwords",
+        sa.Column("number", _NUMBER, nullable=False),
+        sa.Column("account", _NUMBER, nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("revoked_at", _TIME, nullable=True),
+        _of_account("app_passwords"),
+        sa.PrimaryKeyConstraint("number", name="pk_app_passwords"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_app_passwords_account", "app_passwords", ["account"])
+    op.create_table(
+        "offline_verifiers",
+        sa.Column("account", _NUMBER, nullable=False),
+        sa.Column("verifier", sa.Text(), nullable=False),
+        sa.Column("proven_at", _TIME, nullable=False),
+        _of_account("offline_verifiers"),
+        sa.PrimaryKeyConstraint("account", name="pk_offline_verifiers"),
+    )
+
+
+def _of_account(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        ["account"],
+        ["accounts.number"],
+        name=f"fk_{table}_account",
+        ondelete="CASCADE",
+    )
+
+
+def _make_guard() -> None:
+    op.create_table(
+        "tries",
+        sa.Column("account", _NUMBER, nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("last_at", _TIME, nullable=False),
+        sa.Column("server", sa.Text(), nullable=False),
+        _of_account("tries"),
+        sa.PrimaryKeyConstraint("account", name="pk_tries"),
+    )
+    op.create_table(
+        "known_addresses",
+        sa.Column("account", _NUMBER, nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("last_at", _TIME, nullable=False),
+        _of_account("known_addresses"),
+        sa.PrimaryKeyConstraint("account", "address", name="pk_known_addresses"),
     )
 
 
