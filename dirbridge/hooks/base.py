@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dirbridge.model.login import LoginRequest, Verdict
+from dirbridge.model.login import Question, Verdict
 
 
 class Answerer(Protocol):
     """Say whether a login is right; the login service does."""
 
-    def answer(self, request: LoginRequest) -> Verdict:
+    def answer(self, request: Question) -> Verdict:
         """Answer one login request.
 
         Called from up to 64 threads at once; it may block. It gets every
@@ -21,7 +21,16 @@ class Answerer(Protocol):
         """
         ...
 
-    def told(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
+    def quick(self, request: Question) -> Verdict | None:
+        """Answer what can be answered without waiting for anybody, else None.
+
+        Called on the event loop, so it takes microseconds, not more. None leads to
+        `answer`, which does the whole work. An exception is a bug, and leads there
+        as well.
+        """
+        ...
+
+    def told(self, request: Question, verdict: Verdict, seconds: float) -> None:
         """Note what a mail service was told; also called from many threads.
 
         The verdict is the one of `answer`, or the hook's own where that came too

@@ -10,6 +10,9 @@ gives up one second later and would tell its user nonsense (Postfix: 10 s).
 A verdict is claimed before it is told, by the thread that has it or by the
 deadline, so that what is noted is what the mail server was told.
 
+What the answerer knows without waiting is told at once, on the loop: a hop to a
+thread and back costs more than such an answer.
+
 Beyond `THREADS + WAITING` open questions the next one is an outage at once: it
 would be answered too late anyway.
 """
@@ -29,7 +32,8 @@ from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.shield import shielded
 from dirbridge.login.service import AT_ONCE
 from dirbridge.model.deadline import Deadline
-from dirbridge.model.login import Cause, LoginRequest, Unavailable, Verdict
+from dirbridge.model.login import Cause, Unavailable, Verdict
+from dirbridge.model.login import Question as Request
 
 THREADS = 2 * AT_ONCE
 """One domain whose servers hang leaves half of them to everybody else."""
@@ -47,7 +51,7 @@ class Question:
 
     __slots__ = ("_asked", "_claim", "_desk", "_tell", "_timer", "due", "request")
 
-    def __init__(self, desk: Desk, request: LoginRequest, tell: Tell) -> None:
+    def __init__(self, desk: Desk, request: Request, tell: Tell) -> None:
         self.request = request
         self._asked = time.monotonic()
         self._claim = threading.Lock()
@@ -148,7 +152,15 @@ class Desk:
         """When a question that is asked now must be settled, on the loop's clock."""
         return self._loop.time() + self.deadline
 
-    def ask(self, request: LoginRequest, tell: Tell) -> Question:
+    def quick(self, request: Request) -> Verdict | None:
+        """Give the verdict that needs no waiting, and note it; None: `ask`."""
+        asked = time.monotonic()
+        verdict = shielded(request.hook, lambda: self._answerer.quick(request), None)
+        if verdict is not None:
+            self._note(request, verdict, time.monotonic() - asked)
+        return verdict
+
+    def ask(self, request: Request, tell: Tell) -> Question:
         """Have a request answered; `tell` is called later, at most once."""
         deadline = Deadline.after(self.deadline * WORK)
         question = Question(self, replace(request, deadline=deadline), tell)
@@ -175,12 +187,11 @@ class Desk:
 
     def note(self, question: Question, verdict: Verdict) -> None:
         """Let the answerer note what was told; safe from any thread."""
-        request = question.request
-        shielded(
-            request.hook,
-            lambda: self._answerer.told(request, verdict, question.seconds),
-            None,
-        )
+        self._note(question.request, verdict, question.seconds)
+
+    def _note(self, request: Request, verdict: Verdict, seconds: float) -> None:
+        told = self._answerer.told
+        shielded(request.hook, lambda: told(request, verdict, seconds), None)
 
     def forget(self, question: Question) -> None:
         """Count a question as settled; for questions only."""
@@ -210,6 +221,6 @@ class Desk:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(question.settle, verdict)
 
-    def _verdict(self, request: LoginRequest) -> Verdict:
+    def _verdict(self, request: Request) -> Verdict:
         bug: Verdict = Unavailable(Cause.INTERNAL)
         return shielded(request.hook, lambda: self._answerer.answer(request), bug)

@@ -134,6 +134,12 @@ class DovecotAuthConnection(Connection):
 
     def _ask(self, auth: Auth, credentials: sasl.Credentials) -> None:
         request = from_dovecot(auth, credentials, hook=self.hook.name)
+        verdict = self.hook.desk.quick(request)
+        if verdict is not None:
+            reply = self._reply_to(auth.id, request.name, verdict)
+            if reply is not None:
+                self._send(reply)
+                return
         self._questions[auth.id] = self.hook.desk.ask(
             request, lambda verdict: self._answered(auth.id, verdict)
         )
@@ -143,8 +149,7 @@ class DovecotAuthConnection(Connection):
 
     def _reply(self, number: int, verdict: Verdict) -> None:
         question = self._questions.pop(number)
-        asked = Asked(number, question.request.name)
-        reply = dovecot_reply(asked, verdict, self.hook.settings.temp_failure)
+        reply = self._reply_to(number, question.request.name, verdict)
         if reply is None:
             # What else is in flight may take until this one's time is up.
             asyncio.get_running_loop().call_at(question.due, self.transport.close)
@@ -153,6 +158,10 @@ class DovecotAuthConnection(Connection):
             self._send(reply)
         if self._ending and not self._questions:
             self.transport.close()
+
+    def _reply_to(self, number: int, name: str, verdict: Verdict) -> Reply | None:
+        temp_failure = self.hook.settings.temp_failure
+        return dovecot_reply(Asked(number, name), verdict, temp_failure)
 
     def _send(self, reply: Reply) -> None:
         self.transport.write(self._codec.send(reply))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
+import socket
 from collections.abc import Callable, Mapping, Sequence
 
 from dirbridge.config.settings import HookSettings, HookType
@@ -66,10 +67,12 @@ async def serve(
 async def _listen(listener: Listener, hook: Hook) -> list[asyncio.Server]:
     loop = asyncio.get_running_loop()
     make = _CONNECTIONS[hook.settings.type]
-    return [
-        await loop.create_server(lambda: make(hook), sock=one, backlog=BACKLOG)
-        for one in listener.sockets
-    ]
+    servers = []
+    for one in listener.sockets:
+        unix = one.family is socket.AF_UNIX
+        create = loop.create_unix_server if unix else loop.create_server
+        servers.append(await create(lambda: make(hook), sock=one, backlog=BACKLOG))
+    return servers
 
 
 async def _finish(

@@ -92,6 +92,11 @@ class LoginService:
             return self.tickets(request, deadline)
         return self._verdict(request, deadline)
 
+    def quick(self, request: Question) -> Verdict | None:
+        """Answer what needs no waiting; None: `answer` must be asked."""
+        del request
+        return None
+
     def told(self, request: Question, verdict: Verdict, seconds: float) -> None:
         """Log what a mail service was told, and hand it to the attempts log.
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import uvloop
+
 from dirbridge.config.settings import HookSettings
 from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.server import serve
@@ -56,6 +58,9 @@ class Table:
         name = request.name.partition("@")[0]
         return Accepted(self.users.get(bound, f"{name}@example.com"), "table", "here")
 
+    def quick(self, request: LoginRequest) -> Verdict | None:
+        return None
+
     def told(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
         assert seconds >= 0
         self.noted.append((request.name, verdict))
@@ -77,7 +82,8 @@ def serving(
 
     def run() -> None:
         try:
-            asyncio.run(main())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(main())
         except Exception as error:
             failed.append(error)
         finally:

@@ -120,6 +120,7 @@ def test_a_socket_that_another_has_replaced_is_not_removed(path):
 
 SERVER = """
     import asyncio, signal, sys, time
+    import uvloop
     from dirbridge.config.settings import HookSettings
     from dirbridge.hooks.server import serve
     from dirbridge.model.login import Accepted
@@ -128,6 +129,9 @@ SERVER = """
         def answer(self, request):
             time.sleep(float(request.name))
             return Accepted("anna@example.com", "table", "here")
+
+        def quick(self, request):
+            return None
 
         def told(self, request, verdict, seconds):
             pass
@@ -139,7 +143,8 @@ SERVER = """
         ready = lambda: print("ready", flush=True)
         await serve([hook], Slow(), deadline=3, stop=stop, ready=ready)
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 """
 
 
