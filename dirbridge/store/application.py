@@ -26,6 +26,7 @@ from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Approval, Change, Changes, Op, Plan
 from dirbridge.store import bulk, rows
 from dirbridge.store.base import Run, RunResult
+from dirbridge.store.credentials import CREDENTIALS
 from dirbridge.store.database import Database
 from dirbridge.store.gathering import Condition, Statement
 from dirbridge.store.schema import (
@@ -51,7 +52,10 @@ PORTION = 2000
 
 VERSION = (
     select(RunRow.number)
-    .where(RunRow.result == text(f"'{RunResult.APPLIED.value}'"))
+    .where(
+        RunRow.result == text(f"'{RunResult.APPLIED.value}'"),
+        RunRow.kind != CREDENTIALS,
+    )
     .order_by(RunRow.number.desc())
     .limit(1)
 )

@@ -15,6 +15,7 @@ from dirbridge.model.entry import Cursor, EntryKind
 from dirbridge.model.login import Attempt
 from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.model.plan import Approval, Plan
+from dirbridge.store.credentials_base import CredentialsReader, CredentialsStore
 
 RESTORED = Cursor("restored", b"")
 """Stands in the place of every cursor in a store that was restored from a backup: the
@@ -265,7 +266,7 @@ class Turn(Protocol):
         ...
 
 
-class StoreReader(Protocol):
+class StoreReader(CredentialsReader, Protocol):
     """What may be asked of the local user database, from any thread.
 
     Every answer is of one moment: no reader sees half of an `apply`. Every method
@@ -324,7 +325,8 @@ class StoreReader(Protocol):
     def version(self) -> int:
         """Return the number of the newest run that changed accounts, 0 before.
 
-        See `Plan.based_on`.
+        See `Plan.based_on`. Runs that changed credentials only do not count, see
+        `store.credentials_base`.
         """
         ...
 
@@ -396,12 +398,8 @@ class StoreReader(Protocol):
         """
         ...
 
-    def verifier(self, account: Account) -> str | None:
-        """Return a local account's Argon2id verifier (PHC string), or None."""
-        ...
 
-
-class Store(StoreReader, Protocol):
+class Store(StoreReader, CredentialsStore, Protocol):
     """A store that may be written. `apply` is the only way in for accounts."""
 
     def apply(self, plan: Plan, run: Run) -> Run:
@@ -458,6 +456,7 @@ class Store(StoreReader, Protocol):
     def changed(self, told: Callable[[DomainName], None], stop: Event) -> None:
         """Call `told` with a domain whenever another process changed its accounts.
 
+        Also where it changed the credentials of one.
         Blocks until stopped, and is called in a thread of its own. In the beginning,
         and where something may have been missed, each domain is told; what this
         process changes itself may be told, too. Raises nothing: what fails is tried
@@ -475,10 +474,6 @@ class Store(StoreReader, Protocol):
         Returns:
             How many attempts and how many audit rows were forgotten.
         """
-        ...
-
-    def set_verifier(self, account: Account, verifier: str | None) -> None:
-        """Keep a local account's Argon2id verifier, or forget it."""
         ...
 
     def record(self, attempts: Iterable[Attempt], at: datetime) -> None:

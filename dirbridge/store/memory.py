@@ -13,6 +13,7 @@ from typing import Self
 
 from dirbridge.errors import StoreError
 from dirbridge.model.account import Account, AccountState
+from dirbridge.model.credentials import Credentials
 from dirbridge.model.entry import Cursor, EntryKind
 from dirbridge.model.login import Attempt
 from dirbridge.model.names import Address, DirectoryId, DomainName, fold
@@ -27,6 +28,8 @@ from dirbridge.store.base import (
     Run,
     RunResult,
 )
+from dirbridge.store.credentials import CREDENTIALS, audit_row_of, run_of
+from dirbridge.store.credentials_memory import Alter, MemoryCredentials
 from dirbridge.store.gathering import PAGE
 from dirbridge.store.view import AccountsView
 
@@ -38,7 +41,7 @@ class _Content:
     """All that the store holds; a write replaces it whole, so readers see one."""
 
     accounts: dict[int, Account] = field(default_factory=dict)
-    verifiers: dict[int, str] = field(default_factory=dict)
+    credentials: dict[int, Credentials] = field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     audit: dict[int, tuple[AuditRow, ...]] = field(default_factory=dict)
     cursors: dict[tuple[DomainName, str], Cursor] = field(default_factory=dict)
@@ -47,7 +50,7 @@ class _Content:
     notices: dict[str, Notice] = field(default_factory=dict)
 
 
-class MemoryStore:
+class MemoryStore(MemoryCredentials):
     """A store that forgets everything at its end.
 
     Tested by `tests/contract/test_store.py`.
@@ -178,9 +181,29 @@ class MemoryStore:
         ]
         return tuple(own[:limit])
 
-    def verifier(self, account: Account) -> str | None:
-        """Return an account's Argon2id verifier, or None."""
-        return self._content.verifiers.get(account.number)
+    def _credentials(self) -> Mapping[int, Credentials]:
+        return self._content.credentials
+
+    def _alter(self, account: Account, alter: Alter) -> None:
+        """Change an account's credentials, and tell of it where that is a deed."""
+        with self._lock:
+            old = self._content
+            held = old.credentials.get(account.number, Credentials())
+            new, deed = alter(held)
+            if new == held:
+                return
+            if account.number not in old.accounts:
+                raise _refused("the credentials belong to no account")
+            kept = {**old.credentials, account.number: new}
+            self._content = replace(old, credentials=kept)
+            if deed is not None:
+                run = replace(run_of(account, self._clock()), number=_next(old))
+                told = {run.number: (audit_row_of(run, account, deed),)}
+                self._content = replace(
+                    self._content,
+                    runs=(*old.runs, run),
+                    audit={**old.audit, **told},
+                )
 
     @contextmanager
     def turn(self, domain: DomainName) -> Iterator[_Turn]:
@@ -197,8 +220,7 @@ class MemoryStore:
         """Remember a run that wrote nothing."""
         with self._lock:
             old = self._content
-            number = old.runs[-1].number + 1 if old.runs else 1
-            known = replace(run, number=number)
+            known = replace(run, number=_next(old))
             approvals = dict(old.approvals)
             if offer is not None:
                 approvals[offer.id] = offer
@@ -264,17 +286,6 @@ class MemoryStore:
             kept = sum(map(len, audit.values()))
             return len(old.attempts) - len(attempts), forgotten - kept
 
-    def set_verifier(self, account: Account, verifier: str | None) -> None:
-        """Keep an account's Argon2id verifier, or forget it."""
-        with self._lock:
-            held = dict(self._content.verifiers)
-            held.pop(account.number, None)
-            if verifier is not None:
-                if account.number not in self._content.accounts:
-                    raise _refused("a verifier belongs to no account")
-                held[account.number] = verifier
-            self._content = replace(self._content, verifiers=held)
-
     def record(self, attempts: Iterable[Attempt], at: datetime) -> None:
         """Write login attempts."""
         new = [RecordedAttempt(at, rows.storable(attempt)) for attempt in attempts]
@@ -288,7 +299,7 @@ class MemoryStore:
             old = self._content
             if plan.based_on not in (None, _version(old)):
                 raise StoreError("outrun", _WHERE)
-            number = old.runs[-1].number + 1 if old.runs else 1
+            number = _next(old)
             known = replace(run, number=number)
             accounts = _applied(old.accounts, plan)
             _check_unique(accounts.values())
@@ -339,8 +350,15 @@ def _with(runs: tuple[Run, ...], new: Run) -> tuple[Run, ...]:
 
 def _version(content: _Content) -> int:
     """Return the newest run that changed accounts."""
-    runs = reversed(content.runs)
-    return next((run.number for run in runs if run.result is RunResult.APPLIED), 0)
+    return next((run.number for run in reversed(content.runs) if _counts(run)), 0)
+
+
+def _counts(run: Run) -> bool:
+    return run.result is RunResult.APPLIED and run.kind != CREDENTIALS
+
+
+def _next(content: _Content) -> int:
+    return content.runs[-1].number + 1 if content.runs else 1
 
 
 def _applied(old: dict[int, Account], plan: Plan) -> dict[int, Account]:

@@ -39,6 +39,7 @@ from dirbridge.store.base import (
     Run,
     Turn,
 )
+from dirbridge.store.credentials_sql import SqlCredentials
 from dirbridge.store.database import Database, wrapped
 from dirbridge.store.gathering import by_table, neighbours, page, paged
 from dirbridge.store.pruning import prune_attempts, prune_changes
@@ -54,7 +55,6 @@ from dirbridge.store.schema import (
     NoticeRow,
     OfferRow,
     RunRow,
-    VerifierRow,
     key,
     table,
 )
@@ -62,7 +62,7 @@ from dirbridge.store.sql_view import SqlView
 from dirbridge.store.turns import Hold, SqlTurn
 
 
-class SqlStore:
+class SqlStore(SqlCredentials):
     """A store in SQL; open one with `store.opening.open_store`.
 
     Tested by `tests/contract/test_store.py`.
@@ -283,21 +283,6 @@ class SqlStore:
         named = or_(AttemptRow.user_key == folded, AttemptRow.name_key == folded)
         newest = rows.ATTEMPT.where(named).order_by(AttemptRow.number.desc())
         return tuple(map(rows.attempt, self._all(newest.limit(limit))))
-
-    def verifier(self, account: Account) -> str | None:
-        """Return an account's Argon2id verifier, or None."""
-        held = select(VerifierRow.verifier).where(VerifierRow.account == account.number)
-        found = self._all(held)
-        return found[0].verifier if found else None
-
-    def set_verifier(self, account: Account, verifier: str | None) -> None:
-        """Keep an account's Argon2id verifier, or forget it."""
-        number = account.number
-        with wrapped(self._database), self._database.writes.begin() as connection:
-            connection.execute(delete(VerifierRow).where(VerifierRow.account == number))
-            if verifier is not None:
-                row = {"account": number, "verifier": verifier}
-                connection.execute(table(VerifierRow).insert(), row)
 
     def record(self, attempts: Iterable[Attempt], at: datetime) -> None:
         """Write login attempts."""
