@@ -6,10 +6,11 @@ So libkrb5 is given one KDC, this relay on the loopback, which hands each reques
 to the first usable KDC, with the same health, cool-down and deadlines as the LDAP
 servers have.
 
-Messages pass unread and unchanged (RFC 4120 section 7.2.2: four octets of length,
-then the message). Nothing is trusted here: tickets are verified by the keytab. An
-exchange begins with a request that holds no proof of the password, so a frozen KDC
-is noticed before a password's proof is sent to anybody.
+Messages pass unchanged (RFC 4120 section 7.2.2: four octets of length, then the
+message). Nothing is trusted here: tickets are verified by the keytab. An exchange
+begins with a request that holds no proof of the password, so a frozen KDC is noticed
+before a password's proof is sent to anybody. Should one freeze just then, with the
+proof, no other KDC gets that: a wrong password would count twice.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from collections.abc import Sequence
 from dirbridge.config.types import HostPort
 from dirbridge.errors import DirectoryError, RemoteProtocolError, Unreachable
 from dirbridge.ldap.failover import Failover, ServerState
-from dirbridge.ldap.transport import Endpoint, code_of, connect
+from dirbridge.ldap.transport import Endpoint, Unanswered, code_of, connect
 from dirbridge.model.deadline import Deadline
+from dirbridge.protocols.kerberos import holds_proof
 
 EACH_KDC = 3.0
 """Most seconds for one KDC while another is left to ask."""
@@ -132,14 +134,20 @@ class KdcRelay:
             self._free.release()
 
     def _forward(self, request: bytes, deadline: Deadline) -> bytes:
+        proof = holds_proof(request[_LENGTH:])
+
         def ask(kdc: Endpoint, limit: Deadline) -> bytes:
             try:
-                with connect(kdc, limit) as stream:
-                    stream.settimeout(max(limit.left(), 0.001))
-                    stream.sendall(request)
-                    return _receive(stream, limit)
-            except (OSError, RemoteProtocolError) as error:
+                stream = connect(kdc, limit)
+            except OSError as error:
                 raise self._unreachable(kdc, error) from error
+            try:
+                with stream:
+                    # Nobody else may get a proof, so its KDC has all the time.
+                    return _exchange(stream, request, deadline if proof else limit)
+            except (OSError, RemoteProtocolError) as error:
+                failure = self._unreachable(kdc, error)
+                raise (Unanswered.of(failure) if proof else failure) from error
 
         return self._failover.run(ask, deadline, each=EACH_KDC)
 
@@ -151,6 +159,12 @@ class KdcRelay:
             code=code_of(error) if isinstance(error, OSError) else "protocol",
             detail=str(error),
         )
+
+
+def _exchange(stream: socket.socket, request: bytes, deadline: Deadline) -> bytes:
+    stream.settimeout(max(deadline.left(), 0.001))
+    stream.sendall(request)
+    return _receive(stream, deadline)
 
 
 def _receive(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dirbridge.authenticators.kdc_relay import FIRST_OCTETS, MAX_MESSAGE, KdcRelay
 from dirbridge.config.types import HostPort
+from dirbridge.protocols import ber
 
 
 def framed(data: bytes) -> bytes:
@@ -171,3 +172,68 @@ def test_closing_stops_listening() -> None:
     time.sleep(0.1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.host, address.port), timeout=1)
+
+
+def as_request(*padata: int) -> bytes:
+    """An AS-REQ (RFC 4120 section 5.4.1) with these padata."""
+    listed = (
+        ber.sequence(ber.tlv(0xA1, ber.integer(one)), ber.tlv(0xA2, ber.octets(b"x")))
+        for one in padata
+    )
+    return ber.tlv(
+        0x6A,
+        ber.sequence(
+            ber.tlv(0xA1, ber.integer(5)),
+            ber.tlv(0xA2, ber.integer(10)),
+            ber.tlv(0xA3, ber.sequence(*listed)),
+        ),
+    )
+
+
+@contextmanager
+def closing_kdc() -> Iterator[tuple[HostPort, list[bytes]]]:
+    """A KDC that takes a request and then closes, with what it took."""
+    taken: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    stream, _ = listener.accept()
+                    with stream:
+                        size = struct.unpack(">I", stream.recv(4, socket.MSG_WAITALL))
+                        taken.append(stream.recv(size[0], socket.MSG_WAITALL))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield HostPort(host="127.0.0.1", port=listener.getsockname()[1]), taken
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(2)
+
+
+def test_a_proof_that_a_kdc_took_goes_to_no_other() -> None:
+    proof, first = as_request(2, 149), as_request(149)
+    with (
+        closing_kdc() as (broken, taken),
+        kdc() as second,
+        relay(broken, second) as address,
+    ):
+        assert ask(address, framed(proof)) == b""
+        assert taken == [proof]
+        # It rests, so whoever comes next gets an answer.
+        assert ask(address, framed(proof)) == framed(b"answer to " + proof)
+        assert taken == [proof]
+    with (
+        closing_kdc() as (broken, taken),
+        kdc() as second,
+        relay(broken, second) as address,
+    ):
+        assert ask(address, framed(first)) == framed(b"answer to " + first)
+        assert taken == [first]
+
+
+def test_a_proof_goes_on_where_nobody_took_it() -> None:
+    proof = as_request(2)
+    stopped = HostPort(host="127.0.0.1", port=9)
+    with kdc() as second, relay(stopped, second) as address:
+        assert ask(address, framed(proof)) == framed(b"answer to " + proof)
