@@ -26,6 +26,7 @@ from dirbridge.config.types import (
     HostPort,
     LocalPath,
     Mode,
+    Network,
     NtDomain,
     OneOrMany,
     Patience,
@@ -202,7 +203,10 @@ class LoginSettings(Table):
     kerberos_file: LocalPath | None = None
     verify_kdc: StrictBool = True
     nt_domain: NtDomain | None = None
+    ntlm: StrictBool | None = None
+    sso: StrictBool = False
     offline_logins: Duration | None = None
+    require_app_password_from: OneOrMany[Network] = ()
 
 
 class MailboxSettings(Table):

@@ -6,7 +6,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -25,7 +32,7 @@ from pydantic_core import CoreSchema, core_schema
 from dirbridge.directory import dn
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
-from dirbridge.model.login import IPAddress
+from dirbridge.model.login import IPAddress, IPNetwork
 from dirbridge.model.names import DomainName, RealmName, fold
 
 T = TypeVar("T")
@@ -271,6 +278,15 @@ def _ip(value: str | int) -> IPAddress:
     return mapped or address
 
 
+def _network(value: str | int) -> IPNetwork:
+    """Read a network, or one address; no bit may stand behind the prefix."""
+    try:
+        return ip_network(str(value).strip())
+    except ValueError:
+        text = 'is not a network; write it like "192.0.2.0/24", or one address'
+        raise ValueError(text) from None
+
+
 def _mode(value: str | int) -> int:
     # An unquoted 0o660 comes as 432, which would read as another octal mode.
     if not isinstance(value, str) or not re.fullmatch(r"0?[0-7]{3}", value):
@@ -400,6 +416,7 @@ Size = Annotated[int, _checked(parse_size)]
 DomainText = Annotated[DomainName, _checked(parse_domain)]
 RealmText = Annotated[RealmName, _checked(parse_realm)]
 IP = Annotated[IPAddress, _checked(_ip, IPv4Address, IPv6Address)]
+Network = Annotated[IPNetwork, _checked(_network, IPv4Network, IPv6Network)]
 Mode = Annotated[int, _checked(_mode)]
 Pin = Annotated[str, _checked(_pin)]
 DnText = Annotated[str, _checked(_dn)]
