@@ -71,6 +71,13 @@ class Work:
         if text not in self.notes:
             self.notes.append(text)
 
+    def left_out(self, source: Source, raw: bytes, error: Undecodable) -> None:
+        """Keep a note of a broken value."""
+        self.note(
+            f"{source.attribute} {shown(raw)} {error}; it was left out. "
+            "Mend it in the directory."
+        )
+
 
 Raws = tuple[bytes, ...]
 """An attribute's values as the directory gave them."""
@@ -79,6 +86,10 @@ Reading = Callable[[Raws, Work], tuple[Value, ...]]
 """Gives what a source makes of an attribute's values."""
 
 _One = Callable[[bytes, Work], Value | None]
+
+_Steps = Callable[[bytes, Site], Value | None]
+
+_Counts = Callable[[Value, Work], bool]
 
 Default = Callable[[Work], tuple[Value, ...]]
 """Gives what a field holds where no source yields anything."""
@@ -129,14 +140,13 @@ class _Ready:
     Attributes:
         source: The source.
         key: Its attribute in lower case.
-        one: What becomes of a single value; None where several rules share what
-            becomes of all.
-        reading: What becomes of all.
+        simply: Its steps, where they are all that becomes of a single value.
+        reading: What becomes of all values.
     """
 
     source: Source
     key: str
-    one: _One | None
+    simply: _Steps | None
     reading: Reading
 
 
@@ -149,16 +159,20 @@ def _filling(rule: FieldRule, context: Context, numbers: Mapping[Key, int]) -> F
 def _first(rule: FieldRule, sources: tuple[_Ready, ...], default: Default) -> Filling:
     """Take the first value of the first source that yields one."""
     name, many = rule.name, rule.field.many
-    ready = tuple((one.key, one.one, one.reading, (one.source,)) for one in sources)
+    ready = tuple((one.key, one.simply, one.reading, (one.source,)) for one in sources)
 
     def filling(work: Work) -> None:
         attributes = work.entry.attributes
-        for key, one, reading, used in ready:
+        for key, simply, reading, used in ready:
             raws = attributes.get(key)
             if not raws:
                 continue
-            if one is not None and len(raws) == 1:  # nearly always
-                value = one(raws[0], work)
+            if simply is not None and len(raws) == 1:  # nearly always
+                try:
+                    value = simply(raws[0], NOWHERE)
+                except Undecodable as error:
+                    work.left_out(used[0], raws[0], error)
+                    continue
                 if value is None:
                     continue
                 work.found[name] = (value,) if many else value
@@ -223,12 +237,14 @@ def _ready(
     rule: FieldRule, source: Source, context: Context, numbers: Mapping[Key, int]
 ) -> _Ready:
     """Make a source ready; what several rules need of it is kept for the entry."""
-    one = _one(rule, source, context)
-    reading = _reading(one, keep_first=_keeps_first(source))
+    steps, around = _transform(source), _looks_around(source)
+    counts = _counting(rule, source, context)
+    reading = _reading(_one(source, steps, counts), keep_first=_keeps_first(source))
     number = numbers.get(_key(rule, source))
     key = source.attribute.lower()
     if number is None:
-        return _Ready(source, key, one, reading)
+        simple = counts is None and not around
+        return _Ready(source, key, steps if simple else None, reading)
 
     def remembering(raws: Raws, work: Work) -> tuple[Value, ...]:
         values = work.read.get(number)
@@ -239,21 +255,16 @@ def _ready(
     return _Ready(source, key, None, remembering)
 
 
-def _one(rule: FieldRule, source: Source, context: Context) -> _One:
+def _one(source: Source, steps: _Steps, counts: _Counts | None) -> _One:
     """Return what becomes of one value; None where it is passed over."""
-    attribute, transform = source.attribute, _transform(source)
-    around = any(step.looks_around for step in source.steps)
-    counts = _counting(rule, source, context)
+    attribute, around = source.attribute, _looks_around(source)
 
     def one(raw: bytes, work: Work) -> Value | None:
+        site = Site(work.entry.dn, attribute) if around else NOWHERE
         try:
-            site = Site(work.entry.dn, attribute) if around else NOWHERE
-            value = transform(raw, site)
+            value = steps(raw, site)
         except Undecodable as error:
-            work.note(
-                f"{attribute} {shown(raw)} {error}; it was left out. "
-                "Mend it in the directory."
-            )
+            work.left_out(source, raw, error)
             return None
         if value is None or counts is None or counts(value, work):
             return value
@@ -273,16 +284,16 @@ def _reading(one: _One, *, keep_first: bool) -> Reading:
     return reading
 
 
-def _counting(
-    rule: FieldRule, source: Source, context: Context
-) -> Callable[[Value, Work], bool] | None:
+def _counting(rule: FieldRule, source: Source, context: Context) -> _Counts | None:
     """Return what tells whether a value counts, where not every address does."""
     if not rule.field.served_only:
         return None
     told = rule.field.told
 
+    domains = context.served
+
     def counts(value: Value, work: Work) -> bool:
-        served = domain_of(Address(str(value))) in context.served
+        served = domain_of(Address(str(value))) in domains
         if told and not served:
             work.note(_not_served(source.attribute, str(value)))
         return served
@@ -302,7 +313,11 @@ def _not_served(attribute: str, value: str) -> str:
     )
 
 
-def _transform(source: Source) -> Callable[[bytes, Site], Value | None]:
+def _looks_around(source: Source) -> bool:
+    return any(step.looks_around for step in source.steps)
+
+
+def _transform(source: Source) -> _Steps:
     """Return the steps of a source as one function of a value and its site."""
     applied = tuple(step.apply for step in source.steps)
     if len(applied) == 1:

@@ -28,11 +28,14 @@ from dirbridge.model.mapping import (
     Unmapped,
 )
 from dirbridge.model.names import Address, DomainName, domain_of, fold
+from dirbridge.model.quick import maker
 from dirbridge.model.recipient import By, Reference
 
 __all__ = ["Context", "Mapper", "map_entry"]
 
 _MOST_RAW = 20
+
+_values, _mapped = maker(AccountValues), maker(Mapped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Mapper:
             if values.kind is EntryKind.ACCOUNT and not _is_here(values, self._own):
                 return _elsewhere(entry, values)
             values = _with_own_addresses(values, self._own)
-        return Mapped(values, entry.digest, tuple(work.notes))
+        return _mapped(values=values, digest=entry.digest, notes=tuple(work.notes))
 
     def provenance(self, entry: Entry) -> Provenance:
         """Return, for each field that gets a value, the rule that gives it."""
@@ -275,7 +278,7 @@ def _account(work: Work) -> AccountValues:
     """Put what was found into an account's fields."""
     found = work.found
     reason = _text(found.pop("state", None))
-    return AccountValues(
+    return _values(
         directory_id=work.entry.id,
         dn=work.entry.dn,
         aliases=_aliases(found, found.get("primary_address")),
@@ -302,7 +305,7 @@ def _group(work: Work) -> AccountValues:
         for field, by in _MEMBERS.items()
         for value in _texts(found.pop(field, None))
     ]
-    return AccountValues(
+    return _values(
         directory_id=work.entry.id,
         kind=EntryKind.GROUP,
         dn=work.entry.dn,
@@ -325,7 +328,7 @@ def _contact(work: Work) -> AccountValues:
         del found["primary_address"]
     if target is not None:
         found["forward"] = target
-    return AccountValues(
+    return _values(
         directory_id=work.entry.id,
         kind=EntryKind.CONTACT,
         dn=work.entry.dn,

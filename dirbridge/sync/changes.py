@@ -11,8 +11,11 @@ from dirbridge.model.account import LIVE, Account
 from dirbridge.model.entry import EntryKind
 from dirbridge.model.fields import NAMES, differences, show
 from dirbridge.model.plan import APPLY_ORDER, Change, Op
+from dirbridge.model.quick import maker
 from dirbridge.sync.claims import Clash
 from dirbridge.sync.mailboxes import mailbox_name
+
+_change = maker(Change)
 
 _WHY = {
     Op.CREATE: "New in the directory.",
@@ -72,7 +75,7 @@ def creation(new: Account, wanted: str = "") -> Change:
             f'New in the directory; the mailbox name "{wanted}" is taken, so it is '
             f'"{new.mailbox}".'
         )
-    return Change(
+    return _change(
         op=Op.CREATE,
         account=new.values.directory_id,
         name=new.canonical,

@@ -32,6 +32,7 @@ from dirbridge.model.fields import differences
 from dirbridge.model.mapping import Mapped
 from dirbridge.model.names import DirectoryId, fold
 from dirbridge.model.plan import Change, Op
+from dirbridge.model.quick import maker
 from dirbridge.store.base import StoreView
 from dirbridge.sync.changes import kind_conflict, operation, protected_conflict
 from dirbridge.sync.claim_index import ClaimIndex
@@ -62,6 +63,8 @@ class Letter(IntEnum):
     SETTLED = 6
     LATE = 7
 
+
+_account = maker(Account)
 
 OPS = {Op[one.name]: one for one in Letter if one.name in Op.__members__}
 """The operations that a letter stands for."""
@@ -256,7 +259,7 @@ def new_account(
         mailbox: Its mailbox name, "" where that is not settled yet.
     """
     values = mapped.values
-    return Account(
+    return _account(
         number=0,
         domain=policy.domain,
         source=policy.source,

@@ -19,6 +19,7 @@ from typing import IO, Any, Generic, TypeVar
 
 from dirbridge.model.account import Account, AccountValues, KeptAddress
 from dirbridge.model.mapping import Mapped
+from dirbridge.model.quick import remaker
 from dirbridge.model.recipient import Reference
 
 T = TypeVar("T")
@@ -122,20 +123,13 @@ def portions(items: Iterable[T], size: int = PORTION) -> Iterator[list[T]]:
 
 _NAMES = tuple(one.name for one in fields(AccountValues))
 _MEMBERS = _NAMES.index("members")
-_OWN = tuple(one.name for one in fields(Account) if one.name not in {"values", "kept"})
-_read_values = attrgetter(*_NAMES)
-_read_own = attrgetter(*_OWN)
+_OWN = tuple(one.name for one in fields(Account))
+_VALUES, _KEPT = _OWN.index("values"), _OWN.index("kept")
+_read_values, _read_account = attrgetter(*_NAMES), attrgetter(*_OWN)
 
 
-def _setters(
-    kind: type, names: Iterable[str]
-) -> tuple[Callable[[Any, Any], None], ...]:
-    return tuple(vars(kind)[name].__set__ for name in names)
-
-
-_value_setters = _setters(AccountValues, _NAMES)
-_own_setters = _setters(Account, _OWN)
-_set_values, _set_kept = _setters(Account, ("values", "kept"))
+_remade_values, _remade_account = remaker(AccountValues), remaker(Account)
+_remade_mapped = remaker(Mapped)
 
 
 def pack_values(values: AccountValues) -> Packed:
@@ -148,35 +142,27 @@ def pack_values(values: AccountValues) -> Packed:
 
 
 def unpack_values(packed: Packed) -> AccountValues:
-    """Return the values that `pack_values` packed.
-
-    Slots are set one by one: that is a third of what `__init__` takes, which sets
-    each of a frozen dataclass's fields by name.
-    """
+    """Return the values that `pack_values` packed."""
     if packed[_MEMBERS]:
         members = tuple(Reference(*one) for one in packed[_MEMBERS])
         packed = (*packed[:_MEMBERS], members, *packed[_MEMBERS + 1 :])
-    values = object.__new__(AccountValues)
-    for put, value in zip(_value_setters, packed, strict=True):
-        put(values, value)
-    return values
+    return _remade_values(*packed)
 
 
 def pack_account(account: Account) -> Packed:
     """Return an account as a tuple."""
-    kept = tuple((one.address, one.until) for one in account.kept)
-    return (pack_values(account.values), kept, _read_own(account))
+    own = list(_read_account(account))
+    own[_VALUES] = pack_values(account.values)
+    own[_KEPT] = tuple((one.address, one.until) for one in account.kept)
+    return tuple(own)
 
 
 def unpack_account(packed: Packed) -> Account:
     """Return the account that `pack_account` packed."""
-    values, kept, own = packed
-    account = object.__new__(Account)
-    _set_values(account, unpack_values(values))
-    _set_kept(account, tuple(KeptAddress(*one) for one in kept))
-    for put, value in zip(_own_setters, own, strict=True):
-        put(account, value)
-    return account
+    own = list(packed)
+    own[_VALUES] = unpack_values(own[_VALUES])
+    own[_KEPT] = tuple(KeptAddress(*one) for one in own[_KEPT])
+    return _remade_account(*own)
 
 
 def mapped_spool() -> Spool[Mapped]:
@@ -190,4 +176,4 @@ def _pack_mapped(mapped: Mapped) -> Packed:
 
 def _unpack_mapped(packed: Packed) -> Mapped:
     values, digest, notes = packed
-    return Mapped(unpack_values(values), digest, notes)
+    return _remade_mapped(unpack_values(values), digest, notes)
