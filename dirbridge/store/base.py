@@ -16,6 +16,8 @@ from dirbridge.model.login import Attempt
 from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.model.plan import Approval, Plan
 from dirbridge.store.credentials_base import CredentialsReader, CredentialsStore
+from dirbridge.store.pulse import Pulse
+from dirbridge.store.tries_base import TriesReader, TriesStore
 
 RESTORED = Cursor("restored", b"")
 """Stands in the place of every cursor in a store that was restored from a backup: the
@@ -266,7 +268,7 @@ class Turn(Protocol):
         ...
 
 
-class StoreReader(CredentialsReader, Protocol):
+class StoreReader(CredentialsReader, TriesReader, Protocol):
     """What may be asked of the local user database, from any thread.
 
     Every answer is of one moment: no reader sees half of an `apply`. Every method
@@ -399,7 +401,7 @@ class StoreReader(CredentialsReader, Protocol):
         ...
 
 
-class Store(StoreReader, CredentialsStore, Protocol):
+class Store(StoreReader, CredentialsStore, TriesStore, Protocol):
     """A store that may be written. `apply` is the only way in for accounts."""
 
     def apply(self, plan: Plan, run: Run) -> Run:
@@ -461,6 +463,14 @@ class Store(StoreReader, CredentialsStore, Protocol):
         and where something may have been missed, each domain is told; what this
         process changes itself may be told, too. Raises nothing: what fails is tried
         again. Tested by `tests/contract/test_feed.py`.
+        """
+        ...
+
+    def pulse(self) -> AbstractContextManager[Pulse]:
+        """Give what tells whether something changed, for what is kept in memory.
+
+        Raises:
+            StoreError: It cannot be had.
         """
         ...
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
+from dirbridge.store.pulse import Pulse
 from dirbridge.store.rows import Unstorable
 from dirbridge.store.turns import Hold
 
@@ -59,12 +60,28 @@ class Database(Protocol):
         """
         ...
 
-    def tell(self, connection: Connection, domain: DomainName) -> None:
-        """Let others know of a domain's change, when the transaction commits."""
+    def tell(
+        self, connection: Connection, domain: DomainName, *, changed: bool
+    ) -> None:
+        """Let others know of a domain's run, when the transaction commits.
+
+        Args:
+            connection: In the transaction.
+            domain: The domain.
+            changed: Whether accounts or credentials were changed.
+        """
         ...
 
     def changed(self, told: Callable[[DomainName], None], stop: Event) -> None:
         """See `Store.changed`."""
+        ...
+
+    def pulse(self) -> AbstractContextManager[Pulse]:
+        """See `Store.pulse`."""
+        ...
+
+    def moved(self) -> None:
+        """Note that a run of this process was committed, for its own pulses."""
         ...
 
     def migrating(self) -> AbstractContextManager[Connection]:

@@ -31,6 +31,8 @@ from dirbridge.store.base import (
 from dirbridge.store.credentials import CREDENTIALS, audit_row_of, run_of
 from dirbridge.store.credentials_memory import Alter, MemoryCredentials
 from dirbridge.store.gathering import PAGE
+from dirbridge.store.pulse import Pulse
+from dirbridge.store.tries import MemoryTries
 from dirbridge.store.view import AccountsView
 
 _WHERE = "memory"
@@ -50,7 +52,7 @@ class _Content:
     notices: dict[str, Notice] = field(default_factory=dict)
 
 
-class MemoryStore(MemoryCredentials):
+class MemoryStore(MemoryCredentials, MemoryTries):
     """A store that forgets everything at its end.
 
     Tested by `tests/contract/test_store.py`.
@@ -60,6 +62,7 @@ class MemoryStore(MemoryCredentials):
         self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         """Take the clock, in UTC, by which kept addresses lapse."""
+        MemoryTries.__init__(self)
         self._clock = clock
         self._lock = Lock()
         self._content = _Content()
@@ -181,6 +184,9 @@ class MemoryStore(MemoryCredentials):
         ]
         return tuple(own[:limit])
 
+    def _recorded(self) -> tuple[RecordedAttempt, ...]:
+        return self._content.attempts
+
     def _credentials(self) -> Mapping[int, Credentials]:
         return self._content.credentials
 
@@ -245,6 +251,16 @@ class MemoryStore(MemoryCredentials):
         """Nobody else can change what is in this process's memory."""
         del told
         stop.wait()
+
+    @contextmanager
+    def pulse(self) -> Iterator[Pulse]:
+        """Give what tells whether something changed."""
+        yield self
+
+    def beat(self) -> int | None:
+        """Return the number of the newest run; see `Pulse`."""
+        runs = self._content.runs
+        return runs[-1].number if runs else 0
 
     def prune(
         self, attempts_before: datetime | None, changes_before: datetime | None

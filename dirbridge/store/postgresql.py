@@ -45,6 +45,7 @@ from dirbridge.store.postgresql_turns import (
     SessionHold,
     session_held,
 )
+from dirbridge.store.pulse import HeardPulse, Pulse
 from dirbridge.store.schema import as_utc
 from dirbridge.store.sqlite_saving import stamp
 
@@ -110,6 +111,7 @@ class PostgresqlDatabase:
         self.writes: Engine = engine.execution_options(dirbridge_writes=True)
         self.hurried: Engine = self.writes  # each row has a lock of its own
         self._engine = engine
+        self._pulses: list[HeardPulse] = []
         self._sessions = create_engine(
             url,
             connect_args={**arguments, "options": _options(SESSION_SETTINGS)},
@@ -130,13 +132,31 @@ class PostgresqlDatabase:
         """Hold an advisory lock by a session of its own."""
         return session_held(self._sessions, domain, self.where)
 
-    def tell(self, connection: Connection, domain: DomainName) -> None:
+    def tell(
+        self, connection: Connection, domain: DomainName, *, changed: bool
+    ) -> None:
         """Send a NOTIFY."""
-        postgresql_feed.tell(connection, domain)
+        postgresql_feed.tell(connection, domain, changed=changed)
 
     def changed(self, told: Told, stop: Event) -> None:
         """LISTEN on a session of its own until stopped."""
         postgresql_feed.listen(self._sessions, told, stop)
+
+    @contextmanager
+    def pulse(self) -> Iterator[Pulse]:
+        """Listen for runs on a session of its own."""
+        pulse = HeardPulse()
+        self._pulses.append(pulse)
+        try:
+            with postgresql_feed.pulsing(self._sessions, pulse):
+                yield pulse
+        finally:
+            self._pulses.remove(pulse)
+
+    def moved(self) -> None:
+        """Move own pulses at once: a notification takes its time."""
+        for pulse in tuple(self._pulses):
+            pulse.move()
 
     def migrating(self) -> AbstractContextManager[Connection]:
         """Return a connection in one transaction, which may take its time."""

@@ -63,7 +63,11 @@ class Writing:
             SQLAlchemyError: Nothing was written.
             StoreError: Nothing was written; `undecided` where that is not known.
         """
-        return self._patiently(self._may_repeat)(self._once)
+        try:
+            return self._patiently(self._may_repeat)(self._once)
+        finally:
+            # Also where it is not known whether it was written.
+            self._database.moved()
 
     def _once(self) -> Run:
         done = None
@@ -72,8 +76,8 @@ class Writing:
                 self._reached = True
                 self._database.queue(connection)
                 done = self._write(connection)
-                if done.result is RunResult.APPLIED:
-                    self._database.tell(connection, done.domain)
+                changed = done.result is RunResult.APPLIED
+                self._database.tell(connection, done.domain, changed=changed)
         except (DBAPIError, StoreError) as error:
             if done is None or not self._is_lost(error):
                 raise

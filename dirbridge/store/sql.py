@@ -43,6 +43,7 @@ from dirbridge.store.credentials_sql import SqlCredentials
 from dirbridge.store.database import Database, wrapped
 from dirbridge.store.gathering import by_table, neighbours, page, paged
 from dirbridge.store.pruning import prune_attempts, prune_changes
+from dirbridge.store.pulse import Pulse
 from dirbridge.store.retrying import Writing
 from dirbridge.store.schema import (
     SCHEMA,
@@ -59,10 +60,11 @@ from dirbridge.store.schema import (
     table,
 )
 from dirbridge.store.sql_view import SqlView
+from dirbridge.store.tries_sql import SqlTries
 from dirbridge.store.turns import Hold, SqlTurn
 
 
-class SqlStore(SqlCredentials):
+class SqlStore(SqlCredentials, SqlTries):
     """A store in SQL; open one with `store.opening.open_store`.
 
     Tested by `tests/contract/test_store.py`.
@@ -217,6 +219,14 @@ class SqlStore(SqlCredentials):
     def changed(self, told: Callable[[DomainName], None], stop: Event) -> None:
         """Call `told` whenever another process changed accounts."""
         self._database.changed(told, stop)
+
+    @contextmanager
+    def pulse(self) -> Iterator[Pulse]:
+        """Give what tells whether something changed."""
+        with ExitStack() as stack:
+            with wrapped(self._database):
+                pulse = stack.enter_context(self._database.pulse())
+            yield pulse
 
     def prune(
         self, attempts_before: datetime | None, changes_before: datetime | None

@@ -36,6 +36,7 @@ from dirbridge.model.names import DomainName
 from dirbridge.store import sqlite_saving
 from dirbridge.store.database import Rows
 from dirbridge.store.feed import Told, follow_file
+from dirbridge.store.pulse import Pulse, file_pulse
 from dirbridge.store.schema import as_utc
 from dirbridge.store.sqlite_files import (
     BUSY_SECONDS,
@@ -132,12 +133,23 @@ class SqliteDatabase:
         with held(path, self.where, make_file) as descriptor:
             yield FileHold(path, descriptor, self.where, self.writes.begin)
 
-    def tell(self, connection: Connection, domain: DomainName) -> None:
+    def tell(
+        self, connection: Connection, domain: DomainName, *, changed: bool
+    ) -> None:
         """Nothing to do: others look at the file."""
 
     def changed(self, told: Told, stop: Event) -> None:
         """Look at the file until stopped."""
         follow_file(lambda: connect(self.path), told, stop)
+
+    @contextmanager
+    def pulse(self) -> Iterator[Pulse]:
+        """Look at the file each time."""
+        with file_pulse(lambda: connect(self.path)) as pulse:
+            yield pulse
+
+    def moved(self) -> None:
+        """Nothing to do: a pulse looks at the file."""
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:

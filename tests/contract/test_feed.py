@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import create_engine, event, make_url
 
 from dirbridge.errors import StoreError
+from dirbridge.model.login import Attempt, Reason, Rejected
 from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
@@ -92,6 +93,47 @@ class FeedContract:
             turn.apply(plan(change(Op.CREATE, person("berta"))), a_run())
         wait_until(lambda: told == [COMPANY], "it was not told")
 
+    def test_a_pulse_moves_with_each_run_of_others(
+        self, stores: tuple[Store, Store]
+    ) -> None:
+        one = stores[0]
+        add(one, "anna")
+        (anna,) = one.accounts()
+        noted = replace(plan(), remembered={anna.number: b"other octets"})
+        runs: tuple[Callable[[], object], ...] = (
+            lambda: add(one, "berta"),
+            lambda: one.apply(noted, replace(a_run(), result=RunResult.UNCHANGED)),
+            lambda: one.set_methods(anna, ("kerberos",)),
+        )
+        with stores[1].pulse() as pulse:
+            wait_until(lambda: pulse.beat() is not None, "it is not heard")
+            for run in runs:
+                before = pulse.beat()
+                run()
+                wait_until(lambda old=before: pulse.beat() != old, "it does not move")
+
+    def test_a_pulse_moves_before_an_own_write_returns(
+        self, stores: tuple[Store, Store]
+    ) -> None:
+        with stores[0].pulse() as pulse:
+            wait_until(lambda: pulse.beat() is not None, "it is not heard")
+            for name in ("anna", "berta"):
+                before = pulse.beat()
+                add(stores[0], name)
+                assert pulse.beat() != before
+
+    def test_a_pulse_rests_while_logins_are_recorded(
+        self, stores: tuple[Store, Store]
+    ) -> None:
+        verdict = Rejected(Reason.UNKNOWN)
+        attempt = Attempt(verdict, "who", "smtp", "saslauthd:x")
+        with stores[1].pulse() as pulse:
+            wait_until(lambda: pulse.beat() is not None, "it is not heard")
+            before = pulse.beat()
+            for store in stores:
+                store.record([attempt], a_run().started_at)
+            assert pulse.beat() == before
+
     def test_it_ends_when_it_is_told_to(self, stores: tuple[Store, Store]) -> None:
         stop = Event()
         thread = Thread(target=stores[1].changed, args=(lambda _one: None, stop))
@@ -134,6 +176,14 @@ class TestSqliteFeed(FeedContract):
         stop.set()
         thread.join(30)
 
+    def test_a_pulse_of_a_file_misses_no_moment(
+        self, stores: tuple[Store, Store]
+    ) -> None:
+        with stores[1].pulse() as pulse:
+            before = pulse.beat()
+            add(stores[0], "anna")
+            assert pulse.beat() != before
+
 
 class TestPostgresqlFeed(FeedContract):
     @pytest.fixture
@@ -161,6 +211,24 @@ class TestPostgresqlFeed(FeedContract):
         wait_until(lambda: told == [COMPANY], "it does not listen again")
         add(stores[0], "berta", BRANCH)
         wait_until(lambda: told == [COMPANY, BRANCH], "it was not told")
+
+    def test_a_pulse_is_not_to_be_believed_while_its_session_is_cut(
+        self, stores: tuple[Store, Store], full_url: str
+    ) -> None:
+        beats: list[int | None] = []
+        with stores[1].pulse() as pulse:
+            wait_until(lambda: pulse.beat() is not None, "it is not heard")
+            before = pulse.beat()
+            with psycopg.connect(full_url, autocommit=True) as admin:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            wait_until(lambda: pulse.beat() is None, "it is believed")
+            wait_until(lambda: pulse.beat() is not None, "it is not heard again")
+            beats.append(pulse.beat())
+        assert before not in beats
+        assert pulse.beat() is None
 
     def test_a_server_that_refuses_to_tell_is_not_asked_without_end(
         self, full_url: str
