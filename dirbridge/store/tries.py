@@ -76,6 +76,19 @@ class MemoryTries:
         """Note that an account logged in from an address."""
         self._known[account.number, str(address)] = at
 
+    def forget_addresses(self, account: Account) -> None:
+        """Forget from where somebody logged in."""
+        own = [one for one in self._known if one[0] == account.number]
+        for one in own:
+            self._known.pop(one, None)
+
+    def prune_addresses(self, before: datetime) -> int:
+        """Forget addresses that nobody logged in from since then."""
+        old = [one for one, at in self._known.items() if at < before]
+        for one in old:
+            self._known.pop(one, None)
+        return len(old)
+
 
 def failing(
     recorded: tuple[RecordedAttempt, ...], name: str, since: datetime

@@ -115,3 +115,15 @@ class TriesStore(TriesReader, Protocol):
     def note_address(self, account: Account, address: IPAddress, at: datetime) -> None:
         """Note that an account logged in from an address."""
         ...
+
+    def forget_addresses(self, account: Account) -> None:
+        """Forget from where somebody logged in, for `accounts erase`."""
+        ...
+
+    def prune_addresses(self, before: datetime) -> int:
+        """Forget addresses that nobody logged in from since then.
+
+        Returns:
+            How many were forgotten.
+        """
+        ...

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import TextClause, bindparam, func, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    TextClause,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.engine import Row
 
 from dirbridge.model.account import Account
@@ -82,6 +91,18 @@ class SqlTries:
         """Note that an account logged in from an address."""
         own = {"account": account.number, "address": str(address), "at": at}
         self._tell(_NOTE, own)
+
+    def forget_addresses(self, account: Account) -> None:
+        """Forget from where somebody logged in."""
+        self._delete(KnownAddressRow.account == account.number)
+
+    def prune_addresses(self, before: datetime) -> int:
+        """Forget addresses that nobody logged in from since then."""
+        return self._delete(KnownAddressRow.last_at < before)
+
+    def _delete(self, which: ColumnElement[bool]) -> int:
+        with wrapped(self._database), self._database.writes.begin() as connection:
+            return connection.execute(delete(KnownAddressRow).where(which)).rowcount
 
     def _tell(self, statement: TextClause, values: Mapping[str, object]) -> bool:
         """Write; gives whether there was a row for it."""
