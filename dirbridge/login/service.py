@@ -12,6 +12,7 @@ Between the resolved name and the methods stand the stages; see `login.stage`.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -87,10 +88,11 @@ class LoginService:
             One of the three verdicts; an outage is never a rejection. Nobody is
             asked once the request's deadline is over.
         """
+        begun = time.monotonic()
         deadline = request.deadline or Deadline.after(self.limit.total_seconds())
         if isinstance(request, TicketRequest):
             return self.tickets(request, deadline)
-        return self._verdict(request, deadline)
+        return self._verdict(request, deadline, begun)
 
     def quick(self, request: Question) -> Verdict | None:
         """Answer what needs no waiting; None: `answer` must be asked."""
@@ -117,7 +119,9 @@ class LoginService:
         LOG.info("%s", log_line(attempt))
         self.attempted(attempt)
 
-    def _verdict(self, request: LoginRequest, deadline: Deadline) -> Verdict:
+    def _verdict(
+        self, request: LoginRequest, deadline: Deadline, begun: float
+    ) -> Verdict:
         refusal = refuse(request.name, request.password)
         if refusal is not None:
             return Rejected(refusal)
@@ -128,7 +132,7 @@ class LoginService:
             return found
         refused = _refused(found)
         account = found.account if refused is None else None
-        login = Login(request, deadline, account, found.domains)
+        login = Login(request, deadline, account, found.domains, begun)
         return self._staged(login, refused)
 
     def _staged(self, login: Login, refused: Rejected | None) -> Verdict:

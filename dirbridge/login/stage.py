@@ -8,7 +8,8 @@ tuple, in the composition root.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dirbridge.model.account import Account
@@ -28,12 +29,14 @@ class Login:
         account: Who is meant; None where nobody was found, and for an account that
             may not log in whatever its password. So no stage can let those in.
         domains: The mail domains in which the name was looked for.
+        begun: When the login began (`time.monotonic()`), before its name was looked up.
     """
 
     request: LoginRequest
     deadline: Deadline
     account: Account | None = None
     domains: tuple[DomainName, ...] = ()
+    begun: float = field(default_factory=time.monotonic)
 
     @property
     def password(self) -> Secret:
