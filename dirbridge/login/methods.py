@@ -29,7 +29,7 @@ def first_to_know(
     """Ask one method after another until one of them knows.
 
     The next one is asked only when nobody could say, or when the method does not
-    know the account at all; a wrong password stands.
+    know the account at all or holds no password for it; a wrong password stands.
     """
     last: Verdict | None = None
     for authenticator in authenticators:
@@ -41,7 +41,7 @@ def first_to_know(
         match verdict:
             case Accepted():
                 return verdict
-            case Rejected(reason=Reason.UNKNOWN) | Unavailable():
+            case Rejected(reason=Reason.UNKNOWN | Reason.NO_PASSWORD) | Unavailable():
                 last = _weightier(verdict, last)
             case Rejected():
                 return verdict
