@@ -32,3 +32,9 @@ class Answers:
     def unavailable(self, cause: Cause, detail: str = "") -> Unavailable:
         """Return: nobody can say."""
         return Unavailable(cause, self.user, self.method, self.server, detail)
+
+    def told(self, judged: Reason | Cause, detail: str = "") -> Rejected | Unavailable:
+        """Return what a reason or a cause means."""
+        if isinstance(judged, Reason):
+            return self.rejected(judged, detail)
+        return self.unavailable(judged, detail)

@@ -6,11 +6,16 @@ its first context is made, and must not be loaded before a fork.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import gssapi
+import gssapi.raw
 from gssapi.raw.misc import GSSError
 
+from dirbridge.authenticators.principals import Asked, Ticket
+from dirbridge.directory import pac
+from dirbridge.directory.errors import Undecodable
 from dirbridge.ldap.gss import Context, GssFailure, acquire
 from dirbridge.model.names import fold
 
@@ -25,15 +30,18 @@ class NotVerified(Exception):
 
 
 def verify(
-    credentials: gssapi.Credentials, principal: str, service: str, keytab: Path
-) -> None:
+    credentials: gssapi.Credentials, asked: Asked, service: str, keytab: Path
+) -> Ticket:
     """Let the KDC prove itself by a ticket that our keytab opens.
 
     Args:
         credentials: What `acquire` gave.
-        principal: Whom they are for.
+        asked: Whom they are for.
         service: Our own principal, with its realm.
         keytab: The file with its keys.
+
+    Returns:
+        Whom the ticket is for; of an enterprise name that is the caller's to compare.
 
     Raises:
         GssFailure: A step failed.
@@ -48,13 +56,27 @@ def verify(
         )
         acceptor = Context(creds=_keys(keytab), usage="accept")
         acceptor.step(initiator.step())
-        expected = str(gssapi.Name(principal, _PRINCIPAL).canonicalize(_KERBEROS))
         if not acceptor.complete:
             raise NotVerified("the ticket was not accepted")
-        if fold(str(acceptor.initiator_name)) != fold(expected):
+        name = acceptor.initiator_name
+        if not asked.enterprise and fold(str(name)) != fold(_canonical(asked.text)):
             raise NotVerified("the ticket is for somebody else")
+        return Ticket(str(name), _sid(name))
     except GSSError as error:
         raise GssFailure(error) from error
+
+
+def _canonical(principal: str) -> str:
+    return str(gssapi.Name(principal, _PRINCIPAL).canonicalize(_KERBEROS))
+
+
+def _sid(name: gssapi.Name) -> bytes | None:
+    """Return the SID of the ticket's PAC, None where it has none that is signed."""
+    with suppress(GSSError, Undecodable):
+        found = gssapi.raw.get_name_attribute(name, pac.LOGON_INFO)
+        if found.authenticated and found.values:
+            return pac.user_sid(found.values[0])
+    return None
 
 
 def _keys(keytab: Path) -> gssapi.Credentials:

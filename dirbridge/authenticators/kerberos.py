@@ -1,9 +1,17 @@
-"""Passwords checked by the realm's KDC, and the KDC checked by our keytab.
+"""Passwords checked by the realm's KDC, and the KDC checked by us.
 
-An AS exchange alone proves nothing: whoever answers as the KDC may have made the
-password up together with the person at the keyboard. So a service ticket for our
-own name is fetched and opened with our own keytab, in this process; only the
-directory's KDC knows that key (facts: ad-semantics 14).
+An AS exchange alone proves nothing, so the KDC proves itself by a ticket that only the
+directory's keys open (`kdc_proofs`). A principal is no identity, and a KDC neither says
+why it refuses somebody nor looks at everything that the directory does (workstations).
+So the account's entry is read live, after the KDC has spoken and never instead of it:
+
+- refused: a code that means several things becomes the reason that the entry shows;
+- accepted: the ticket must be for the entry's person, and nothing in the entry may
+  stand against the login.
+
+Where the directory cannot be asked meanwhile, the KDC's word counts: it refuses whom
+the directory has disabled, and mail goes on. Only who was let in by a KDC and refused
+by the entry before has to wait until the entry can be read again.
 
 A KDC time-out cannot be set, so the whole check runs in a bounded worker that is
 left behind when the deadline passes. Nothing is written to disk.
@@ -11,26 +19,40 @@ left behind when the deadline passes. Nothing is written to disk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from dirbridge.authenticators import kerberos_findings as findings
 from dirbridge.authenticators.answers import Answers
-from dirbridge.authenticators.keytab import keytab_lines, read_keytab
+from dirbridge.authenticators.kdc_proofs import Believed, ByBind, ByKeytab, KdcProof
+from dirbridge.authenticators.live import Look, Standing
+from dirbridge.authenticators.own_entry import Doubt
+from dirbridge.authenticators.principals import Asked, Ticket, is_for, principal_of
+from dirbridge.authenticators.vetoes import Vetoes
 from dirbridge.config.settings import DirectoryType, Method
-from dirbridge.directory.kerberos_codes import CAUSES, REASONS
+from dirbridge.directory.kerberos_codes import BLURRED, CAUSES, REASONS
 from dirbridge.ldap.bounded import Bounded, Full, Overdue
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
-from dirbridge.model.finding import Finding, Outcome
-from dirbridge.model.login import Cause, Reason, Unavailable, Verdict
-from dirbridge.model.names import RealmName, fold
+from dirbridge.model.finding import Finding
+from dirbridge.model.login import Cause, Reason, Verdict
+from dirbridge.model.names import RealmName
 from dirbridge.model.secret import Secret
 
 WORKERS = 32
 """Most checks on their way at once, abandoned ones included."""
 
+LOOK_SECONDS = 3.0
+"""Most seconds for the look at an account's entry, once the KDC has spoken."""
+
+_SPARE = 0.1
+"""Seconds of a deadline that are left for the way back."""
+
 _CHECK_SECONDS = 10.0
+_ANOTHER = "the name belongs to another entry by now"
+_GONE = "the directory has no such entry any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +65,7 @@ class Realm:
         service: Our own name in it, such as `smtp/mail.company.com`; None takes
             the keytab's first.
         verify: Whether the KDC must prove itself.
-        kind: The directory's type, for the command that makes the keytab.
+        kind: The directory's type.
     """
 
     name: RealmName
@@ -59,9 +81,28 @@ class KerberosAuthenticator:
     KRB5_CONFIG must be set before the first call: libkrb5 reads it then.
     """
 
-    def __init__(self, realm: Realm, *, workers: int = WORKERS) -> None:
+    def __init__(
+        self,
+        realm: Realm,
+        *,
+        look: Look | None = None,
+        by_bind: ByBind | None = None,
+        workers: int = WORKERS,
+    ) -> None:
+        """Prepare the method; nobody is asked yet.
+
+        Args:
+            realm: The realm.
+            look: Reads an account's entry; None where the directory is not asked.
+            by_bind: How the KDC proves itself where there is no keytab.
+            workers: Most checks at once.
+        """
         self._realm = realm
+        self._look = look
+        self._by_bind = by_bind
+        self._proof = _proof_of(realm, by_bind)
         self._bounded = Bounded("kerberos", workers)
+        self._vetoes = Vetoes()
 
     @property
     def method(self) -> str:
@@ -78,20 +119,36 @@ class KerberosAuthenticator:
         if "\0" in password.reveal():
             # libkrb5 would stop reading there and take the rest for granted.
             return answer.rejected(Reason.BAD_PASSWORD)
-        principal = _principal(account, self._realm.name)
-        if principal is None or (self._realm.verify and not self._realm.keytab):
-            what = f"principal in {self._realm.name}" if not principal else "keytab"
-            return answer.unavailable(Cause.CONFIGURATION, f"there is no {what}")
-        return self._ask(answer, principal, password, deadline.left())
+        asked = principal_of(account, self._realm.name, lookup=self._looks_names_up)
+        if asked is None or self._proof is None:
+            lacking = "keytab" if asked else f"principal in {self._realm.name}"
+            return answer.unavailable(Cause.CONFIGURATION, f"there is no {lacking}")
+        work = partial(
+            self._check, answer, account, asked, password, self._proof, deadline
+        )
+        return self._within(answer, work, deadline.left())
 
     def check(self) -> list[Finding]:
-        """Say whether the keytab is there and whether a KDC answers."""
-        return [self._keytab_finding(), self._kdc_finding()]
+        """Say how the KDC proves itself and whether a KDC answers."""
+        realm = self._realm
+        if not realm.verify or realm.keytab is not None or self._by_bind is None:
+            kind = realm.kind
+            proof = findings.keytab(
+                realm.name, realm.keytab, realm.service, kind, verify=realm.verify
+            )
+        else:
+            proof = findings.bind(
+                realm.name, realm.service, realm.kind, self._by_bind, _CHECK_SECONDS
+            )
+        return [proof, self._kdc_finding()]
 
-    def _ask(
-        self, answer: Answers, principal: str, password: Secret, seconds: float
+    @property
+    def _looks_names_up(self) -> bool:
+        return self._realm.kind is DirectoryType.ACTIVE_DIRECTORY
+
+    def _within(
+        self, answer: Answers, work: Callable[[], Verdict], seconds: float
     ) -> Verdict:
-        work = partial(self._check, answer, principal, password)
         try:
             return self._bounded.call(work, seconds)
         except Overdue:
@@ -99,111 +156,125 @@ class KerberosAuthenticator:
         except Full:
             return answer.unavailable(Cause.OVERLOADED, "too many checks wait already")
 
-    def _check(self, answer: Answers, principal: str, password: Secret) -> Verdict:
+    def _check(
+        self,
+        answer: Answers,
+        account: Account,
+        asked: Asked,
+        password: Secret,
+        proof: KdcProof,
+        deadline: Deadline,
+    ) -> Verdict:
         from dirbridge.authenticators import gss  # noqa: PLC0415 - see its first lines
 
         try:
-            credentials = gss.acquire(principal, password)
+            tickets = gss.acquire(asked.text, password, enterprise=asked.enterprise)
         except gss.GssFailure as error:
-            return _judged(answer, error.code, error.words)
-        if self._realm.keytab is None or not self._realm.verify:
+            verdict = _judged(answer, error.code, error.words)
+            return self._told(answer, account, error.code, verdict, deadline)
+        proven = proof.prove(tickets, asked, account, deadline)
+        if isinstance(proven, Doubt):
+            return answer.told(proven.verdict, proven.detail)
+        return self._let_in(answer, account, asked, proven, deadline)
+
+    def _told(
+        self,
+        answer: Answers,
+        account: Account,
+        code: int,
+        verdict: Verdict,
+        deadline: Deadline,
+    ) -> Verdict:
+        """Tell what a refusal means that may mean several things."""
+        meant = BLURRED.get(code)
+        if meant is None:
+            return verdict
+        standing = self._looked_at(account, deadline)
+        if not isinstance(standing, Standing):
+            return verdict
+        shown = next((one for one in standing.reasons if one in meant), None)
+        if shown is None:
+            return verdict
+        return answer.rejected(shown, f"code {code}; the entry shows why")
+
+    def _let_in(
+        self,
+        answer: Answers,
+        account: Account,
+        asked: Asked,
+        ticket: Ticket,
+        deadline: Deadline,
+    ) -> Verdict:
+        """Judge who has the right password by the account's own entry."""
+        if self._look is None:
             return answer.accepted()
-        try:
-            service = f"{self._service(self._realm.keytab)}@{self._realm.name}"
-            gss.verify(credentials, principal, service, self._realm.keytab)
-        except gss.GssFailure as error:
-            cause = _WHILE_VERIFYING.get(error.code, Cause.KDC_NOT_VERIFIED)
-            return answer.unavailable(cause, error.words)
-        except gss.NotVerified as error:
-            return answer.unavailable(Cause.KDC_NOT_VERIFIED, str(error))
-        except (OSError, ValueError) as error:
-            return answer.unavailable(Cause.CONFIGURATION, f"keytab: {error}")
+        standing = self._looked_at(account, deadline)
+        if isinstance(standing, Reason):
+            return answer.rejected(standing, _GONE)
+        if isinstance(standing, Cause):
+            return self._unseen(answer, account, asked, standing)
+        same = is_for(ticket, standing.entry, self._realm.name)
+        if same is False or (same is None and asked.enterprise):
+            return answer.rejected(Reason.UNKNOWN, _ANOTHER)
+        against = self._against(standing)
+        self._vetoes.note(account.values.directory_id, against)
+        if against is not None:
+            return answer.rejected(against, "the KDC does not look at it")
         return answer.accepted()
 
-    def _service(self, keytab: Path) -> str:
-        if self._realm.service:
-            return self._realm.service
-        for key in read_keytab(keytab):
-            if key.realm == self._realm.name:
-                return key.service
-        raise ValueError(f"it has no key of {self._realm.name}")
+    def _unseen(
+        self, answer: Answers, account: Account, asked: Asked, cause: Cause
+    ) -> Verdict:
+        """Judge without the entry: the KDC's word counts, unless it misled before."""
+        known = self._vetoes.of(account.values.directory_id)
+        if known is not None:
+            return answer.unavailable(cause, f"refused when last seen: {known}")
+        if asked.enterprise:
+            return answer.unavailable(cause, "an enterprise name needs the entry")
+        return answer.accepted()
 
-    def _keytab_finding(self) -> Finding:
-        realm = self._realm
-        where = str(realm.keytab or realm.name)
-        if not realm.verify:
-            text = "The KDC is not verified (verify_kdc = false)."
-            mend = "Make a keytab and leave verify_kdc out."
-            return Finding(where, "keytab", Outcome.WARNING, text, mend, "not-verified")
-        if realm.keytab is None:
-            return self._keytab_missing(where, "There is no keytab.", "no-keytab")
-        try:
-            keys = read_keytab(realm.keytab)
-        except (OSError, ValueError) as error:
-            text = f"The keytab cannot be read: {error}."
-            return self._keytab_missing(where, text, "keytab-unreadable")
-        wanted = [
-            key
-            for key in keys
-            if key.realm == realm.name and realm.service in (None, key.service)
-        ]
-        if not wanted:
-            text = f"The keytab has no key for {realm.service or 'us'}@{realm.name}."
-            return self._keytab_missing(where, text, "keytab-other")
-        kinds = ", ".join(sorted({key.enctype for key in wanted}))
-        text = f"It has {wanted[0].service}@{realm.name}, {kinds}."
-        return Finding(where, "keytab", Outcome.OK, text)
+    def _against(self, standing: Standing) -> Reason | None:
+        """Return what in an entry stands against a login that the KDC admits.
 
-    def _keytab_missing(self, where: str, text: str, code: str) -> Finding:
-        realm = self._realm
-        service = realm.service or "smtp/HOST.OF.THE.MAIL.SERVER"
-        path = realm.keytab or Path(f"/etc/dirbridge/{realm.name.lower()}.keytab")
-        lines = keytab_lines(realm.kind, service, realm.name, path)
-        mend = f"On the directory server: {'  or  '.join(lines)}"
-        return Finding(where, "keytab", Outcome.FAILED, text, mend, code)
+        A plain LDAP server's lock may have run out long ago, see `plain_ldap_state`.
+        """
+        plain = self._realm.kind is DirectoryType.LDAP
+        passed_over = {Reason.LOCKED} if plain else set()
+        return next((r for r in standing.reasons if r not in passed_over), None)
+
+    def _looked_at(
+        self, account: Account, deadline: Deadline
+    ) -> Standing | Reason | Cause:
+        if self._look is None:
+            return Cause.CONFIGURATION
+        seconds = min(LOOK_SECONDS, deadline.left() - _SPARE)
+        return self._look(account, Deadline.after(seconds))
 
     def _kdc_finding(self) -> Finding:
         """Ask for somebody who is not there: a KDC that says so is alive."""
         realm = self._realm.name
         answer = Answers("", self.method, realm)
-        nobody = f"dirbridge-check-nobody@{realm}"
-        verdict = self._ask(answer, nobody, Secret("of nobody"), _CHECK_SECONDS)
-        return _kdc_answered(realm, verdict)
+        verdict = self._within(answer, partial(_ask_for_nobody, answer), _CHECK_SECONDS)
+        return findings.kdc(realm, verdict)
 
 
-def _kdc_answered(realm: str, verdict: Verdict) -> Finding:
-    if not isinstance(verdict, Unavailable):
-        return Finding(realm, "realm", Outcome.OK, "A KDC of the realm answers.")
-    text = f"No KDC of the realm could be asked: {verdict.detail}."
-    mend = (
-        "Write the KDCs into the realm's file in realms/ (`kdcs`), see that port 88 is "
-        "open, and that the realm's name is right."
-    )
-    if verdict.cause is Cause.CLOCK:
-        mend = "Let both machines follow the same time server; Kerberos allows 300 s."
-    return Finding(realm, "realm", Outcome.FAILED, text, mend, verdict.cause.value)
+def _proof_of(realm: Realm, by_bind: ByBind | None) -> KdcProof | None:
+    """Return how the KDC proves itself, None where it should and cannot."""
+    if not realm.verify:
+        return Believed()
+    if realm.keytab is not None:
+        return ByKeytab(realm.name, realm.keytab, realm.service)
+    return by_bind
 
 
-def _principal(account: Account, realm: str) -> str | None:
-    """Return the principal to ask for, None where it is not in this realm."""
-    named = account.values.principal
-    if named:
-        return named if fold(named.rpartition("@")[2]) == fold(realm) else None
-    names = account.values.login_names
-    return f"{_quoted(names[0])}@{realm}" if names else None
+def _ask_for_nobody(answer: Answers) -> Verdict:
+    from dirbridge.authenticators import gss  # noqa: PLC0415 - see its first lines
 
-
-def _quoted(name: str) -> str:
-    """Escape what `krb5_parse_name` would take for a separator."""
-    return "".join(f"\\{c}" if c in "\\/@" else c for c in name)
-
-
-# While the KDC is being verified, only these say that it is merely away.
-_WHILE_VERIFYING = {
-    code: cause
-    for code, cause in CAUSES.items()
-    if cause in (Cause.UNREACHABLE, Cause.BUSY, Cause.CLOCK)
-}
+    try:
+        gss.acquire(f"dirbridge-check-nobody@{answer.server}", Secret("of nobody"))
+    except gss.GssFailure as error:
+        return _judged(answer, error.code, error.words)
+    return answer.accepted()
 
 
 def _judged(answer: Answers, code: int, words: str) -> Verdict:

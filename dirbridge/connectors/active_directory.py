@@ -35,6 +35,7 @@ from dirbridge.model.secret import Secret
 STATE_ATTRIBUTES = (
     "sAMAccountName",
     "userPrincipalName",
+    "objectSid",
     "userAccountControl",
     "msDS-User-Account-Control-Computed",
     "lockoutTime",

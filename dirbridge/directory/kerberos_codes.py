@@ -31,6 +31,21 @@ REASONS: Mapping[int, Reason] = {
 }
 """Answers of the KDC about whoever asks for a ticket."""
 
+BLURRED: Mapping[int, frozenset[Reason]] = {
+    12: frozenset({Reason.LOGON_HOURS, Reason.WORKSTATION, Reason.SMARTCARD}),
+    18: frozenset(
+        {
+            Reason.DISABLED,
+            Reason.EXPIRED,
+            Reason.LOCKED,
+            Reason.LOGON_HOURS,
+            Reason.SMARTCARD,
+        }
+    ),
+    23: frozenset({Reason.MUST_CHANGE, Reason.PASSWORD_EXPIRED}),
+}
+"""What a code may stand for that means several things; the account's entry tells."""
+
 CAUSES: Mapping[int, Cause] = {
     SERVER_UNKNOWN: Cause.CONFIGURATION,
     0x0E: Cause.CONFIGURATION,  # KDC_ERR_ETYPE_NOSUPP

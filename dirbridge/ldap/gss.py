@@ -35,6 +35,7 @@ _TABLE_SIZE = 0x100
 _KERBEROS = gssapi.MechType.kerberos
 _SPNEGO = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")  # RFC 4178 appendix A
 _PRINCIPAL = gssapi.NameType.kerberos_principal
+_ENTERPRISE = gssapi.OID.from_int_seq("1.2.840.113554.1.2.2.6")  # of gssapi_krb5.h
 _HOST_SERVICE = gssapi.NameType.hostbased_service
 
 # GSS_KRB5_CRED_NO_CI_FLAGS_X of MIT's gssapi_ext.h. Without it MIT asks for integrity
@@ -85,19 +86,22 @@ class Context(gssapi.SecurityContext):
 Context.__DEFER_STEP_ERRORS__ = False  # type: ignore[attr-defined]
 
 
-def acquire(principal: str, password: Secret) -> gssapi.Credentials:
+def acquire(
+    principal: str, password: Secret, *, enterprise: bool = False
+) -> gssapi.Credentials:
     """Get somebody's tickets by password; they live in memory.
 
     Args:
         principal: As `krb5_parse_name` reads it, with its realm.
         password: The password, without a NUL.
+        enterprise: Whether it is an enterprise name, `name@suffix@REALM`.
 
     Raises:
         GssFailure: The KDC or the library refused.
     """
     try:
         acquired = gssapi.raw.acquire_cred_with_password(
-            gssapi.Name(principal, _PRINCIPAL),
+            gssapi.Name(principal, _ENTERPRISE if enterprise else _PRINCIPAL),
             password.reveal().encode("utf-8", "surrogatepass"),
             usage="initiate",
             mechs=[_KERBEROS],
@@ -202,6 +206,17 @@ def with_password(
         GssFailure: The KDC or the library refused.
     """
     acquired = acquire(principal, password)
+    return with_tickets(acquired, host, seal=seal, binding=binding)
+
+
+def with_tickets(
+    acquired: gssapi.Credentials, host: str, *, seal: bool, binding: bytes | None
+) -> Kerberos:
+    """Begin an exchange with tickets that somebody has; asks the KDC for one more.
+
+    Raises:
+        GssFailure: The KDC or the library refused.
+    """
     with _caches.borrowed() as cache:
         try:
             gssapi.raw.store_cred_into(

@@ -150,17 +150,20 @@ class NtlmPassword:
         self._username = username
         self.secret = password
 
-    def give(
-        self,
-        transport: Transport,
-        secret: Secret,
-        deadline: Deadline,  # noqa: ARG002 - the transport keeps it
-    ) -> Result:
-        """Bind and seal; see `Proof.give`."""
+    def give(self, transport: Transport, secret: Secret, deadline: Deadline) -> Result:
+        """Bind and seal; see `Proof.give`.
+
+        What a server may count is waited for until the deadline.
+        """
         from dirbridge.ldap.ntlm import Ntlm  # noqa: PLC0415 - see its first lines
 
-        initiator = Ntlm(self._username, secret, transport.endpoint.host)
-        result = _sealed_by(transport, initiator)
+        initiator = Ntlm(
+            self._username,
+            secret,
+            transport.endpoint.host,
+            counting=lambda: transport.allow(deadline),
+        )
+        result = sealed_by(transport, initiator)
         if result.code == SUCCESS:
             _let_it_seal(transport)
         return result
@@ -186,7 +189,7 @@ class KerberosPassword:
         begin = partial(
             gss.with_password, self._principal, secret, host, seal=True, binding=None
         )
-        return _sealed_by(transport, _from_kdc(transport, begin, deadline))
+        return sealed_by(transport, _from_kdc(transport, begin, deadline))
 
 
 class Keytab:
@@ -235,12 +238,12 @@ class Keytab:
             self._path(),
             transport.endpoint.host,
             seal=self._seal,
-            binding=None if self._seal else _binding(transport),
+            binding=None if self._seal else channel_binding_of(transport),
         )
         keys = self._keys()
         initiator = _from_kdc(transport, begin, deadline)
         if self._seal:
-            result = _sealed_by(transport, initiator)
+            result = sealed_by(transport, initiator)
         else:
             result = negotiate(transport, initiator)
         if result.code != SUCCESS:
@@ -305,7 +308,8 @@ def principal_of(username: str) -> str:
     return f"{user}@{realm.upper()}"
 
 
-def _sealed_by(transport: Transport, initiator: Initiator) -> Result:
+def sealed_by(transport: Transport, initiator: Initiator) -> Result:
+    """Bind by an exchange, and seal what follows; see `spnego.negotiate`."""
     result = negotiate(transport, initiator)
     if result.code == SUCCESS:
         transport.seal(initiator)
@@ -335,7 +339,7 @@ def _is_of_ticket(result: Result) -> bool:
     return result.code == bind_codes.INVALID_CREDENTIALS and not bad_bindings
 
 
-def _binding(transport: Transport) -> bytes | None:
+def channel_binding_of(transport: Transport) -> bytes | None:
     """Return the channel binding, None where the certificate has none.
 
     A server that wants one says so (`channel-binding`); `check` warns of the others.
