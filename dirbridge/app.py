@@ -45,11 +45,15 @@ from dirbridge.explain.service import Directory, Explainer
 from dirbridge.ldap.discovery import discovered_kdcs
 from dirbridge.ldap.failover import Failover, ServerState
 from dirbridge.ldap.refusals import Refusals
+from dirbridge.login.cache import PositiveCache
+from dirbridge.login.cache_names import KnownNames
 from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.service import LoginService, Refresh
+from dirbridge.login.stage import Stage
 from dirbridge.mapping.profile import Profile, load_profile
 from dirbridge.mapping.rules import Context, Mapper
 from dirbridge.model.account import Account, Origin
+from dirbridge.model.credentials import Credentials
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import Attempt
 from dirbridge.model.names import DomainName, RealmName, fold
@@ -70,6 +74,7 @@ from dirbridge.store.opening import (
     store_is_there,
     upgrade_store,
 )
+from dirbridge.store.pulse import Pulse
 from dirbridge.store.saving import Restored, Saved, restore_store, save_store
 from dirbridge.sync.job import SyncJob
 from dirbridge.sync.limits import Limits
@@ -516,6 +521,7 @@ class App:
         store: Store,
         attempted: Callable[[Attempt], None] = lambda _one: None,
         refresh: Refresh = lambda _domains, _deadline: None,
+        pulse: Pulse | None = None,
     ) -> LoginService:
         """Return what answers logins.
 
@@ -523,14 +529,40 @@ class App:
             store: The local user database.
             attempted: Told each attempt; must not block.
             refresh: Brings domains up to date for a name that nobody has.
+            pulse: The store's; without it nothing is kept in memory.
         """
+        resolver = self.resolver(store)
+        known = (
+            None if pulse is None else KnownNames(resolver, store.credentials, pulse)
+        )
+        credentials = store.credentials if known is None else known.credentials
+        # Outermost first; the `instant` ones wait for nobody.
+        stages: tuple[Stage, ...] = (self._positive_cache(credentials),)
         return LoginService(
-            resolver=self.resolver(store),
+            resolver=resolver,
+            known=known,
+            stages=stages,
+            instant=1,
             methods=self._methods_with(LocalAuthenticator(store.verifier)),
             limit=self.settings.serve.deadline,
             attempted=attempted,
             refresh=refresh,
         )
+
+    def _positive_cache(
+        self, credentials: Callable[[Account], Credentials]
+    ) -> PositiveCache:
+        """Return the stage that remembers what a directory accepted."""
+        domains = self.settings.domains
+        lifetimes = {n: one.login.cache.total_seconds() for n, one in domains.items()}
+        # pwdLastSet and lockoutTime are among what is read of an entry.
+        told = {
+            (name, directory.name)
+            for name, one in domains.items()
+            for directory in one.directory
+            if directory.type is DirectoryType.ACTIVE_DIRECTORY
+        }
+        return PositiveCache(lifetimes, credentials, told=told)
 
     def explainer(self, store: StoreReader) -> Explainer:
         """Return what explains logins."""

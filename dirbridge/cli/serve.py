@@ -40,10 +40,11 @@ def serve(call: Call, *, no_sync: bool) -> int:
         app.noticeboard(store) as board,
         app.housekeeping(store),
         followed(store, _note_change),
+        store.pulse() as pulse,
     ):
         jobs = () if no_sync else app.schedule(store)
         scheduler = Scheduler(jobs, ended=board.ended)
-        service = app.login_service(store, attempts.add, scheduler.refresh)
+        service = app.login_service(store, attempts.add, scheduler.refresh, pulse)
         run_dir = app.settings.serve.run_dir
         with ServersFile(run_dir, app.servers, scheduler.states):
             scheduler.start()

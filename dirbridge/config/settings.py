@@ -206,6 +206,7 @@ class LoginSettings(Table):
     ntlm: StrictBool | None = None
     sso: StrictBool = False
     offline_logins: Duration | None = None
+    cache: Duration = timedelta(seconds=60)
     require_app_password_from: OneOrMany[Network] = ()
 
 

@@ -20,6 +20,7 @@ from threading import BoundedSemaphore
 
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.errors import StoreError
+from dirbridge.login.cache_names import KnownNames
 from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.log_line import log_line
 from dirbridge.login.methods import first_to_know
@@ -29,6 +30,7 @@ from dirbridge.login.tickets import Tickets, no_tickets
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import (
+    Accepted,
     Attempt,
     Cause,
     LoginRequest,
@@ -61,7 +63,10 @@ class LoginService:
     Attributes:
         resolver: Finds who is meant.
         methods: Gives the authenticators of an account, in order.
+        known: Remembers who is meant; finds it as well, in the resolver's place.
         stages: What stands before the methods, outermost first.
+        instant: How many of the outermost stages wait for nobody and ask nobody in
+            their `before`, and in their `after` for an acceptance.
         tickets: Judges logins by ticket.
         limit: How long an answer may take where the request has no deadline.
         attempted: Told each attempt, for the attempts log; must not block.
@@ -71,7 +76,9 @@ class LoginService:
 
     resolver: Resolver
     methods: Callable[[Account], tuple[Authenticator, ...]]
+    known: KnownNames | None = None
     stages: tuple[Stage, ...] = ()
+    instant: int = 0
     tickets: Tickets = no_tickets
     limit: timedelta = timedelta(seconds=9)
     attempted: Callable[[Attempt], None] = lambda _attempt: None
@@ -95,8 +102,32 @@ class LoginService:
         return self._verdict(request, deadline, begun)
 
     def quick(self, request: Question) -> Verdict | None:
-        """Answer what needs no waiting; None: `answer` must be asked."""
-        del request
+        """Accept what can be accepted without asking anybody, else None.
+
+        Only an acceptance is told so: a rejection may have to take its time.
+        """
+        if self.known is None or isinstance(request, TicketRequest):
+            return None
+        if refuse(request.name, request.password) is not None:
+            return None
+        found = self.known.recall(request.name, request.local_ip, request.remote_ip)
+        if found is None or _refused(found) is not None:
+            return None
+        deadline = request.deadline or Deadline.after(self.limit.total_seconds())
+        login = Login(request, deadline, found.account, found.domains)
+        return self._accepted_at_once(login)
+
+    def _accepted_at_once(self, login: Login) -> Verdict | None:
+        stages = self.stages[: self.instant]
+        for position, stage in enumerate(stages):
+            verdict = stage.before(login)
+            if verdict is None:
+                continue
+            if not isinstance(verdict, Accepted):
+                return None
+            for passed in reversed(stages[:position]):
+                verdict = passed.after(login, verdict)
+            return verdict
         return None
 
     def told(self, request: Question, verdict: Verdict, seconds: float) -> None:
@@ -166,7 +197,8 @@ class LoginService:
             return Unavailable(Cause.STORE, detail=error.code)
 
     def _resolve(self, request: LoginRequest) -> Resolution:
-        return self.resolver.resolve(request.name, request.local_ip, request.remote_ip)
+        resolver = self.known or self.resolver
+        return resolver.resolve(request.name, request.local_ip, request.remote_ip)
 
     def _ask(self, login: Login) -> Verdict:
         account, deadline = login.account, login.deadline

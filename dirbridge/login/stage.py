@@ -54,7 +54,8 @@ class Stage(Protocol):
     def before(self, login: Login) -> Verdict | None:
         """Answer by itself, or let the login pass (None).
 
-        Also asked where `login.account` is None, which only limits look at.
+        Also asked where `login.account` is None, which only limits look at; and a
+        second time of the same login, if it could not be answered on the event loop.
         """
         ...
 

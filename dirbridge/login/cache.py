@@ -1,0 +1,153 @@
+"""Logins that a directory accepted a moment ago, answered from memory.
+
+Mail programs log in every few minutes, some of them many times at once. What a
+directory accepted is accepted again for a short time, if nothing says that it may be
+otherwise by now:
+
+- another password of the same account is a login like any other;
+- a sync that found anything of the account changed ends it, and Active Directory
+  tells the date of the password and of a lock-out among what is read;
+- of a directory that tells no such date, any run of the domain's store ends it;
+- so does whatever an admin changes of the account or its credentials, and whatever a
+  directory says against the account.
+
+Only a keyed hash of the password is kept, in memory; the key is this process's own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from hmac import compare_digest
+
+from dirbridge.errors import StoreError
+from dirbridge.login.stage import Login
+from dirbridge.model.account import Account
+from dirbridge.model.credentials import Credentials
+from dirbridge.model.login import Accepted, Rejected, Verdict
+from dirbridge.model.names import DomainName
+from dirbridge.model.secret import Secret
+
+SERVER = "cache"
+"""What a verdict names in the place of a server."""
+
+DIRECTORY_METHODS = frozenset({"kerberos", "ldap-bind", "nt-domain", "password-server"})
+"""The methods whose word is kept; what is local is as quick, or is to be slow."""
+
+LIMIT = 50_000
+"""Most accounts that are known; who was accepted longest ago is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was accepted of one account, and all that it depends on."""
+
+    account: Account
+    methods: tuple[str, ...]
+    until: float
+    digest: bytes = field(repr=False)
+    verdict: Accepted
+
+
+class PositiveCache:
+    """The stage that remembers what was accepted; used by many threads."""
+
+    def __init__(
+        self,
+        lifetimes: Mapping[DomainName, float],
+        credentials: Callable[[Account], Credentials],
+        *,
+        told: Collection[tuple[DomainName, str]] = (),
+        limit: int = LIMIT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Know nobody yet.
+
+        Args:
+            lifetimes: For each domain, seconds for which it is remembered; 0 for not.
+            credentials: Gives an account's credentials; may raise `StoreError`.
+            told: The directories, by domain and name, of which a sync sees that
+                somebody has another password.
+            limit: Most accounts to know.
+            clock: Seconds.
+        """
+        self._lifetimes = lifetimes
+        self._credentials = credentials
+        self._told = frozenset(told)
+        self._limit = limit
+        self._clock = clock
+        self._key = os.urandom(32)
+        self._lock = threading.Lock()
+        self._known: dict[int, _Known] = {}
+
+    def before(self, login: Login) -> Verdict | None:
+        """Accept what was accepted a moment ago."""
+        account = login.account
+        known = None if account is None else self._known.get(account.number)
+        if account is None or known is None or not self._stands(known, account):
+            return None
+        right = compare_digest(known.digest, self._digest(account, login.password))
+        return known.verdict if right else None
+
+    def after(self, login: Login, verdict: Verdict) -> Verdict:
+        """Remember what a directory accepted; forget whom it rejected."""
+        account = login.account
+        if account is None or verdict.method not in DIRECTORY_METHODS:
+            return verdict
+        if isinstance(verdict, Accepted):
+            self._learn(account, login.password, verdict)
+        elif isinstance(verdict, Rejected):
+            with self._lock:
+                self._known.pop(account.number, None)
+        return verdict
+
+    def _stands(self, known: _Known, account: Account) -> bool:
+        """Whether nothing of an account has changed since it was accepted."""
+        if known.until <= self._clock():
+            return False
+        if known.account is not account and not self._is_same(known, account):
+            return False
+        return known.methods == self._methods(account)
+
+    def _is_same(self, known: _Known, account: Account) -> bool:
+        """Whether an account that was read again is what it was.
+
+        Where a directory tells of no new password, it may have one.
+        """
+        if (account.domain, account.source) not in self._told:
+            return False
+        return known.account == account
+
+    def _learn(self, account: Account, password: Secret, verdict: Accepted) -> None:
+        lifetime = self._lifetimes.get(account.domain, 0)
+        methods = self._methods(account)
+        if not lifetime or methods is None:
+            return
+        known = _Known(
+            account,
+            methods,
+            self._clock() + lifetime,
+            self._digest(account, password),
+            Accepted(verdict.user, verdict.method, SERVER),
+        )
+        with self._lock:
+            # Who is put in last stands last.
+            self._known.pop(account.number, None)
+            self._known[account.number] = known
+            if len(self._known) > self._limit:
+                del self._known[next(iter(self._known))]
+
+    def _methods(self, account: Account) -> tuple[str, ...] | None:
+        try:
+            return self._credentials(account).methods
+        except StoreError:
+            return None
+
+    def _digest(self, account: Account, password: Secret) -> bytes:
+        text = f"{account.number}\0{password.reveal()}"
+        octets = text.encode("utf-8", "surrogatepass")
+        return blake2b(octets, key=self._key, digest_size=32).digest()
