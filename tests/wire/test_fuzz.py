@@ -69,6 +69,7 @@ from dirbridge.protocols import (
 from tests.ldap_responder import entry, result
 from tests.wire.feeding import DATA, Codec, events
 from tests.wire.fuzzing import FOUND, Fed
+from tests.wire.password_server_feeds import FEEDS
 
 BOTH = (bytes, str)
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -470,7 +471,12 @@ PLISTS = [
     ),
 ]
 
-TABLES = {"codecs": CODECS, "values": VALUES, "property lists": PLISTS}
+TABLES = {
+    "codecs": CODECS,
+    "password server": FEEDS,
+    "values": VALUES,
+    "property lists": PLISTS,
+}
 ALL = {fed.name: fed for table in TABLES.values() for fed in table}
 
 
