@@ -1,0 +1,122 @@
+"""The guard: wrong passwords neither lock an account nor its owner out.
+
+Theory. A phone with an old password tries it all day. Three things keep it from harm:
+
+* A password that the directory refused is refused here (`guard_memory`), for as long as
+  a live look at the account says that nothing changed.
+* Different wrong ones reach the directory only up to a budget (`guard_budget`).
+* One unproven password of an account is on its way at a time (`guard_gate`), as a
+  burst would overshoot the budget.
+
+Only wrong-password verdicts of a directory are remembered and counted: a lock or an
+outage may be over with the next try, and local accounts lock nobody out.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from dirbridge.authenticators.live import Look, Standing
+from dirbridge.login.guard_addresses import UsualAddresses
+from dirbridge.login.guard_budget import DIRECTORY, Ledger, Passage
+from dirbridge.login.guard_gate import Flight, Gate
+from dirbridge.login.guard_memory import WrongPasswords
+from dirbridge.login.stage import Login
+from dirbridge.model.account import Account, Origin
+from dirbridge.model.login import Accepted, Reason, Rejected, Verdict
+
+METHOD = "guard"
+"""What a verdict says that was given from memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    """A login that was let pass."""
+
+    digest: bytes
+    flight: Flight
+    passage: Passage
+
+
+class Guard:
+    """Answer wrong passwords that are known; see `login.stage`."""
+
+    def __init__(
+        self,
+        looks: Look,
+        ledger: Ledger,
+        usual: UsualAddresses,
+        *,
+        wrong: WrongPasswords | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        """Take what looks at accounts, counts tries, and knows usual addresses."""
+        self._looks = looks
+        self._ledger = ledger
+        self._usual = usual
+        self._wrong = wrong or WrongPasswords()
+        self._gate = gate or Gate()
+        self._lock = threading.Lock()
+        self._passing: dict[int, _Passing] = {}
+
+    def before(self, login: Login) -> Verdict | None:
+        """Answer what is known to be wrong, or beyond the budget."""
+        account = login.account
+        if account is None or account.origin is Origin.LOCAL:
+            return None
+        digest = self._wrong.digest(account, login.password)
+        if self._is_wrong(account, login, digest):
+            detail = "the same password as before; nothing changed in the directory"
+            user = account.canonical
+            return Rejected(Reason.WRONG_PASSWORD, user, METHOD, METHOD, detail)
+        flight = self._gate.enter(account.number, digest, login.deadline)
+        if not isinstance(flight, Flight):
+            return flight
+        passage = self._ledger.begin(account, login)
+        if passage is None:
+            spent = Rejected(Reason.GUARDED, account.canonical, METHOD, METHOD)
+            self._gate.leave(account.number, flight, spent)
+            return spent
+        with self._lock:
+            self._passing[id(login)] = _Passing(digest, flight, passage)
+        return None
+
+    def after(self, login: Login, verdict: Verdict) -> Verdict:
+        """Learn from the directory's verdict."""
+        with self._lock:
+            passing = self._passing.pop(id(login), None)
+        account = login.account
+        if passing is None or account is None:
+            return verdict
+        try:
+            self._ledger.end(account, login, passing.passage, verdict)
+            self._learn(account, login, passing.digest, verdict)
+        finally:
+            self._gate.leave(account.number, passing.flight, verdict)
+        return verdict
+
+    def _is_wrong(self, account: Account, login: Login, digest: bytes) -> bool:
+        """Whether a password is remembered, and nothing changed since."""
+        wrong = self._wrong.find(digest)
+        if wrong is None:
+            return False
+        standing = self._looks(account, login.deadline)
+        if not isinstance(standing, Standing):
+            return False
+        if standing.password_mark == wrong.mark:
+            return True
+        self._wrong.forget(digest)
+        return False
+
+    def _learn(
+        self, account: Account, login: Login, digest: bytes, verdict: Verdict
+    ) -> None:
+        match verdict:
+            case Rejected(Reason.WRONG_PASSWORD, method=method) if method in DIRECTORY:
+                standing = self._looks(account, login.deadline)
+                if isinstance(standing, Standing):
+                    self._wrong.keep(digest, standing.password_mark)
+            case Accepted(method=method) if method in DIRECTORY:
+                self._wrong.forget(digest)
+                self._usual.saw(account, login.request.remote_ip)

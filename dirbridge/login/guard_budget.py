@@ -1,0 +1,286 @@
+"""How many wrong passwords of an account may reach its directory.
+
+Theory. Active Directory counts the wrong passwords of an account and forgets them when
+the last one is longer ago than its window; at the threshold it locks the account, for
+Windows too. So the bridges of a fleet count the same way in their common store, and
+stop below the threshold. The rest is left to its owner, who may mistype at the door as
+well. The last try of a window is kept for addresses from which the owner logged in
+before: who uses up the others from elsewhere does not lock the owner out of their mail.
+
+A login with the right password writes nothing: a try is taken before the directory is
+asked only where something was counted already, and the first wrong one is counted
+afterwards. That is no hole: one bridge lets one unproven password of an account through
+at a time (`guard_gate`), so at most one for each bridge is not taken before.
+
+Where the store cannot be written in time (a first import holds SQLite for minutes),
+this process counts for itself until then.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dirbridge.directory.lockout import Lockout
+from dirbridge.errors import StoreError
+from dirbridge.login.guard_addresses import UsualAddresses
+from dirbridge.login.stage import Login
+from dirbridge.model.account import Account
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.login import Accepted, Reason, Rejected, Verdict
+from dirbridge.store.tries import MemoryTries
+from dirbridge.store.tries_base import Tries, TriesStore
+
+DEFAULT_TRIES = 4
+"""Where neither the configuration nor the directory says more: policies below five are
+rare."""
+
+DEFAULT_WINDOW = timedelta(minutes=30)
+"""Active Directory's own default."""
+
+BELIEVED = 600.0
+"""Seconds for which a directory's policy is believed."""
+
+ROOM = 1000
+"""How many accounts' policies are kept."""
+
+DIRECTORY = frozenset({"kerberos", "ldap-bind", "nt-domain", "password-server"})
+"""The methods that ask a directory, which may count."""
+
+_COUNTED = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What may be tried with an account's passwords.
+
+    Attributes:
+        tries: How many wrong ones may reach the directory within a window.
+        window: How long after a wrong one the directory forgets it.
+    """
+
+    tries: int = DEFAULT_TRIES
+    window: timedelta = DEFAULT_WINDOW
+
+    @property
+    def anybody(self) -> int:
+        """How many of them are for any address; one is for the usual ones."""
+        return max(1, self.tries - 1)
+
+
+def budget_of(
+    lockout: Lockout | None, tries: int | None = None, window: timedelta | None = None
+) -> Budget:
+    """Return a budget that stays below a directory's threshold.
+
+    Args:
+        lockout: What the directory says, None where it does not tell.
+        tries: What the configuration says, or None.
+        window: What the configuration says, or None.
+    """
+    wanted, span = tries or DEFAULT_TRIES, window or DEFAULT_WINDOW
+    if lockout is None or not lockout.threshold:
+        return Budget(wanted, span)
+    half = tries or lockout.threshold // 2 + 1
+    below = max(1, min(half, lockout.threshold - 1))
+    return Budget(below, max(lockout.window, window or timedelta(0)))
+
+
+class Budgets:
+    """Each account's budget, by the directory's word; for many threads."""
+
+    def __init__(
+        self,
+        ask: Callable[[Account, Deadline], Budget],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take what asks the directory, and a clock of seconds."""
+        self._ask = ask
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, tuple[float, Budget]] = OrderedDict()
+
+    def __call__(self, account: Account, deadline: Deadline) -> Budget:
+        """Return an account's budget; the directory is asked now and then."""
+        at, budget = self._kept.get(account.number, (0.0, None))
+        if budget is not None and self._clock() - at < BELIEVED:
+            return budget
+        found = self._ask(account, deadline)
+        with self._lock:
+            self._kept[account.number] = (self._clock(), found)
+            self._kept.move_to_end(account.number)
+            while len(self._kept) > ROOM:
+                self._kept.popitem(last=False)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A password on its way to the directory.
+
+    Attributes:
+        before: What had been counted, None where nothing was.
+        taken: Where a try was taken for it; None where none was.
+    """
+
+    before: Tries | None = None
+    taken: TriesStore | None = None
+
+
+class Ledger:
+    """Count wrong tries for the fleet; safe from any thread, never raises."""
+
+    def __init__(
+        self,
+        store: TriesStore,
+        budgets: Callable[[Account, Deadline], Budget],
+        usual: UsualAddresses,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Take what is counted in, and what may be counted.
+
+        Args:
+            store: The fleet's count.
+            budgets: Gives an account's budget.
+            usual: From where people usually come.
+            now: The time (UTC).
+        """
+        self._store = store
+        self._own = MemoryTries()
+        self._budgets = budgets
+        self._usual = usual
+        self._now = now
+
+    def begin(self, account: Account, login: Login) -> Passage | None:
+        """Let a password pass, taking a try for it where need be; None: none is left.
+
+        Args:
+            account: Whose.
+            login: The login.
+        """
+        held = self._held(account)
+        if not held:
+            return Passage()
+        budget = self._budgets(account, login.deadline)
+        now = self._now()
+        since = _before(now, budget.window)
+        live = [one for one in held.values() if one.last_at >= since and one.count]
+        if not live:
+            return Passage(before=next(iter(held.values())))
+        count = sum(one.count for one in live)
+        most = budget.anybody
+        if count >= most and self._usual.has(account, login.request.remote_ip):
+            most = budget.tries
+        if count >= most:
+            return None
+        own = self._own.tries(account)
+        spent = own.count if own and own.last_at >= since else 0
+        taken = self._take(account, now, since, most - spent, most - (count - spent))
+        before = held.get(id(taken)) or max(live, key=lambda one: one.last_at)
+        return None if taken is None else Passage(before, taken)
+
+    def end(
+        self, account: Account, login: Login, passage: Passage, told: Verdict
+    ) -> None:
+        """Learn what became of a password that was let pass."""
+        match told:
+            case Rejected(Reason.WRONG_PASSWORD, method=method) if method in DIRECTORY:
+                self._wrong(account, login, passage, _host(told.server))
+            case Accepted(method=method) if method in DIRECTORY:
+                self._right(account, passage, _host(told.server))
+            case _:
+                self._give_back(account, passage)
+
+    def left(self, account: Account, deadline: Deadline) -> tuple[Budget, Tries | None]:
+        """Return an account's budget and what is spent of it, for explain."""
+        budget = self._budgets(account, deadline)
+        since = _before(self._now(), budget.window)
+        held = [one for one in self._held(account).values() if one.last_at >= since]
+        if not held:
+            return budget, None
+        newest = max(held, key=lambda one: one.last_at)
+        count = sum(one.count for one in held)
+        return budget, Tries(count, newest.last_at, newest.server)
+
+    def _held(self, account: Account) -> dict[int, Tries]:
+        """Return what was counted, by the place where it was."""
+        found: dict[int, Tries] = {}
+        own = self._own.tries(account)
+        if own is not None:
+            found[id(self._own)] = own
+        try:
+            fleet = self._store.tries(account)
+        except StoreError:
+            return found
+        if fleet is not None:
+            found[id(self._store)] = fleet
+        return found
+
+    def _take(
+        self, account: Account, now: datetime, since: datetime, fleet: int, own: int
+    ) -> TriesStore | None:
+        """Take a try where it can be counted; gives where, None where none is left."""
+        place: TriesStore = self._store
+        try:
+            took = place.count_try(account, now, since=since, most=fleet)
+        except StoreError:
+            place = self._own
+            took = place.count_try(account, now, since=since, most=own)
+        return place if took else None
+
+    def _wrong(
+        self, account: Account, login: Login, passage: Passage, server: str
+    ) -> None:
+        now, taken = self._now(), passage.taken
+        if taken is None:
+            since = _before(now, self._budgets(account, login.deadline).window)
+            taken = self._take(account, now, since, _COUNTED, _COUNTED)
+        if taken is None:
+            return
+        try:
+            taken.place_try(account, now, server)
+        except StoreError:
+            # It is counted; only the server is not known, so no login at another one
+            # will let us forget it.
+            return
+
+    def _right(self, account: Account, passage: Passage, server: str) -> None:
+        """Forget what the server forgets as well: another one may go on counting."""
+        before = passage.before
+        if before is None:
+            return
+        lapsed = passage.taken is None
+        if not lapsed and (not server or before.server != server):
+            self._give_back(account, passage)
+            return
+        self._own.forget_tries(account)
+        try:
+            self._store.forget_tries(account)
+        except StoreError:
+            self._give_back(account, passage)
+
+    def _give_back(self, account: Account, passage: Passage) -> None:
+        if passage.taken is None or passage.before is None:
+            return
+        try:
+            passage.taken.give_back_try(account, passage.before.last_at)
+        except StoreError:
+            # It lapses with the window: too careful rather than an account locked.
+            return
+
+
+def _before(now: datetime, window: timedelta) -> datetime:
+    try:
+        return now - window
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _host(server: str) -> str:
+    """Return a server without its port: each method has one of its own."""
+    host, _, port = server.rpartition(":")
+    return host if host and port.isdigit() else server

@@ -1,0 +1,521 @@
+"""The guard, on a directory in memory that locks as Active Directory does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+
+from dirbridge.authenticators.live import Standing
+from dirbridge.directory.lockout import Lockout
+from dirbridge.errors import StoreError
+from dirbridge.login.errands import Errands
+from dirbridge.login.guard import Guard
+from dirbridge.login.guard_addresses import KNOWN_FOR, UsualAddresses, place_of
+from dirbridge.login.guard_budget import (
+    DEFAULT_TRIES,
+    DEFAULT_WINDOW,
+    Budget,
+    Budgets,
+    Ledger,
+    budget_of,
+)
+from dirbridge.login.guard_gate import WAITERS, Flight, Gate
+from dirbridge.login.guard_looks import BELIEVED, Looks
+from dirbridge.login.guard_memory import BLIND, LONGEST, WrongPasswords
+from dirbridge.login.stage import Login
+from dirbridge.model.account import Account, AccountValues, Origin
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.entry import Entry
+from dirbridge.model.login import (
+    Accepted,
+    Cause,
+    IPAddress,
+    LoginRequest,
+    Reason,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
+from dirbridge.model.names import DirectoryId, DomainName
+from dirbridge.model.secret import Secret
+from dirbridge.store.memory import MemoryStore
+from dirbridge.store.tries import MemoryTries
+from dirbridge.store.tries_base import Tries
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+PHONE, LAPTOP = ip_address("192.0.2.7"), ip_address("192.0.2.8")
+BUDGET = Budget(3, 30 * MINUTE)
+ANNA = Account(
+    number=1,
+    domain=DomainName("company.com"),
+    mailbox="anna",
+    origin=Origin.MAPPED,
+    state_since=NOW,
+    values=AccountValues(directory_id=DirectoryId("id-anna")),
+)
+
+
+@dataclass
+class World:
+    """A clock, a directory with one account, and what the fleet has in common."""
+
+    password: str = "right"
+    threshold: int = 5
+    seconds: float = 0.0
+    bad_count: int = 0
+    asked: int = 0
+    looks: int = 0
+    mark: str = "first"
+    server: str = "dc1:636"
+    outage: Cause | None = None
+    away: Cause | None = None
+    store: MemoryTries = field(default_factory=MemoryStore)
+    errands: Errands = field(default_factory=lambda: Errands("test"))
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds)
+
+    def clock(self) -> float:
+        return self.seconds
+
+    def look(self, account: Account, deadline: Deadline) -> Standing | Reason | Cause:
+        self.looks += 1
+        entry = Entry(account.values.directory_id, "cn=anna", {})
+        return self.away or Standing(entry, (), self.mark)
+
+    def bridge(self, budget: Budget = BUDGET) -> Bridge:
+        usual = UsualAddresses(self.store, self.errands, self.now)
+        ledger = Ledger(self.store, lambda _a, _d: budget, usual, self.now)
+        looks = Looks(self.look, self.clock)
+        wrong = WrongPasswords(self.clock)
+        return Bridge(self, Guard(looks, ledger, usual, wrong=wrong), ledger)
+
+    def ask(self, typed: str) -> Verdict:
+        user = ANNA.canonical
+        if self.outage is not None:
+            return Unavailable(self.outage, user, "ldap-bind", self.server)
+        self.asked += 1
+        if self.bad_count >= self.threshold:
+            return Rejected(Reason.LOCKED, user, "ldap-bind", self.server)
+        if typed == self.password:
+            self.bad_count = 0
+            return Accepted(user, "ldap-bind", self.server)
+        self.bad_count += 1
+        return Rejected(Reason.WRONG_PASSWORD, user, "ldap-bind", self.server)
+
+
+@dataclass
+class Bridge:
+    """One process: the guard before the directory."""
+
+    world: World
+    guard: Guard
+    ledger: Ledger
+
+    def login(
+        self,
+        typed: str,
+        address: IPAddress | None = PHONE,
+        ask: Callable[[str], Verdict] | None = None,
+    ) -> Verdict:
+        request = LoginRequest("anna", Secret(typed), remote_ip=address)
+        login = Login(request, Deadline.after(9), ANNA)
+        verdict = self.guard.before(login)
+        if verdict is None:
+            verdict = self.guard.after(login, (ask or self.world.ask)(typed))
+        self.world.errands.finish()
+        return verdict
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def reason(verdict: Verdict) -> str:
+    return verdict.reason if isinstance(verdict, Rejected) else type(verdict).__name__
+
+
+def test_a_wrong_password_is_asked_once(world: World) -> None:
+    bridge = world.bridge()
+    assert bridge.login("old") == Rejected(
+        Reason.WRONG_PASSWORD, ANNA.canonical, "ldap-bind", "dc1:636"
+    )
+    for _ in range(200):
+        verdict = bridge.login("old")
+        assert (reason(verdict), verdict.method) == (Reason.WRONG_PASSWORD, "guard")
+        world.seconds += 4
+    assert (world.asked, world.bad_count) == (1, 1)
+    assert isinstance(bridge.login("right"), Accepted)
+
+
+def test_after_a_while_one_try_may_pass(world: World) -> None:
+    bridge = world.bridge()
+    bridge.login("old")
+    world.seconds += LONGEST + 1
+    assert bridge.login("old").method == "ldap-bind"
+    assert bridge.login("old").method == "guard"
+    assert world.asked == 2
+
+
+def test_a_change_of_the_password_or_the_lock_lets_a_try_pass(world: World) -> None:
+    bridge = world.bridge()
+    bridge.login("new")
+    world.password, world.mark = "new", "second"
+    world.seconds += BELIEVED + 0.1
+    assert isinstance(bridge.login("new"), Accepted)
+
+
+def test_where_no_change_is_told_less_is_remembered(world: World) -> None:
+    world.mark = ""
+    bridge = world.bridge()
+    bridge.login("old")
+    world.seconds += BLIND - 1
+    assert bridge.login("old").method == "guard"
+    world.seconds += 2
+    assert bridge.login("old").method == "ldap-bind"
+
+
+def test_without_a_look_nothing_is_answered_from_memory(world: World) -> None:
+    bridge = world.bridge()
+    bridge.login("old")
+    world.seconds += BELIEVED + 0.1
+    world.away = Cause.CONFIGURATION
+    assert bridge.login("old").method == "ldap-bind"
+    assert reason(bridge.login("old")) == Reason.GUARDED
+
+
+def test_a_phone_costs_few_looks(world: World) -> None:
+    bridge = world.bridge()
+    for _ in range(100):
+        bridge.login("old")
+        world.seconds += BELIEVED / 20
+    assert world.looks <= 7
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Rejected(Reason.LOCKED, method="kerberos"),
+        Rejected(Reason.DISABLED, method="ldap-bind"),
+        Rejected(Reason.WRONG_PASSWORD, method="local"),
+        Unavailable(Cause.TIMEOUT, method="ldap-bind"),
+    ],
+)
+def test_only_a_directorys_wrong_passwords_are_remembered_and_counted(
+    world: World, verdict: Verdict
+) -> None:
+    bridge = world.bridge()
+    for _ in range(10):
+        assert bridge.login("old", ask=lambda _typed: verdict) is verdict
+    assert world.store.tries(ANNA) is None
+
+
+def test_different_wrong_ones_stay_below_the_threshold(world: World) -> None:
+    bridges = [world.bridge(), world.bridge()]
+    told = [
+        reason(bridges[n % 2].login(f"wrong{n}", LAPTOP if n % 5 else PHONE))
+        for n in range(200)
+    ]
+    assert told[:2] == [Reason.WRONG_PASSWORD] * 2
+    assert set(told[2:]) == {Reason.GUARDED}
+    assert world.bad_count == 2
+
+
+def test_the_usual_address_keeps_one_try(world: World) -> None:
+    bridges = [world.bridge(), world.bridge()]
+    assert isinstance(bridges[0].login("right", LAPTOP), Accepted)
+    for n in range(200):
+        bridges[n % 2].login(f"wrong{n}", PHONE)
+    assert reason(bridges[0].login("right", PHONE)) == Reason.GUARDED
+    assert reason(bridges[0].login("right", None)) == Reason.GUARDED
+    for bridge in bridges:
+        assert isinstance(bridge.login("right", LAPTOP), Accepted)
+    assert world.bad_count == 0
+
+
+def test_the_kept_try_is_one_for_each_window(world: World) -> None:
+    bridge = world.bridge()
+    bridge.login("right", LAPTOP)
+    for n in range(9):
+        bridge.login(f"wrong{n}", PHONE)
+    assert reason(bridge.login("slip", LAPTOP)) == Reason.WRONG_PASSWORD
+    assert reason(bridge.login("right", LAPTOP)) == Reason.GUARDED
+    assert world.bad_count == BUDGET.tries < world.threshold
+    world.seconds += 29 * 60
+    assert reason(bridge.login("right", LAPTOP)) == Reason.GUARDED
+    world.seconds += 2 * 60
+    assert isinstance(bridge.login("right", LAPTOP), Accepted)
+
+
+def test_an_address_of_long_ago_is_none(world: World) -> None:
+    bridge = world.bridge()
+    bridge.login("right", LAPTOP)
+    world.seconds += KNOWN_FOR.total_seconds() + 1
+    for n in range(3):
+        bridge.login(f"wrong{n}", PHONE)
+    assert reason(bridge.login("right", LAPTOP)) == Reason.GUARDED
+
+
+def test_the_right_password_gives_its_try_back(world: World) -> None:
+    bridge = world.bridge()
+    bridge.login("wrong", PHONE)
+    world.server = "dc2:636"
+    for _ in range(5):
+        assert isinstance(bridge.login("right", PHONE), Accepted)
+    # The first server may go on counting.
+    assert world.store.tries(ANNA) == Tries(1, NOW, "dc1")
+
+
+def test_the_same_servers_acceptance_begins_anew(world: World) -> None:
+    bridge = world.bridge()
+    bridge.login("wrong", PHONE)
+    world.server = "dc1:88"
+    bridge.login("right", PHONE)
+    assert world.store.tries(ANNA) is None
+
+
+def test_an_outage_gives_the_try_back(world: World) -> None:
+    bridge = world.bridge()
+    bridge.login("wrong")
+    world.outage = Cause.UNREACHABLE
+    for n in range(20):
+        assert isinstance(bridge.login(f"wrong{n}"), Unavailable)
+    assert world.store.tries(ANNA) == Tries(1, NOW, "dc1")
+
+
+class Recorded(MemoryStore):
+    """A store that notes what is written for the guard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def count_try(self, *args: object, **named: object) -> bool:
+        self.written.append("count")
+        return super().count_try(*args, **named)
+
+    def give_back_try(self, *args: object) -> None:
+        self.written.append("give back")
+        super().give_back_try(*args)
+
+    def forget_tries(self, account: Account) -> None:
+        self.written.append("forget")
+        super().forget_tries(account)
+
+    def note_address(self, *args: object) -> None:
+        self.written.append("address")
+        super().note_address(*args)
+
+
+def test_a_login_with_the_right_password_writes_nothing() -> None:
+    world = World(store=Recorded())
+    for _ in range(10):
+        bridge = world.bridge()
+        for _ in range(10):
+            assert isinstance(bridge.login("right", LAPTOP), Accepted)
+            world.seconds += 60
+    assert world.store.written == ["address"]
+    world.seconds += 86_400
+    bridge.login("right", LAPTOP)
+    assert world.store.written == ["address"] * 2
+
+
+class Locked(MemoryStore):
+    """A store that cannot be written, or not even read."""
+
+    readable = True
+    writable = False
+
+    def count_try(self, *args: object, **named: object) -> bool:
+        if self.writable:
+            return super().count_try(*args, **named)
+        raise StoreError("locked", "here")
+
+    def tries(self, account: Account) -> Tries | None:
+        if self.readable:
+            return super().tries(account)
+        raise StoreError("unreachable", "here")
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_without_the_store_each_bridge_counts_for_itself(readable: bool) -> None:
+    world = World(store=Locked())
+    world.store.readable = readable
+    bridge = world.bridge()
+    for n in range(20):
+        bridge.login(f"wrong{n}")
+    assert world.bad_count == BUDGET.anybody
+    assert reason(bridge.login("right")) == Reason.GUARDED
+
+
+def test_what_one_bridge_counted_for_itself_counts_beside_the_fleets() -> None:
+    world = World(store=Locked())
+    bridge = world.bridge()
+    bridge.login("wrong")
+    world.store.writable = True
+    for n in range(20):
+        bridge.login(f"wrong{n}")
+    assert world.bad_count == BUDGET.anybody
+
+
+def test_local_accounts_and_unknown_names_pass(world: World) -> None:
+    bridge = world.bridge()
+    local = Account(**{**_fields(ANNA), "origin": Origin.LOCAL})
+    for account in (None, local):
+        request = LoginRequest("x", Secret("y"), remote_ip=PHONE)
+        login = Login(request, Deadline.after(9), account)
+        assert bridge.guard.before(login) is None
+        wrong = Rejected(Reason.WRONG_PASSWORD, method="local")
+        assert bridge.guard.after(login, wrong) is wrong
+
+
+def _fields(account: Account) -> dict[str, object]:
+    return {name: getattr(account, name) for name in account.__dataclass_fields__}
+
+
+def test_a_burst_of_one_password_is_one_try(world: World) -> None:
+    bridge, told = world.bridge(), threading.Event()
+
+    def slow(typed: str) -> Verdict:
+        told.wait(10)
+        return world.ask(typed)
+
+    with ThreadPoolExecutor(10) as pool:
+        running = [pool.submit(bridge.login, "old", PHONE, slow) for _ in range(10)]
+        until(lambda: len(bridge.guard._gate._waiting.get(1, ())) == 9)
+        told.set()
+        verdicts = [one.result(10) for one in running]
+    assert {reason(one) for one in verdicts} == {Reason.WRONG_PASSWORD}
+    assert world.bad_count == 1
+
+
+def test_a_burst_of_different_passwords_does_not_overshoot(world: World) -> None:
+    bridge, told = world.bridge(), threading.Event()
+
+    def slow(typed: str) -> Verdict:
+        told.wait(10)
+        return world.ask(typed)
+
+    with ThreadPoolExecutor(30) as pool:
+        running = [
+            pool.submit(bridge.login, f"wrong{n}", PHONE, slow) for n in range(30)
+        ]
+        until(lambda: len(bridge.guard._gate._waiting.get(1, ())) == WAITERS)
+        told.set()
+        verdicts = [one.result(10) for one in running]
+    assert world.bad_count == BUDGET.anybody
+    causes = {one.cause for one in verdicts if isinstance(one, Unavailable)}
+    assert causes <= {Cause.OVERLOADED}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+
+
+def test_the_gate_gives_up_a_login_that_never_came_back() -> None:
+    now = [0.0]
+    gate = Gate(lambda: now[0])
+    assert isinstance(gate.enter(1, b"a", Deadline.after(2)), Flight)
+    assert isinstance(gate.enter(1, b"b", Deadline.after(0.05)), Unavailable)
+    assert isinstance(gate.enter(2, b"b", Deadline.after(2)), Flight)
+    now[0] += 4
+    assert isinstance(gate.enter(1, b"b", Deadline.after(2)), Flight)
+
+
+def test_what_is_remembered_is_bounded_and_shows_no_password() -> None:
+    wrong = WrongPasswords(room=10)
+    digests = [wrong.digest(ANNA, Secret(f"pass{n}")) for n in range(20)]
+    for one in digests:
+        wrong.keep(one, "m")
+    assert [wrong.find(one) is not None for one in digests] == [False] * 10 + [
+        True
+    ] * 10
+    other = WrongPasswords()
+    assert other.digest(ANNA, Secret("pass1")) != digests[1]
+    assert wrong.digest(ANNA, Secret("\ud800")) != wrong.digest(ANNA, Secret("?"))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "tries", "expected"),
+    [
+        (1, None, 1),
+        (2, None, 1),
+        (3, None, 2),
+        (4, None, 3),
+        (5, None, 3),
+        (10, None, 6),
+        (50, None, 26),
+        (0, None, DEFAULT_TRIES),
+        (10, 9, 9),
+        (5, 9, 4),
+        (0, 9, 9),
+    ],
+)
+def test_a_budget_stays_below_the_threshold(
+    threshold: int, tries: int | None, expected: int
+) -> None:
+    budget = budget_of(Lockout(threshold, MINUTE), tries)
+    assert budget.tries == expected
+    assert budget.window == (MINUTE if threshold else DEFAULT_WINDOW)
+    assert 1 <= budget.anybody <= budget.tries
+
+
+def test_a_budget_takes_the_longer_window() -> None:
+    lockout = Lockout(5, 30 * MINUTE)
+    assert budget_of(lockout, window=MINUTE).window == 30 * MINUTE
+    assert budget_of(lockout, window=60 * MINUTE).window == 60 * MINUTE
+    assert budget_of(None, 3, MINUTE) == Budget(3, MINUTE)
+    assert budget_of(None) == Budget(DEFAULT_TRIES, DEFAULT_WINDOW)
+
+
+def test_a_directorys_policy_is_asked_now_and_then() -> None:
+    asked, now = [], [0.0]
+
+    def ask(account: Account, _deadline: Deadline) -> Budget:
+        asked.append(account.number)
+        return BUDGET
+
+    budgets = Budgets(ask, lambda: now[0])
+    for _ in range(3):
+        assert budgets(ANNA, Deadline.after(1)) == BUDGET
+    now[0] += 3600
+    budgets(ANNA, Deadline.after(1))
+    assert asked == [1, 1]
+
+
+def test_a_window_without_end_is_no_error(world: World) -> None:
+    bridge = world.bridge(Budget(2, timedelta.max))
+    bridge.login("wrong1")
+    world.seconds += 10**9
+    assert reason(bridge.login("wrong2")) == Reason.GUARDED
+
+
+def test_clients_are_told_apart_by_site() -> None:
+    assert place_of(None) is None
+    assert place_of(PHONE) == PHONE
+    assert place_of(ip_address("::ffff:192.0.2.7")) == PHONE
+    one, two = ip_address("2001:db8::1"), ip_address("2001:db8::ffff:1")
+    assert place_of(one) == place_of(two) == ip_address("2001:db8::")
+    assert place_of(ip_address("2001:db8:0:1::1")) != place_of(one)
+
+
+def test_the_ledger_tells_what_is_left(world: World) -> None:
+    bridge = world.bridge()
+    assert bridge.ledger.left(ANNA, Deadline.after(1)) == (BUDGET, None)
+    bridge.login("wrong")
+    held = Tries(1, NOW, "dc1")
+    assert bridge.ledger.left(ANNA, Deadline.after(1)) == (BUDGET, held)
+    world.seconds += 3600
+    assert bridge.ledger.left(ANNA, Deadline.after(1)) == (BUDGET, None)
