@@ -16,9 +16,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from dirbridge.authenticators.keytab import read_keytab
 from dirbridge.authenticators.outages import cause_of
-from dirbridge.authenticators.own_entry import Doubt, Identify
+from dirbridge.authenticators.own_entry import (
+    Doubt,
+    Identify,
+    identify_active_directory,
+    identify_open_directory,
+)
 from dirbridge.authenticators.principals import Asked, Ticket
-from dirbridge.config.settings import Security
+from dirbridge.config.settings import DirectorySettings, DirectoryType, Security
 from dirbridge.directory import bind_codes
 from dirbridge.directory.kerberos_codes import CAUSES
 from dirbridge.errors import DirectoryError
@@ -30,6 +35,7 @@ from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import Cause, Reason
+from dirbridge.model.names import DomainName
 from dirbridge.protocols.ldap_messages import Result
 
 if TYPE_CHECKING:
@@ -253,6 +259,26 @@ class ByBind:
             return _refused(transport, result)
         doubt = self._identify(transport, account)
         return doubt or Ticket(asked.text)
+
+
+def by_bind(
+    domain: DomainName, settings: DirectorySettings, failover: Failover
+) -> ByBind | None:
+    """Build the proof by bind from a directory's settings.
+
+    Args:
+        domain: The mail domain.
+        settings: The directory's table.
+        failover: The connector's, so that both know which server is down.
+
+    Returns:
+        None for plain LDAP servers, whose realm is somebody else's.
+    """
+    if settings.type is DirectoryType.LDAP:
+        return None
+    active = settings.type is DirectoryType.ACTIVE_DIRECTORY
+    identify = identify_active_directory if active else identify_open_directory
+    return ByBind(Access.of(domain, settings), failover, identify)
 
 
 _MECHANISMS = "supportedSASLMechanisms"

@@ -82,13 +82,12 @@ def realms_in_use(configuration: Configuration) -> tuple[Realm, ...]:
     settings = configuration.settings
     users: dict[RealmName, list[DomainName]] = {}
     for name in sorted(settings.domains, key=lambda each: each != settings.primary):
-        realm = realm_of(name, settings.domains[name])
-        if realm is not None:
+        for realm in _realms_of(name, settings.domains[name]):
             users.setdefault(realm, []).append(name)
     for directory in _all_directories(settings):
-        realm = realm_of_account(directory)
-        if realm is not None:
-            users.setdefault(realm, [])
+        account = realm_of_account(directory)
+        if account is not None:
+            users.setdefault(account, [])
     return tuple(
         _merged(name, domains, configuration) for name, domains in users.items()
     )
@@ -110,19 +109,48 @@ def realm_of_account(directory: DirectorySettings) -> RealmName | None:
     return parse_realm(directory.username.rpartition("@")[2])
 
 
-def realm_of(name: DomainName, domain: DomainSettings) -> RealmName | None:
-    """Return the realm in which a domain's people log in, or None.
+def realm_of_directory(
+    name: DomainName, domain: DomainSettings, directory: DirectorySettings
+) -> RealmName | None:
+    """Return the realm in which the people of one directory log in, or None.
 
     Where `kerberos_realm` is left out it comes from the directory: Active
-    Directory's own DNS name, or the name of the Open Directory server.
+    Directory's own DNS name, or the name of the Open Directory server. Where it is
+    there, it is that of the domain's first directory, and of further ones that would
+    have the same; others are other forests, with realms of their own.
     """
-    methods = domain.login.methods
-    if methods is not None and Method.KERBEROS not in methods:
+    if not _by_kerberos(domain):
+        return None
+    configured = domain.login.kerberos_realm
+    own = _realm_of_directory(name, directory)
+    if configured is None:
+        return own
+    first = domain.directory[0]
+    same = own is not None and own == _realm_of_directory(name, first)
+    return configured if directory is first or same else own
+
+
+def realm_of(name: DomainName, domain: DomainSettings) -> RealmName | None:
+    """Return the first realm in which a domain's people log in, or None."""
+    if not _by_kerberos(domain):
         return None
     if domain.login.kerberos_realm is not None:
         return domain.login.kerberos_realm
     found = (_realm_of_directory(name, each) for each in domain.directory)
     return next((realm for realm in found if realm is not None), None)
+
+
+def _by_kerberos(domain: DomainSettings) -> bool:
+    methods = domain.login.methods
+    return methods is None or Method.KERBEROS in methods
+
+
+def _realms_of(name: DomainName, domain: DomainSettings) -> tuple[RealmName, ...]:
+    """Return the realms of all directories of a domain, each once."""
+    found = [realm_of_directory(name, domain, each) for each in domain.directory]
+    if not domain.directory:
+        found = [realm_of(name, domain)]
+    return tuple(dict.fromkeys(realm for realm in found if realm is not None))
 
 
 def render(realms: Iterable[Realm]) -> str:
@@ -199,8 +227,13 @@ def _merged(
 ) -> Realm:
     """Join what the realm's file says with what its domains say."""
     file = configuration.realms.get(name) or RealmSettings(name=name)
-    tables = (configuration.settings.domains[each] for each in domains)
-    directories = [directory for table in tables for directory in table.directory]
+    tables = configuration.settings.domains
+    directories = [
+        directory
+        for each in domains
+        for directory in tables[each].directory
+        if realm_of_directory(each, tables[each], directory) == name
+    ]
     directories += [
         directory
         for directory in _all_directories(configuration.settings)

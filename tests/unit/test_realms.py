@@ -11,6 +11,7 @@ import pytest
 from dirbridge.config.krb5_conf import (
     install,
     needs_tickets,
+    realm_of_directory,
     realms_in_use,
     render,
 )
@@ -191,6 +192,50 @@ def test_domains_may_share_a_realm(tmp_path: Path) -> None:
     )
     (realm,) = realms_in_use(configured(tmp_path, text))
     assert realm.domains == ("company.com", "b.com")
+
+
+FOREST = (
+    '[[domains."company.com".directory]]\nusername = "u"\npassword = { env = "X" }\n'
+)
+FIRST = FOREST + 'type = "active-directory"\nserver = "dc1"\n'
+SECOND = FOREST.replace("]]\n", ']]\nname = "other"\n') + (
+    'type = "active-directory"\nserver = "dc2"\ndirectory_domain = "other.org"\n'
+)
+
+
+def test_each_directory_has_its_own_realm(tmp_path: Path) -> None:
+    login = '[domains."company.com".login]\nkerberos_realm = "Named.org"\n'
+    configuration = configured(tmp_path, FIRST + SECOND + login)
+    first, second = realms_in_use(configuration)
+    assert (first.name, second.name) == ("NAMED.ORG", "OTHER.ORG")
+    assert first.domains == second.domains == ("company.com",)
+    assert [str(kdc) for kdc in (*first.kdcs, *second.kdcs)] == ["dc1:88", "dc2:88"]
+    text = render((first, second))
+    assert "NAMED.ORG = {\n        kdc = dc1:88\n    }\n    OTHER.ORG = {" in text
+    assert text.endswith("    .other.org = OTHER.ORG\n    other.org = OTHER.ORG\n")
+    settings = configuration.settings
+    (domain,) = settings.domains.values()
+    name = next(iter(settings.domains))
+    found = [realm_of_directory(name, domain, one) for one in domain.directory]
+    assert found == ["NAMED.ORG", "OTHER.ORG"]
+
+
+def test_two_readings_of_one_directory_have_one_realm(tmp_path: Path) -> None:
+    """Two directories may be two parts of one Active Directory."""
+    again = SECOND.replace('directory_domain = "other.org"\n', "")
+    login = '[domains."company.com".login]\nkerberos_realm = "Named.org"\n'
+    (realm,) = realms_in_use(configured(tmp_path, FIRST + again + login))
+    assert [str(kdc) for kdc in realm.kdcs] == ["dc1:88", "dc2:88"]
+
+
+def test_a_plain_directory_beside_another_has_no_realm(tmp_path: Path) -> None:
+    plain = SECOND.replace("active-directory", "ldap").replace(
+        'directory_domain = "other.org"', 'suffix = "dc=other"'
+    )
+    login = '[domains."company.com".login]\nkerberos_realm = "Named.org"\n'
+    configuration = configured(tmp_path, FIRST + plain + login)
+    (realm,) = realms_in_use(configuration)
+    assert [str(kdc) for kdc in realm.kdcs] == ["dc1:88"]
 
 
 def test_domains_that_do_not_use_kerberos(tmp_path: Path) -> None:
