@@ -81,7 +81,11 @@ def undo_plan(
 
 def touched(rows: Iterable[AuditRow]) -> frozenset[DirectoryId]:
     """Return whose accounts a run changed, under the ids that they got by it."""
-    return frozenset(DirectoryId(r.account) for r in rows if r.op != Op.CONFLICT)
+    return frozenset(DirectoryId(r.account) for r in rows if r.op in _UNDONE)
+
+
+_UNDONE = frozenset(str(op) for op in Op if op is not Op.CONFLICT)
+"""Operations on accounts. No password comes back, and nothing that was erased."""
 
 
 def _by_account(
@@ -90,7 +94,7 @@ def _by_account(
     """Group what was done to each account, the last thing first."""
     found: dict[DirectoryId, list[AuditRow]] = {}
     for row in rows:
-        if row.op != Op.CONFLICT:
+        if row.op in _UNDONE:
             found.setdefault(DirectoryId(row.account), []).insert(0, row)
     return found.items()
 
