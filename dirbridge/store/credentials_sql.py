@@ -135,7 +135,9 @@ class SqlCredentials:
         own: dict[str, object] = {"account": account.number}
         if offline is not None:
             own |= {"verifier": offline.verifier, "at": offline.proven_at}
-        with wrapped(self._database), self._database.writes.begin() as connection:
+        # A login's errand, which a sync shall not hold up for minutes.
+        hurried = self._database.hurried
+        with wrapped(self._database), hurried.begin() as connection:
             connection.execute(_UNPROVE if offline is None else _PROVE, own)
 
     def _by_hand(self, account: Account, work: Work) -> None:
