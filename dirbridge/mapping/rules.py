@@ -56,7 +56,7 @@ class Mapper:
     """
 
     def __init__(self, profile: Profile, context: Context) -> None:
-        self._profile = profile
+        self._profile, self._context = profile, context
         self._own = context.own
         account = profile.account
         if context.own is not None:
@@ -68,6 +68,10 @@ class Mapper:
             EntryKind.GROUP: _Steps(_ready(profile.group, context), _group),
             EntryKind.CONTACT: _Steps(_ready(profile.contact, context), _contact),
         }
+
+    def __reduce__(self) -> tuple[type[Mapper], tuple[Profile, Context]]:
+        """Go to another process as profile and context: it makes them ready anew."""
+        return (Mapper, (self._profile, self._context))
 
     def __call__(self, entry: Entry) -> MappingResult:
         """Map one entry; see `map_entry`."""

@@ -31,11 +31,15 @@ from dirbridge.model.mapping import Elsewhere, Mapped, MappingResult, Unmapped
 from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.store.base import Remembered, StoreView
 from dirbridge.sync.read import Outside, Read
+from dirbridge.sync.second import BATCH, Second, second_for
 from dirbridge.sync.spool import Spool, mapped_spool
 
 Progress = Callable[[str, int, int | None], None]
 """Told the phase (`read`, `plan`, `apply`), how many items are done, and of how many
 (None where nobody knows)."""
+
+MANY = 4000
+"""After so many entries that were mapped, the next ones are mapped aside."""
 
 STEP = 1000
 """Items between two words of progress."""
@@ -165,14 +169,18 @@ class Reader:
     def _gather(
         self, items: Iterator[ReadItem], total: int | None
     ) -> tuple[_Gathered, Finished]:
-        gathered = _Gathered(self.mapping)
-        for item in items:
-            if isinstance(item, Finished):
-                self.progress("read", gathered.count, gathered.count)
-                return gathered, self._complete(item)
-            gathered.take(item)
-            if gathered.count % STEP == 0:
-                self.progress("read", gathered.count, total)
+        gathered = _Gathered(self.mapping, second_for(self.mapping))
+        try:
+            for item in items:
+                if isinstance(item, Finished):
+                    gathered.end()
+                    self.progress("read", gathered.count, gathered.count)
+                    return gathered, self._complete(item)
+                gathered.take(item)
+                if gathered.count % STEP == 0:
+                    self.progress("read", gathered.count, total)
+        finally:
+            gathered.close()
         raise AssertionError("a read ended without Finished")
 
     def _sweep(self, gathered: _Gathered, finished: Finished) -> None:
@@ -214,10 +222,16 @@ class _Gathered:
     """What came so far.
 
     Attributes:
+        second: Maps for us, once much was mapped; None where nobody does.
+        batch: What it is to get next.
+        here: How many entries were mapped here.
         came: The DN under which each entry came; of no more than `SMALL`.
     """
 
     mapping: Callable[[Entry], MappingResult]
+    second: Second | None = None
+    batch: list[Entry] = field(default_factory=list)
+    here: int = 0
     mapped: Spool[Mapped] = field(default_factory=mapped_spool)
     unmapped: list[Unmapped] = field(default_factory=list)
     seen: set[DirectoryId] = field(default_factory=set)
@@ -239,21 +253,53 @@ class _Gathered:
         elif isinstance(item, Gone):
             self.gone.add(item.id)
 
+    def end(self) -> None:
+        """Wait for what is mapped aside."""
+        if self.second is not None and self.here >= MANY:
+            self._exchange(self.second)
+            self._exchange(self.second)
+
+    def close(self) -> None:
+        """End the second process, where there is one."""
+        if self.second is not None:
+            self.second.close()
+
     def _map(self, entry: Entry) -> None:
-        result = self.mapping(entry)
         if len(self.came) < SMALL:
             self.came[entry.id] = entry.dn
-        if isinstance(result, Elsewhere):
-            self.outside[entry.id] = Outside(result.why, gives_up=result.goes_on)
-            self.gone.add(entry.id)
+        if self.second is not None and self.here >= MANY:
+            self.batch.append(entry)
+            if len(self.batch) >= BATCH:
+                self._exchange(self.second)
+            return
+        self.here += 1
+        result = self.mapping(entry)
+        if not isinstance(result, Mapped):
+            self._pass_over(result)
             return
         self.seen.add(entry.id)
-        if isinstance(result, Unmapped):
-            self.unmapped.append(result)
-            return
         self.mapped.add(result)
         if result.notes and len(self.notes) < MOST_NOTES:
             self.notes += ((entry.dn, note) for note in result.notes)
+
+    def _exchange(self, second: Second) -> None:
+        """Hand over what has gathered, and take what became of what was before."""
+        batch, self.batch = self.batch, []
+        entries, answer = second.exchange(batch)
+        others = answer.others
+        self.seen.update(e.id for at, e in enumerate(entries) if at not in others)
+        for result in others.values():
+            self._pass_over(result)
+        self.mapped.append(answer.size, answer.portion)
+        self.notes += answer.notes[: max(0, MOST_NOTES - len(self.notes))]
+
+    def _pass_over(self, result: Unmapped | Elsewhere) -> None:
+        if isinstance(result, Elsewhere):
+            self.outside[result.id] = Outside(result.why, gives_up=result.goes_on)
+            self.gone.add(result.id)
+            return
+        self.seen.add(result.id)
+        self.unmapped.append(result)
 
     def told(self, finished: Finished) -> Told:
         read = Read(

@@ -11,7 +11,8 @@ import pickle
 import tempfile
 import weakref
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import islice
 from operator import attrgetter
@@ -50,7 +51,8 @@ class Spool(Collection[T], Generic[T]):
         self._portion = portion
         self._tail: list[T] = []
         self._file: IO[bytes] | None = None
-        self._starts = array("Q")
+        self._starts, self._firsts = array("Q"), array("Q")
+        self._count = 0
 
     def add(self, item: T) -> None:
         """Add an item behind all others."""
@@ -58,8 +60,21 @@ class Spool(Collection[T], Generic[T]):
         if len(self._tail) == 2 * self._portion:
             self._spill()
 
+    def append(self, count: int, portion: bytes) -> None:
+        """Add items that are packed and pickled already, behind all others.
+
+        Args:
+            count: How many they are.
+            portion: A pickled list of them.
+        """
+        if self._tail:
+            self._write(self._tail)
+            self._tail = []
+        if count:
+            self._written(count, portion)
+
     def __len__(self) -> int:
-        return len(self._starts) * self._portion + len(self._tail)
+        return self._count + len(self._tail)
 
     def __iter__(self) -> Iterator[T]:
         for number in range(len(self._starts)):
@@ -72,31 +87,47 @@ class Spool(Collection[T], Generic[T]):
     def pick(self, places: Iterable[int]) -> Iterator[tuple[int, T]]:
         """Yield the items at some places, which must rise, with their places."""
         loaded, packed = -1, []
-        written = len(self._starts) * self._portion
         for place in places:
-            if place >= written:
-                yield place, self._tail[place - written]
+            if place >= self._count:
+                yield place, self._tail[place - self._count]
                 continue
-            number, within = divmod(place, self._portion)
+            number = bisect_right(self._firsts, place) - 1
             if number != loaded:
                 loaded, packed = number, self._load(number)
-            yield place, self._unpack(packed[within])
+            yield place, self._unpack(packed[place - self._firsts[number]])
 
     def _spill(self) -> None:
+        self._write(self._tail[: self._portion])
+        del self._tail[: self._portion]
+
+    def _write(self, items: Sequence[T]) -> None:
+        portion = [self._pack(item) for item in items]
+        self._written(len(portion), pickle.dumps(portion, pickle.HIGHEST_PROTOCOL))
+
+    def _written(self, count: int, portion: bytes) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as we do
             weakref.finalize(self, self._file.close)
         self._starts.append(self._file.seek(0, 2))
-        portion = [self._pack(item) for item in self._tail[: self._portion]]
-        pickle.dump(portion, self._file, pickle.HIGHEST_PROTOCOL)
-        del self._tail[: self._portion]
+        self._firsts.append(self._count)
+        self._file.write(portion)
+        self._count += count
 
     def _load(self, number: int) -> list[Packed]:
         if self._file is None:  # then nothing has been written
             return []
         self._file.seek(self._starts[number])
-        packed: list[Packed] = pickle.load(self._file)  # noqa: S301  our own
+        packed: list[Packed] = unpickled(self._file)
         return packed
+
+
+def unpickled(file: IO[bytes]) -> Any:
+    """Read the next thing that this program itself has pickled.
+
+    Raises:
+        EOFError: There is nothing more.
+    """
+    return pickle.load(file)  # noqa: S301  our own
 
 
 def pick(items: Collection[T], places: Iterable[int]) -> Iterator[tuple[int, T]]:
@@ -167,10 +198,11 @@ def unpack_account(packed: Packed) -> Account:
 
 def mapped_spool() -> Spool[Mapped]:
     """Return a spool for what mapping yields."""
-    return Spool(_pack_mapped, _unpack_mapped)
+    return Spool(pack_mapped, _unpack_mapped)
 
 
-def _pack_mapped(mapped: Mapped) -> Packed:
+def pack_mapped(mapped: Mapped) -> Packed:
+    """Return a mapped entry as a tuple."""
     return (pack_values(mapped.values), mapped.digest, mapped.notes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -56,6 +57,23 @@ def test_places_are_picked_without_a_walk_through_all(
     expected = [(place, place) for place in sorted(places)]
     assert list(pick(numbers(portion, 40), places)) == expected
     assert list(pick(tuple(range(40)), places)) == expected
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 7)), max_size=8))
+def test_portions_from_elsewhere_stand_in_their_order(
+    parts: list[tuple[bool, int]],
+) -> None:
+    spool = numbers(3, 0)
+    for packed, count in parts:
+        some = [len(spool) + more for more in range(count)]
+        if packed:
+            spool.append(count, pickle.dumps([(number,) for number in some]))
+        else:
+            for number in some:
+                spool.add(number)
+    everything = list(range(sum(count for _, count in parts)))
+    assert list(spool) == everything
+    assert [(n, n) for n in everything] == list(pick(spool, everything))
 
 
 def test_two_walks_at_once_do_not_disturb_each_other() -> None:
