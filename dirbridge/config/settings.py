@@ -205,6 +205,8 @@ class LoginSettings(Table):
     nt_domain: NtDomain | None = None
     ntlm: StrictBool | None = None
     sso: StrictBool = False
+    password_server_port: StrictInt = Field(default=3659, ge=1, le=65535)
+    password_server_cram: StrictBool = False
     offline_logins: Duration | None = None
     cache: Duration = timedelta(seconds=60)
     require_app_password_from: OneOrMany[Network] = ()
