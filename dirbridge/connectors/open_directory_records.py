@@ -22,7 +22,7 @@ from dirbridge.directory.errors import Undecodable
 from dirbridge.directory.kerberos_client import KerberosClient
 from dirbridge.directory.open_directory_config import SecurityPolicy
 from dirbridge.directory.password_server_record import PasswordServerRecord
-from dirbridge.ldap.client import RootDse
+from dirbridge.ldap.client import RootDse, read_root
 from dirbridge.ldap.session import Query, Session
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.names import RealmName
@@ -136,6 +136,19 @@ def read_records(session: Session, root: RootDse, deadline: Deadline) -> ConfigR
                 one_value(entry.attributes, "cn").lower(), entry.attributes
             )
     return decode_records(found, recognised=recognised)
+
+
+def password_servers_at(
+    session: Session, deadline: Deadline
+) -> tuple[PasswordServerRecord, ...]:
+    """Read which Password Servers a directory has.
+
+    Raises:
+        Unreachable: No answer.
+        Unsupported: The server hides its rootDSE.
+    """
+    root = read_root(session, deadline)
+    return read_records(session, root, deadline).password_servers
 
 
 def decode_records(
