@@ -21,6 +21,7 @@ from dirbridge.authenticators.base import Authenticator
 from dirbridge.authenticators.kdc_relay import KdcRelay
 from dirbridge.authenticators.kerberos import KerberosAuthenticator, Realm
 from dirbridge.authenticators.ldap_bind import ldap_bind
+from dirbridge.authenticators.live import Look, live_look
 from dirbridge.authenticators.memory import MemoryAuthenticator
 from dirbridge.config.settings import DirectoryType
 from dirbridge.config.types import HostPort
@@ -48,8 +49,10 @@ from tests.directories import (
     AD_MAIL,
     OD_MAIL,
     account,
+    ad_connector,
     ad_ids,
     ad_settings,
+    od_connector,
     od_settings,
 )
 
@@ -163,7 +166,7 @@ class AuthenticatorContract:
         assert {finding.outcome for finding in findings} == {Outcome.OK}
 
     def test_method_is_one_of_the_configuration(self, case: Case) -> None:
-        assert case.authenticator.method in {"ldap-bind", "kerberos"}
+        assert case.authenticator.method in {"ldap-bind", "kerberos", "nt-domain"}
 
 
 def expect(
@@ -361,13 +364,16 @@ class KerberosContract(AuthenticatorContract):
     def krb5_config(self, bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KRB5_CONFIG", str(bed.krb5_conf))
 
-    def authenticator(self, bed: Bed, **changes: object) -> KerberosAuthenticator:
+    def authenticator(
+        self, bed: Bed, look: Look | None = None, **changes: object
+    ) -> KerberosAuthenticator:
         values = {
             "name": RealmName(self.realm),
             "keytab": bed.keytab(self.keytab_of),
             "kind": self.kind,
         }
-        return KerberosAuthenticator(Realm(**(values | changes)))  # type: ignore[arg-type]
+        realm = Realm(**(values | changes))  # type: ignore[arg-type]
+        return KerberosAuthenticator(realm, look=look)
 
     def verdict(self, case: Case, asked: KerberosAuthenticator) -> Verdict:
         person = case.people["anna"]
@@ -468,9 +474,13 @@ class TestSambaKdc(KerberosContract):
     keytab_of = "corp"
 
     @pytest.fixture
-    def case(self, bed: Bed, dc1: Dc1, dc2: Dc2) -> Case:
+    def case(self, bed: Bed, dc1: Dc1, dc2: Dc2) -> Iterator[Case]:
         broken = self.authenticator(bed, name=RealmName("NOWHERE.EXAMPLE.NET"))
-        return Case(self.authenticator(bed), broken, ad_people(bed, "kerberos"))
+        connector = ad_connector(bed)
+        asked = self.authenticator(bed, live_look(connector))
+        # What the KDC blurs stands in the entry, and is told as a bind tells it.
+        yield Case(asked, broken, ad_people(bed, "ldap"))
+        connector.close()
 
     def test_a_frozen_dc_is_passed_by(
         self,
@@ -504,16 +514,48 @@ class TestSambaKdc(KerberosContract):
         relay.close()
 
 
+class TestSecondSambaKdc(AuthenticatorContract):
+    """DC 2 alone: its KDC, and its LDAP server for the look."""
+
+    @pytest.fixture
+    def case(
+        self,
+        bed: Bed,
+        dc1: Dc1,
+        dc2: Dc2,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> Iterator[Case]:
+        text = bed.krb5_conf.read_text()
+        text = text.replace("    kdc = dc1.corp.example.com\n", "")
+        (tmp_path / "krb5.conf").write_text(text)
+        monkeypatch.setenv("KRB5_CONFIG", str(tmp_path / "krb5.conf"))
+        connector = ad_connector(bed, server=dc2.host, backup_server=())
+        known = Realm(name=RealmName(cast.AD_REALM), keytab=bed.keytab("corp"))
+        unknown = replace(known, name=RealmName("NOWHERE.EXAMPLE.NET"))
+        look = live_look(connector)
+        yield Case(
+            KerberosAuthenticator(known, look=look),
+            KerberosAuthenticator(unknown, look=look),
+            ad_people(bed, "ldap"),
+        )
+        connector.close()
+
+
 class TestMitKdc(KerberosContract):
     realm = cast.OD_REALM
     keytab_of = "od"
     kind = DirectoryType.OPEN_DIRECTORY_KERBEROS
 
     @pytest.fixture
-    def case(self, bed: Bed, kdc: Kdc) -> Case:
+    def case(self, bed: Bed, kdc: Kdc, od1: Od1) -> Iterator[Case]:
         broken = self.authenticator(bed, name=RealmName("NOWHERE.EXAMPLE.NET"))
         people = people_of(bed, cast.OD_PEOPLE, "kerberos")
-        return Case(self.authenticator(bed), broken, people)
+        # The KDC lets her in; her authAuthority says DisabledUser.
+        people["dora"].right = Answer.DISABLED
+        connector = od_connector(bed)
+        yield Case(self.authenticator(bed, live_look(connector)), broken, people)
+        connector.close()
 
     def test_an_unknown_name_is_rejected(self, bed: Bed, case: Case) -> None:
         nobody = account(OdPerson(uids=("nobody",), cn="Nobody", uid_number=1))
