@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+from dataclasses import replace
 
 import click
 import uvloop
@@ -16,7 +17,7 @@ from dirbridge.cli.output import DONE
 from dirbridge.cli.servers import ServersFile
 from dirbridge.errors import ConfigError, Problem, harmless
 from dirbridge.hooks.server import serve as serve_hooks
-from dirbridge.login.attempts import AttemptsLog
+from dirbridge.login.attempts import AttemptsLog, LineLog
 from dirbridge.login.service import LoginService
 from dirbridge.model.names import DomainName
 from dirbridge.scheduler.service import Scheduler
@@ -37,6 +38,7 @@ def serve(call: Call, *, no_sync: bool) -> int:
     with (
         app.open_store(as_owner=False) as store,
         AttemptsLog(store.record) as attempts,
+        LineLog(_write) as lines,
         app.noticeboard(store) as board,
         app.housekeeping(store),
         followed(store, _note_change),
@@ -44,7 +46,10 @@ def serve(call: Call, *, no_sync: bool) -> int:
     ):
         jobs = () if no_sync else app.schedule(store)
         scheduler = Scheduler(jobs, ended=board.ended)
-        service = app.login_service(store, attempts.add, scheduler.refresh, pulse)
+        service = replace(
+            app.login_service(store, attempts.add, scheduler.refresh, pulse),
+            lines=lines.add,
+        )
         run_dir = app.settings.serve.run_dir
         with ServersFile(run_dir, app.servers, scheduler.states):
             scheduler.start()
@@ -75,6 +80,12 @@ async def _answer(call: Call, app: App, service: LoginService) -> None:
         stop=stop,
         ready=ready,
     )
+
+
+def _write(lines: str) -> None:
+    """Write lines of the log, as `_log_to_stderr` has it write them."""
+    sys.stderr.write(lines)
+    sys.stderr.flush()
 
 
 def _note_change(domain: DomainName) -> None:

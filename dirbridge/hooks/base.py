@@ -43,3 +43,13 @@ class Answerer(Protocol):
             seconds: How long that took, from the question on.
         """
         ...
+
+    def noted(self, request: Question, verdict: Verdict, seconds: float) -> None:
+        """Note what `quick` answered, on the event loop: it waits for nothing.
+
+        Args:
+            request: As for `told`, like the others.
+            verdict: What was told.
+            seconds: How long that took.
+        """
+        ...

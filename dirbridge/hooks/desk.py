@@ -154,10 +154,13 @@ class Desk:
 
     def quick(self, request: Request) -> Verdict | None:
         """Give the verdict that needs no waiting, and note it; None: `ask`."""
+        return shielded(request.hook, lambda: self._quickly(request), None)
+
+    def _quickly(self, request: Request) -> Verdict | None:
         asked = time.monotonic()
-        verdict = shielded(request.hook, lambda: self._answerer.quick(request), None)
+        verdict = self._answerer.quick(request)
         if verdict is not None:
-            self._note(request, verdict, time.monotonic() - asked)
+            self._answerer.noted(request, verdict, time.monotonic() - asked)
         return verdict
 
     def ask(self, request: Request, tell: Tell) -> Question:
@@ -187,11 +190,12 @@ class Desk:
 
     def note(self, question: Question, verdict: Verdict) -> None:
         """Let the answerer note what was told; safe from any thread."""
-        self._note(question.request, verdict, question.seconds)
-
-    def _note(self, request: Request, verdict: Verdict, seconds: float) -> None:
-        told = self._answerer.told
-        shielded(request.hook, lambda: told(request, verdict, seconds), None)
+        request = question.request
+        shielded(
+            request.hook,
+            lambda: self._answerer.told(request, verdict, question.seconds),
+            None,
+        )
 
     def forget(self, question: Question) -> None:
         """Count a question as settled; for questions only."""

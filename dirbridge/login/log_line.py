@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import assert_never
 
-from dirbridge.model.login import Accepted, Attempt, Rejected, Unavailable, Verdict
+from dirbridge.model.login import (
+    Accepted,
+    Attempt,
+    IPAddress,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
 
 
 def log_line(attempt: Attempt) -> str:
@@ -15,19 +22,18 @@ def log_line(attempt: Attempt) -> str:
     """
     verdict = attempt.verdict
     word, reason = _words(verdict)
-    fields = {
-        "verdict": word,
-        "reason": reason,
-        "user": verdict.user or attempt.request_name,
-        "rip": str(attempt.remote_ip or ""),
-        "lip": str(attempt.local_ip or ""),
-        "service": attempt.service,
-        "hook": attempt.hook,
-        "method": verdict.method,
-        "server": verdict.server,
-        "ms": f"{attempt.milliseconds:.0f}",
-    }
-    return "login " + " ".join(f"{key}={plain(text)}" for key, text in fields.items())
+    return (
+        f"login verdict={word} reason={plain(reason)}"
+        f" user={plain(verdict.user or attempt.request_name)}"
+        f" rip={_address(attempt.remote_ip)} lip={_address(attempt.local_ip)}"
+        f" service={plain(attempt.service)} hook={plain(attempt.hook)}"
+        f" method={plain(verdict.method)} server={plain(verdict.server)}"
+        f" ms={attempt.milliseconds:.0f}"
+    )
+
+
+def _address(address: IPAddress | None) -> str:
+    return "" if address is None else plain(str(address))
 
 
 def _words(verdict: Verdict) -> tuple[str, str]:
@@ -44,8 +50,14 @@ def _words(verdict: Verdict) -> tuple[str, str]:
 
 def plain(text: str) -> str:
     """Percent-encode what would break a log's line into other fields or lines."""
+    if len(text) <= _LONGEST and _BREAKING.search(text) is None:
+        return text
+    return _BREAKING.sub(_encoded, text[:_LONGEST])
 
-    def encoded(match: re.Match[str]) -> str:
-        return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace"))
 
-    return re.sub(r"[\s%=\x00-\x1f\x7f-\x9f\u2028\u2029]", encoded, text[:256])
+def _encoded(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace"))
+
+
+_LONGEST = 256
+_BREAKING = re.compile(r"[\s%=\x00-\x1f\x7f-\x9f\u2028\u2029]")

@@ -56,6 +56,11 @@ Refresh = Callable[[Collection[DomainName], Deadline], Cause | None]
 """Brings domains up to date; see `LoginService.refresh`."""
 
 
+def log_at_once(attempt: Attempt) -> None:
+    """Log an attempt's stable line."""
+    LOG.info("%s", log_line(attempt))
+
+
 @dataclass(frozen=True, slots=True)
 class LoginService:
     """Answer logins, from any thread.
@@ -70,6 +75,8 @@ class LoginService:
         tickets: Judges logins by ticket.
         limit: How long an answer may take where the request has no deadline.
         attempted: Told each attempt, for the attempts log; must not block.
+        lines: Told each attempt that `quick` answered, for the log; must not block
+            where an event loop is served.
         refresh: Brings domains up to date for a name that nobody has there; says why
             it could not, or None. It ends well before the deadline.
     """
@@ -82,6 +89,7 @@ class LoginService:
     tickets: Tickets = no_tickets
     limit: timedelta = timedelta(seconds=9)
     attempted: Callable[[Attempt], None] = lambda _attempt: None
+    lines: Callable[[Attempt], None] = log_at_once
     refresh: Refresh = lambda _domains, _deadline: None
     _places: dict[DomainName, BoundedSemaphore] = field(default_factory=dict)
 
@@ -138,16 +146,20 @@ class LoginService:
             verdict: What it was told.
             seconds: How long that took.
         """
-        attempt = Attempt(
-            verdict=verdict,
-            request_name=request.name[:LONGEST_NAME],
-            service=request.service,
-            hook=request.hook,
-            remote_ip=request.remote_ip,
-            local_ip=request.local_ip,
-            milliseconds=seconds * 1000,
-        )
-        LOG.info("%s", log_line(attempt))
+        attempt = _attempt(request, verdict, seconds)
+        log_at_once(attempt)
+        self.attempted(attempt)
+
+    def noted(self, request: Question, verdict: Verdict, seconds: float) -> None:
+        """Do the same for what `quick` answered; waits for nothing.
+
+        Args:
+            request: What it asked.
+            verdict: What it was told.
+            seconds: How long that took.
+        """
+        attempt = _attempt(request, verdict, seconds)
+        self.lines(attempt)
         self.attempted(attempt)
 
     def _verdict(
@@ -215,6 +227,18 @@ class LoginService:
             return first_to_know(methods, account, login.password, deadline)
         finally:
             place.release()
+
+
+def _attempt(request: Question, verdict: Verdict, seconds: float) -> Attempt:
+    return Attempt(
+        verdict,
+        request.name[:LONGEST_NAME],
+        request.service,
+        request.hook,
+        request.remote_ip,
+        request.local_ip,
+        seconds * 1000,
+    )
 
 
 def _refused(found: Resolution) -> Rejected | None:

@@ -321,7 +321,7 @@ def _active_directory(site: Site) -> Json:
             "directory_domain": cast.AD_DOMAIN,
             "filter": NO_CROWD,
         },
-        "login": {"methods": ["ldap-bind"]},
+        "login": {"methods": ["ldap-bind"], "cache": "0s"},
     }
 
 

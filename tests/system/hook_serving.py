@@ -61,6 +61,9 @@ class Table:
     def quick(self, request: LoginRequest) -> Verdict | None:
         return None
 
+    def noted(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
+        self.told(request, verdict, seconds)
+
     def told(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
         assert seconds >= 0
         self.noted.append((request.name, verdict))
