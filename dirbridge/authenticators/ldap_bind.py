@@ -41,6 +41,9 @@ from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
 from dirbridge.protocols.ldap_messages import Result
 
+KEPT = 8
+"""Connections that are kept for each server."""
+
 EACH_SERVER = 3.0
 """Most seconds for one server while another is left to ask."""
 
@@ -52,32 +55,70 @@ Judge = Callable[[Result], Reason | Cause]
 _APPLE_MARKER = "********"
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """How one kind of directory names people in a bind, and what it answers."""
+Prove = Callable[[Transport, str, Secret, Deadline], Result]
+"""Shows a server that somebody knows a password, and returns the bind's result.
 
+Takes the name and the password, and until when to wait once the password, or what is
+made of it, is out; what comes before that ends when the transport's time does. Raises
+`Unanswered` where it is out and no answer came.
+"""
+
+
+def bind_simply(
+    transport: Transport, name: str, password: Secret, deadline: Deadline
+) -> Result:
+    """Bind by the password itself; see `Prove`."""
+    transport.allow(deadline)
+    return transport.simple_bind(name, password.reveal())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How people are bound in one kind of directory, and what it answers.
+
+    Attributes:
+        method: The method's name in the configuration.
+        name_of: The name that an account binds with, "" where it has none.
+        judge: What a refusal means.
+        identify: Whether who was let in is the account's person.
+        prove: How the password is shown.
+        in_clear: Whether it crosses the connection as it is.
+        keep: How many connections are kept for each server.
+        never: Passwords that are none.
+    """
+
+    method: Method = Method.LDAP_BIND
     name_of: Callable[[Account], str]
     judge: Judge
     identify: Identify
+    prove: Prove = bind_simply
+    in_clear: bool = True
+    keep: int = KEPT
     never: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 class LdapBind:
-    """The method `ldap-bind`; see `authenticators.base`."""
+    """A method that binds as the person, `ldap-bind` above all.
 
-    def __init__(self, access: Access, failover: Failover, way: _Way) -> None:
+    See `authenticators.base`.
+    """
+
+    def __init__(self, access: Access, failover: Failover, way: Way) -> None:
         self._access = access
         self._failover = failover
         self._way = way
         self._kept: Kept[Transport] = Kept(
-            self._open, prove=Transport.prove_alive, listed=failover.lists
+            self._open,
+            prove=Transport.prove_alive,
+            listed=failover.lists,
+            limit=way.keep,
         )
         self._proven = Proven()
 
     @property
     def method(self) -> str:
         """The method's name in the configuration."""
-        return Method.LDAP_BIND.value
+        return self._way.method.value
 
     def authenticate(
         self, account: Account, password: Secret, deadline: Deadline
@@ -92,7 +133,7 @@ class LdapBind:
             return answer.unavailable(
                 Cause.CONFIGURATION, "the account has no name to bind with"
             )
-        if not self._access.takes_passwords:
+        if not self._may_send:
             return answer.unavailable(
                 Cause.CONFIGURATION, f"security is {self._access.security}"
             )
@@ -106,13 +147,13 @@ class LdapBind:
     def check(self) -> list[Finding]:
         """Say whether binds can be sent; the servers are the connector's to try."""
         where = ", ".join(str(server) for server in self._failover.servers)
-        if self._access.takes_passwords:
+        if self._may_send:
             text = f"Passwords are checked by LDAP binds ({self._access.security})."
-            return [Finding(where, "ldap-bind", Outcome.OK, text)]
+            return [Finding(where, self.method, Outcome.OK, text)]
         return [
             Finding(
                 where,
-                "ldap-bind",
+                self.method,
                 Outcome.FAILED,
                 f"Passwords are not sent with security = {self._access.security}.",
                 'Write security = "ldaps" or "starttls".',
@@ -123,6 +164,10 @@ class LdapBind:
     def close(self) -> None:
         """Close kept connections."""
         self._kept.close()
+
+    @property
+    def _may_send(self) -> bool:
+        return self._access.takes_passwords or not self._way.in_clear
 
     def _open(self, server: Endpoint, deadline: Deadline) -> Transport:
         transport = open_transport(server, self._access, deadline)
@@ -165,9 +210,10 @@ class LdapBind:
         to the next server when this one froze with it.
         """
         proven = self._proven.knows(name, password)
-        transport.allow(limit if proven else deadline)
+        transport.allow(limit)
+        out = limit if proven else deadline
         try:
-            result = transport.simple_bind(name, password.reveal())
+            result = self._way.prove(transport, name, password, out)
         except Unanswered as error:
             if not proven:
                 raise
@@ -234,16 +280,20 @@ def ldap_bind(
     return LdapBind(access, failover or Failover(domain, endpoints), way)
 
 
-def _way_of(kind: DirectoryType, dns_name: str) -> _Way:
+def _way_of(kind: DirectoryType, dns_name: str) -> Way:
     if kind is DirectoryType.ACTIVE_DIRECTORY:
-        return _Way(
-            partial(_login_at, dns_name),
-            _judge_active_directory,
-            identify_active_directory,
+        return Way(
+            name_of=partial(_login_at, dns_name),
+            judge=judge_active_directory,
+            identify=identify_active_directory,
         )
     plain = kind is DirectoryType.LDAP
-    identify = identify_by_dn if plain else identify_open_directory
-    return _Way(_dn, _judge_open_directory, identify, frozenset({_APPLE_MARKER}))
+    return Way(
+        name_of=_dn,
+        judge=_judge_open_directory,
+        identify=identify_by_dn if plain else identify_open_directory,
+        never=frozenset({_APPLE_MARKER}),
+    )
 
 
 def _login_at(dns_name: str, account: Account) -> str:
@@ -264,7 +314,8 @@ def _refused_at_once(password: str, never: frozenset[str]) -> Reason | None:
     return Reason.WRONG_PASSWORD if password in never else None
 
 
-def _judge_active_directory(result: Result) -> Reason | Cause:
+def judge_active_directory(result: Result) -> Reason | Cause:
+    """Say what a refusal of an Active Directory means; see `Judge`."""
     if result.code != bind_codes.INVALID_CREDENTIALS:
         return Cause.CONFIGURATION
     return bind_codes.decode_active_directory(result.text)

@@ -11,11 +11,14 @@ _CAUSES = {
     "unavailable": Cause.BUSY,
     "tls": Cause.CONFIGURATION,
     "protocol": Cause.CONFIGURATION,
+    "seal-broken": Cause.SERVER_NOT_VERIFIED,
+    "server-not-proven": Cause.SERVER_NOT_VERIFIED,
 }
 
 
 def cause_of(error: DirectoryError) -> Cause:
     """Return why nobody can say whether the login is right."""
-    if not isinstance(error, Unreachable) or error.code.startswith("certificate"):
+    if error.code.startswith("certificate"):
         return Cause.CONFIGURATION
-    return _CAUSES.get(error.code, Cause.UNREACHABLE)
+    other = isinstance(error, Unreachable)
+    return _CAUSES.get(error.code, Cause.UNREACHABLE if other else Cause.CONFIGURATION)

@@ -15,7 +15,7 @@ from dirbridge.config.settings import LoginSettings
 from dirbridge.directory import dn, generalized_time
 from dirbridge.directory import filter as ldap_filter
 from dirbridge.directory.errors import Undecodable
-from dirbridge.ldap.client import RootDse
+from dirbridge.ldap.client import RootDse, read_root
 from dirbridge.ldap.session import Query, Session
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding, Outcome
@@ -171,6 +171,17 @@ def logins_finding(
             f"name@{dns_name} only; here both work."
         )
     return Finding(server, "logins", Outcome.OK, text)
+
+
+def nt_domain_at(session: Session, deadline: Deadline) -> str:
+    """Return the NT domain's name as a domain controller says it, "" where it does not.
+
+    Raises:
+        DirectoryError: It cannot be asked.
+    """
+    root = read_root(session, deadline)
+    own = _read(session, root, deadline).domain(root.one("defaultNamingContext"))
+    return own.nt_domain if own else ""
 
 
 def _read(session: Session, root: RootDse, deadline: Deadline) -> Partitions:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from dirbridge.config.settings import DirectorySettings
@@ -58,6 +58,8 @@ from dirbridge.model.names import DirectoryId, DomainName
 
 LOOKUP_LIMIT = 20
 """Most entries that a look-up by name shows."""
+
+R = TypeVar("R")
 
 
 class Selection(Protocol):
@@ -280,6 +282,14 @@ class LdapDirectory:
             return replace(entry, attributes={**entry.attributes, **more})
 
         return self._client.run(work, deadline)
+
+    def ask(self, question: Callable[[Session, Deadline], R], deadline: Deadline) -> R:
+        """Ask the first usable server something, as the service account.
+
+        Raises:
+            DirectoryError: It cannot be asked, not in time either.
+        """
+        return self._client.run(question, deadline)
 
     def lookup(self, name: str) -> tuple[Found, ...]:
         """Look a typed name up; see `Connector.lookup`."""

@@ -6,10 +6,12 @@ Imported only when it is used, as pyspnego loads libkrb5 where it finds it.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import spnego
 from spnego import ContextReq, NegotiateOptions
+from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import SpnegoError
 
 from dirbridge.ldap.sealed import SealBroken
@@ -22,7 +24,12 @@ _SEALED = (
     | ContextReq.sequence_detect
     | ContextReq.replay_detect
 )
+_BARE = ContextReq.none
+_OWN_SPNEGO = NegotiateOptions.use_negotiate
 _LAYERS = ContextReq.integrity | ContextReq.confidentiality
+
+_KEY_EXCHANGE = 0x40000000 | 0x8000
+"""NTLMSSP_NEGOTIATE_KEY_EXCH and _ALWAYS_SIGN (MS-NLMP 2.2.2.5)."""
 
 # What pyspnego raises over tokens that are none: it unpacks them unchecked.
 _NONSENSE = (SpnegoError, ValueError, struct.error, LookupError, TypeError)
@@ -47,23 +54,42 @@ class Ntlm:
     comes, but it may be left out.
     """
 
-    def __init__(self, username: str, password: Secret, host: str) -> None:
+    def __init__(
+        self,
+        username: str,
+        password: Secret,
+        host: str,
+        *,
+        seal: bool = True,
+        binding: bytes | None = None,
+        counting: Callable[[], None] = lambda: None,
+    ) -> None:
         r"""Prepare an exchange.
 
         Args:
             username: `DOMAIN\user`.
             password: Its password.
             host: The server's DNS name.
+            seal: Whether what follows the bind is to be sealed; inside TLS never.
+            binding: The TLS channel binding, None outside of TLS.
+            counting: Called when the answer to the challenge is made, which is what a
+                server may count as a try.
         """
+        self._seal = seal
         self._context = spnego.client(
             _Password(username, password.reveal()),
             hostname=host,
             service="ldap",
-            context_req=_SEALED,
-            protocol="negotiate",
-            # pyspnego's own SPNEGO, whatever else is installed.
-            options=NegotiateOptions.use_negotiate,
+            channel_bindings=_bindings(binding),
+            context_req=_SEALED if seal else _BARE,
+            # Without SPNEGO's checksum nothing needs a key. Both servers take it bare.
+            protocol="negotiate" if seal else "ntlm",
+            # pyspnego's own SPNEGO and NTLM, whatever else is installed.
+            options=_OWN_SPNEGO if seal else NegotiateOptions.use_ntlm,
         )
+        if not seal:
+            _without_key_exchange(self._context)
+        self._counting = counting
         self._legs = 0
 
     @property
@@ -78,8 +104,11 @@ class Ntlm:
 
     @property
     def proven(self) -> bool:
-        """Whether the exchange ended well; what it seals next is the proof."""
-        return self.complete and self._seals()
+        """Whether the exchange ended well.
+
+        What it seals next is the proof; inside TLS the certificate was it.
+        """
+        return self.complete and (self._seals() or not self._seal)
 
     def step(self, token: bytes | None) -> bytes | None:
         """Take the server's token, None at first, and return ours.
@@ -93,8 +122,10 @@ class Ntlm:
         except _NONSENSE as error:
             raise ExchangeFailed(_words(error)) from error
         self._legs += 1
-        if self._legs > 1 and not self._seals():
+        if self._legs > 1 and self._seal and not self._seals():
             raise NotSealed("its challenge offers no integrity and confidentiality")
+        if self.counted:
+            self._counting()
         return answer
 
     def wrap(self, data: bytes) -> bytes:
@@ -119,6 +150,19 @@ class Ntlm:
 
     def _seals(self) -> bool:
         return self._context.context_attr & _LAYERS == _LAYERS
+
+
+def _bindings(data: bytes | None) -> GssChannelBindings | None:
+    return None if data is None else GssChannelBindings(application_data=data)
+
+
+def _without_key_exchange(context: spnego.ContextProxy) -> None:
+    """Ask for no key: a server refuses layers inside TLS (MS-ADTS 5.1.1.1.2).
+
+    pyspnego 0.12 always asks for one, and then sends a single octet for it, which
+    Samba takes for a fault (`data 57`). It has no other way to say so.
+    """
+    context._context_req &= ~_KEY_EXCHANGE  # noqa: SLF001 - see above
 
 
 def _words(error: Exception) -> str:

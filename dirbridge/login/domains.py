@@ -10,8 +10,8 @@ accounts at once are ambiguous, never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dirbridge.model.account import Account
@@ -40,6 +40,8 @@ class MailDomain:
         aliases: Further domains with the same mailboxes.
         directory_domains: The directories' own DNS names.
         nt_domain: The NT domain's name, or None.
+        nt_names: Gives the NT domains' names where the directories may have to be
+            asked for them; called only for a name with a backslash.
         bound_ip: Addresses whose connections need no domain in the name.
         match_local: Whether the address connected to is compared with them.
         match_remote: Whether the client's address is compared with them.
@@ -50,6 +52,7 @@ class MailDomain:
     aliases: tuple[DomainName, ...] = ()
     directory_domains: tuple[DomainName, ...] = ()
     nt_domain: str | None = None
+    nt_names: Callable[[], tuple[str, ...]] | None = field(default=None, compare=False)
     bound_ip: tuple[IPAddress, ...] = ()
     match_local: bool = True
     match_remote: bool = True
@@ -58,6 +61,11 @@ class MailDomain:
     def suffixes(self) -> frozenset[str]:
         """All names that may stand behind the `@` of this domain's people."""
         return frozenset({self.name, *self.aliases, *self.directory_domains})
+
+    def has_nt_domain(self, folded: str) -> bool:
+        """Whether an NT domain of this name is its own; the name is folded."""
+        named = (self.nt_domain,) if self.nt_names is None else self.nt_names()
+        return any(name and fold(name) == folded for name in named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +167,7 @@ class Resolver:
 
     def _nt_name(self, nt_domain: str, user: str) -> Resolution:
         wanted = fold(nt_domain)
-        domains = tuple(
-            d for d in self.domains if d.nt_domain and fold(d.nt_domain) == wanted
-        )
+        domains = tuple(d for d in self.domains if d.has_nt_domain(wanted))
         hits = _first(self._lookups(domains, NameKind.LOGIN, user))
         rule = f'"{nt_domain}" before the backslash names the NT domain.'
         return _resolution(Way.NT_DOMAIN, rule, domains, hits, user)

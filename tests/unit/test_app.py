@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dirbridge.app import App, _relayed, _with_nt_domain
+from dirbridge.app import App, _relayed
 from dirbridge.config.krb5_conf import Realm
-from dirbridge.config.settings import DomainSettings
 from dirbridge.ldap import discovery, transport
 from dirbridge.ldap.addresses import Address
 from dirbridge.ldap.discovery import Record, Records
@@ -156,22 +155,6 @@ def test_a_database_made_as_root_belongs_to_its_folders_owner(
     dirbridge(config, *words)
     made = (config.parent / "db" / "dirbridge.db").stat()
     assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (NOBODY, NOBODY, 0o600)
-
-
-def test_the_nt_domain_that_logins_use_is_the_one_that_check_compares() -> None:
-    name = DomainName("company.com")
-    directory = {
-        "type": "active-directory",
-        "server": "dc1",
-        "username": "x",
-        "password": {"env": "X"},
-        "directory_domain": "corp.company.com",
-    }
-    settings = DomainSettings.model_validate({"directory": directory})
-    assert _with_nt_domain(name, settings).nt_domain == "CORP"
-    named = {"directory": directory, "login": {"nt_domain": "GROUP"}}
-    settings = DomainSettings.model_validate(named)
-    assert _with_nt_domain(name, settings).nt_domain == "GROUP"
 
 
 FOUND_BY_DNS = """
