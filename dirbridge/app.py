@@ -11,15 +11,20 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
+from socket import gethostname
 
 from dirbridge import __version__
 from dirbridge.authenticators.base import Authenticator
+from dirbridge.authenticators.kdc_proofs import by_bind
 from dirbridge.authenticators.kdc_relay import KdcRelay
 from dirbridge.authenticators.kerberos import KerberosAuthenticator
 from dirbridge.authenticators.kerberos import Realm as KerberosRealm
 from dirbridge.authenticators.ldap_bind import ldap_bind
+from dirbridge.authenticators.live import Look, Standing, live_look
 from dirbridge.authenticators.local import LocalAuthenticator
 from dirbridge.authenticators.missing import MissingMethod
+from dirbridge.authenticators.nt_domain import nt_domain
+from dirbridge.authenticators.password_server import password_server
 from dirbridge.config import krb5_conf, loading
 from dirbridge.config.inspection import inspect
 from dirbridge.config.krb5_conf import Realm
@@ -30,32 +35,37 @@ from dirbridge.config.settings import (
     DirectorySettings,
     DirectoryType,
     DomainSettings,
-    LoginSettings,
     Method,
     Security,
     Settings,
     Take,
 )
 from dirbridge.connectors.active_directory import active_directory
+from dirbridge.connectors.active_directory_checks import nt_domain_at
 from dirbridge.connectors.examination import empty_findings, foreign_findings
 from dirbridge.connectors.ldap_directory import LdapDirectory
+from dirbridge.connectors.nt_domain import NtDomainName
 from dirbridge.connectors.open_directory import open_directory
+from dirbridge.connectors.open_directory_records import password_servers_at
 from dirbridge.errors import ConfigError, Problem, StoreError
 from dirbridge.explain.service import Directory, Explainer
 from dirbridge.ldap.discovery import discovered_kdcs
 from dirbridge.ldap.failover import Failover, ServerState
 from dirbridge.ldap.refusals import Refusals
+from dirbridge.login.app_passwords import AppPasswords
 from dirbridge.login.cache import PositiveCache
 from dirbridge.login.cache_names import KnownNames
+from dirbridge.login.choices import Choices
 from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.service import LoginService, Refresh
 from dirbridge.login.stage import Stage
 from dirbridge.mapping.profile import Profile, load_profile
 from dirbridge.mapping.rules import Context, Mapper
-from dirbridge.model.account import Account, Origin
+from dirbridge.model.account import Account
 from dirbridge.model.credentials import Credentials
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding, Outcome
-from dirbridge.model.login import Attempt
+from dirbridge.model.login import Attempt, Cause, Reason
 from dirbridge.model.names import DomainName, RealmName, fold
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import problems_of
@@ -83,6 +93,14 @@ from dirbridge.sync.protection import idle_names
 
 _SMTP = 25
 """SMTP's port."""
+
+_APPLE = frozenset(
+    {
+        DirectoryType.OPEN_DIRECTORY_KERBEROS,
+        DirectoryType.OPEN_DIRECTORY_PASSWORD_SERVER,
+    }
+)
+"""Directories that have Password Servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +216,36 @@ class App:
     def mail_domains(self) -> tuple[MailDomain, ...]:
         """What name resolution knows of each domain."""
         return tuple(
-            _mail_domain(name, domain, primary=name == self.settings.primary)
+            _mail_domain(
+                name,
+                domain,
+                primary=name == self.settings.primary,
+                nt_names=partial(self._nt_names_of, name),
+            )
             for name, domain in self.settings.domains.items()
         )
+
+    def _nt_names_of(self, name: DomainName) -> tuple[str, ...]:
+        """Return the NT domains of a mail domain; may ask the directories."""
+        wanted = self._nt_names.items()
+        return tuple(known() for (domain, _), known in wanted if domain == name)
+
+    @cached_property
+    def _nt_names(self) -> dict[tuple[DomainName, str], Callable[[], str]]:
+        """The name of each Active Directory's NT domain, asked for when it is wanted.
+
+        A configured one is that of the domain's first Active Directory.
+        """
+        found: dict[tuple[DomainName, str], Callable[[], str]] = {}
+        for name, domain in self.settings.domains.items():
+            configured = domain.login.nt_domain
+            pairs = zip(domain.directory, self._connectors[name], strict=True)
+            for settings, connector in pairs:
+                if settings.type is DirectoryType.ACTIVE_DIRECTORY:
+                    known = _nt_name(configured, name, settings, connector)
+                    found[name, settings.name] = known
+                    configured = None
+        return found
 
     def resolver(self, store: StoreReader) -> Resolver:
         """Return what finds out who is meant by a name."""
@@ -286,7 +331,7 @@ class App:
                 profile,
                 password,
                 source=source,
-                login=_with_nt_domain(name, domain),
+                login=domain.login,
                 refusals=self._refusals,
             )
         return open_directory(
@@ -448,7 +493,7 @@ class App:
         _ = self._krb5_conf
         return {
             (name, connector.source): tuple(
-                self._authenticator(method, name, settings, connector)
+                self._made(method, name, settings, connector)
                 for method in self._method_names(name, domain, settings)
             )
             for name, domain in self.settings.domains.items()
@@ -458,20 +503,64 @@ class App:
         }
 
     def methods_of(self, account: Account) -> tuple[Authenticator, ...]:
-        """Return the authenticators of an account, in order."""
+        """Return the authenticators of an account's domain, in order."""
         return self.methods.get((account.domain, account.source), ())
 
-    def _methods_with(
-        self, local: Authenticator
-    ) -> Callable[[Account], tuple[Authenticator, ...]]:
-        """Return what gives an account's authenticators, local accounts' too."""
+    def method_of(self, account: Account, name: str) -> Authenticator:
+        """Return what checks an account's password by one method.
 
-        def methods(account: Account) -> tuple[Authenticator, ...]:
-            if account.origin is Origin.LOCAL:
-                return (local,)
-            return self.methods_of(account)
+        Its domain need not have it; where the directory has none such, it says so.
+        """
+        _ = self._krb5_conf
+        made = self._authenticators.get((account.domain, account.source, name))
+        if made is not None:
+            return made
+        domain = self.settings.domains[account.domain]
+        pairs = zip(domain.directory, self._connectors[account.domain], strict=True)
+        for settings, connector in pairs:
+            if connector.source == account.source and name in set(Method):
+                return self._made(Method(name), account.domain, settings, connector)
+        return MissingMethod(name)
 
-        return methods
+    @cached_property
+    def _authenticators(self) -> dict[tuple[DomainName, str, str], Authenticator]:
+        """What was made so far, by domain, directory and method."""
+        return {}
+
+    def _made(
+        self,
+        method: Method,
+        name: DomainName,
+        settings: DirectorySettings,
+        connector: LdapDirectory,
+    ) -> Authenticator:
+        key = (name, connector.source, str(method))
+        new = self._authenticators.get(key)
+        if new is None:
+            new = self._authenticator(method, name, settings, connector)
+        return self._authenticators.setdefault(key, new)
+
+    def choices(self, credentials: Callable[[Account], Credentials]) -> Choices:
+        """Return what gives an account's authenticators.
+
+        Args:
+            credentials: The store's way to what an account's logins may use.
+        """
+        return Choices(
+            credentials,
+            self.methods_of,
+            self.method_of,
+            LocalAuthenticator(lambda account: credentials(account).verifier),
+        )
+
+    def _app_passwords(
+        self, credentials: Callable[[Account], Credentials]
+    ) -> AppPasswords:
+        required = {
+            name: domain.login.require_app_password_from
+            for name, domain in self.settings.domains.items()
+        }
+        return AppPasswords(credentials, required)
 
     def _method_names(
         self, name: DomainName, domain: DomainSettings, directory: DirectorySettings
@@ -489,10 +578,24 @@ class App:
         return (Method.KERBEROS if sealed else Method.LDAP_BIND,)
 
     def _realm_of(self, name: DomainName, directory: DirectorySettings) -> Realm | None:
-        """Return the realm of a domain's first directory; others have none yet."""
-        if directory is not self.settings.domains[name].directory[0]:
-            return None
-        return next((realm for realm in self.realms if name in realm.domains), None)
+        """Return the realm of one of a domain's directories, None where it has none."""
+        domain = self.settings.domains[name]
+        wanted = krb5_conf.realm_of_directory(name, domain, directory)
+        return next((realm for realm in self.realms if realm.name == wanted), None)
+
+    @cached_property
+    def _looks(self) -> dict[tuple[DomainName, str], Look]:
+        """What reads an entry of each directory live."""
+        return {
+            (name, connector.source): live_look(connector, computer=gethostname())
+            for name, connectors in self._connectors.items()
+            for connector in connectors
+        }
+
+    def look(self, account: Account, deadline: Deadline) -> Standing | Reason | Cause:
+        """Read an account's entry now; see `authenticators.live.Look`."""
+        look = self._looks.get((account.domain, account.source))
+        return Cause.CONFIGURATION if look is None else look(account, deadline)
 
     def _authenticator(
         self,
@@ -501,8 +604,21 @@ class App:
         directory: DirectorySettings,
         connector: LdapDirectory,
     ) -> Authenticator:
+        if method is Method.LOCAL:
+            # The store's own takes its place; see `Choices`.
+            return LocalAuthenticator(lambda _account: None)
         if method is Method.LDAP_BIND:
             return ldap_bind(name, directory, connector.failover)
+        known = self._nt_names.get((name, directory.name))
+        if method is Method.NT_DOMAIN and known is not None:
+            login = self.settings.domains[name].login
+            return nt_domain(name, directory, login, known, connector.failover)
+        if method is Method.PASSWORD_SERVER and directory.type in _APPLE:
+            login = self.settings.domains[name].login
+            records = partial(connector.ask, password_servers_at)
+            return password_server(
+                name, directory, login, self.look, records, connector.failover
+            )
         realm = self._realm_of(name, directory)
         if method is Method.KERBEROS and realm is not None:
             return KerberosAuthenticator(
@@ -512,7 +628,9 @@ class App:
                     service=realm.service,
                     verify=self.settings.domains[name].login.verify_kdc,
                     kind=directory.type,
-                )
+                ),
+                look=self.look,
+                by_bind=by_bind(name, directory, connector.failover),
             )
         return MissingMethod(method)
 
@@ -537,13 +655,16 @@ class App:
         )
         credentials = store.credentials if known is None else known.credentials
         # Outermost first; the `instant` ones wait for nobody.
-        stages: tuple[Stage, ...] = (self._positive_cache(credentials),)
+        stages: tuple[Stage, ...] = (
+            self._app_passwords(credentials),
+            self._positive_cache(credentials),
+        )
         return LoginService(
             resolver=resolver,
             known=known,
             stages=stages,
-            instant=1,
-            methods=self._methods_with(LocalAuthenticator(store.verifier)),
+            instant=2,
+            methods=self.choices(credentials),
             limit=self.settings.serve.deadline,
             attempted=attempted,
             refresh=refresh,
@@ -566,7 +687,8 @@ class App:
 
     def explainer(self, store: StoreReader) -> Explainer:
         """Return what explains logins."""
-        return Explainer(self.resolver(store), self.directories, self.methods_of)
+        methods = self.choices(store.credentials)
+        return Explainer(self.resolver(store), self.directories, methods)
 
     def servers(self) -> tuple[ServerReport, ...]:
         """Return what this process knows of each directory server by now."""
@@ -677,7 +799,11 @@ def _profiles(configuration: Configuration) -> dict[str, Profile]:
 
 
 def _mail_domain(
-    name: DomainName, domain: DomainSettings, *, primary: bool
+    name: DomainName,
+    domain: DomainSettings,
+    *,
+    primary: bool,
+    nt_names: Callable[[], tuple[str, ...]],
 ) -> MailDomain:
     match = domain.bound_ip_match
     return MailDomain(
@@ -687,31 +813,43 @@ def _mail_domain(
         directory_domains=tuple(
             one.directory_domain for one in domain.directory if one.directory_domain
         ),
-        nt_domain=_nt_domain(name, domain),
+        nt_names=nt_names,
         bound_ip=tuple(domain.bound_ip),
         match_local=match is not BoundIpMatch.REMOTE,
         match_remote=match is not BoundIpMatch.LOCAL,
     )
 
 
-def _with_nt_domain(name: DomainName, domain: DomainSettings) -> LoginSettings:
-    """Return the login settings with the NT domain that logins really use."""
-    nt_domain = _nt_domain(name, domain)
-    return domain.login.model_copy(update={"nt_domain": nt_domain})
+def _nt_name(
+    configured: str | None,
+    name: DomainName,
+    settings: DirectorySettings,
+    connector: LdapDirectory,
+) -> Callable[[], str]:
+    """Return what gives an NT domain's name: configured, else the directory's word."""
+    if configured:
+        return lambda: configured
+    guess = _first_label(settings.directory_domain or name)
+    return NtDomainName(partial(connector.ask, nt_domain_at), guess)
 
 
 def _nt_domain(name: DomainName, domain: DomainSettings) -> str | None:
     """Return the NT domain: configured, else the directory name's first label.
 
-    That is what Windows proposes, `COMPANY` for company.com; `check` compares it
-    with what the directory says.
+    For mappings, which must not change with what a server says. Logins go by the
+    directory's word; see `App._nt_names`.
     """
     if domain.login.nt_domain:
         return domain.login.nt_domain
     for one in domain.directory:
         if one.type is DirectoryType.ACTIVE_DIRECTORY:
-            return (one.directory_domain or name).partition(".")[0].upper()
+            return _first_label(one.directory_domain or name)
     return None
+
+
+def _first_label(dns_name: str) -> str:
+    """Return what Windows proposes for an NT domain: `COMPANY` for company.com."""
+    return dns_name.partition(".")[0].upper()
 
 
 def _keytab(realm: Realm) -> Path | None:
