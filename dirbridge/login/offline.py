@@ -1,0 +1,318 @@
+"""Offline logins: who logged in lately gets in while their directory is away.
+
+Theory. A password that the directory accepted is kept as an Argon2id verifier. It
+counts only while no server of the account's directory answers, which is looked at for
+each such login, and for a time that an admin has chosen. Whatever the directory rejects
+ends it at once: its password where that was the wrong one, and for any other reason
+whatever was typed.
+
+Argon2 takes a tenth of a second and 64 MiB, so verifiers are made behind the logins, by
+one thread, once a day for each account. Until that thread has looked at a rejected
+password, its account has no offline login.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from dirbridge.authenticators.live import Look
+from dirbridge.authenticators.local import HASHER
+from dirbridge.errors import StoreError
+from dirbridge.login.errands import Errands
+from dirbridge.login.guard_budget import DIRECTORY
+from dirbridge.login.stage import Login
+from dirbridge.model.account import Account, Origin
+from dirbridge.model.credentials import OfflineVerifier
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.login import (
+    Accepted,
+    Cause,
+    Reason,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
+from dirbridge.model.names import DomainName
+from dirbridge.model.secret import Secret
+from dirbridge.store.credentials_base import CredentialsStore
+
+METHOD = "offline"
+"""What a verdict says that a verifier gave."""
+
+AWAY = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.BUSY})
+"""Why nobody could be asked, where an offline login may help."""
+
+RENEWED = timedelta(days=1)
+"""How often a verifier is made anew."""
+
+SEEN = timedelta(minutes=10)
+"""How often it is looked whether another bridge of the fleet has taken it away."""
+
+AT_ONCE = 2
+"""How many passwords are verified at once."""
+
+MISSES = 5
+"""How many wrong passwords of an account are verified within `MISSED` seconds."""
+MISSED = 900.0
+
+LOOK_SECONDS = 2.0
+"""Most seconds to find out whether any server answers."""
+
+DOWN_SECONDS = 3.0
+"""Seconds for which a directory that was away is believed to be."""
+
+ROOM = 50_000
+"""How many accounts are known to have a verifier of their password."""
+
+
+class Downs:
+    """Know whether a directory is away: none of its servers answers the bridge."""
+
+    def __init__(self, look: Look, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take what looks at accounts, and a clock of seconds."""
+        self._look = look
+        self._clock = clock
+        self._until: dict[tuple[DomainName, str], float] = {}
+
+    def __call__(self, account: Account, deadline: Deadline) -> bool:
+        """Whether no server of an account's directory answers."""
+        which = (account.domain, account.source)
+        if self._clock() < self._until.get(which, 0.0):
+            return True
+        soon = Deadline.after(deadline.within(LOOK_SECONDS))
+        found = self._look(account, soon)
+        down = isinstance(found, Cause) and found in AWAY
+        if down:
+            self._until[which] = self._clock() + DOWN_SECONDS
+        return down
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What this process knows of an account's verifier.
+
+    Attributes:
+        digest: What stands for the password that the directory accepted last.
+        at: When it was looked whether its verifier is still there.
+        verifier: The verifier of that very password, "" while none is known.
+    """
+
+    digest: bytes = field(repr=False)
+    at: datetime
+    verifier: str = field(default="", repr=False)
+
+
+class Offline:
+    """Accept during an outage what the directory accepted before; see `login.stage`."""
+
+    def __init__(
+        self,
+        lifetimes: Mapping[DomainName, timedelta],
+        store: CredentialsStore,
+        is_down: Callable[[Account, Deadline], bool],
+        errands: Errands,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        hasher: PasswordHasher = HASHER,
+    ) -> None:
+        """Take what is allowed, and what it needs.
+
+        Args:
+            lifetimes: How long after its last proof a password is accepted, for each
+                domain that has offline logins.
+            store: Keeps the verifiers.
+            is_down: Whether no server of an account's directory answers.
+            errands: Makes verifiers.
+            now: The time (UTC).
+            hasher: Argon2id.
+        """
+        self._lifetimes = lifetimes
+        self._store = store
+        self._is_down = is_down
+        self._errands = errands
+        self._now = now
+        self._hasher = hasher
+        self._key = secrets.token_bytes(32)
+        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._doubted: dict[int, int] = {}
+        # Doubted until the directory accepts a password again.
+        self._lost: set[int] = set()
+        self._missed: dict[int, list[datetime]] = {}
+
+    def before(self, login: Login) -> Verdict | None:
+        """Let every login pass: the directory is asked first."""
+        del login
+        return None
+
+    def after(self, login: Login, verdict: Verdict) -> Verdict:
+        """Learn from the directory, or stand in for it."""
+        account = login.account
+        if account is None or account.origin is Origin.LOCAL:
+            return verdict
+        lifetime = self._lifetimes.get(account.domain)
+        if lifetime is None:
+            return verdict
+        match verdict:
+            case Accepted(method=method) if method in DIRECTORY:
+                self._proven(account, login.password)
+            case Rejected(reason=reason, method=method) if method in DIRECTORY:
+                self._refused(account, login.password, reason)
+            case Unavailable(cause=cause) if cause in AWAY:
+                if self._stands_in(account, login, lifetime):
+                    return Accepted(account.canonical, METHOD, METHOD)
+            case _:
+                pass
+        return verdict
+
+    def until(self, account: Account) -> datetime | None:
+        """Return until when an offline login may be accepted, None where none may.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        lifetime = self._lifetimes.get(account.domain)
+        if lifetime is None or account.origin is Origin.LOCAL:
+            return None
+        held = self._store.credentials(account).offline
+        return None if held is None else held.proven_at + lifetime
+
+    def _proven(self, account: Account, password: Secret) -> None:
+        digest, now = self._digest(account, password), self._now()
+        kept = self._kept.get(account.number)
+        same = kept if kept and kept.digest == digest else None
+        if same and now - same.at < SEEN and account.number not in self._lost:
+            return
+        # At once, or two logins at the same time would make it twice.
+        self._keep(account, replace(same, at=now) if same else _Kept(digest, now))
+        if not self._errands.add(lambda: self._prove(account, password, digest, now)):
+            self._forget(account)
+
+    def _prove(
+        self, account: Account, password: Secret, digest: bytes, now: datetime
+    ) -> None:
+        """Make a verifier, unless the one that is kept will do."""
+        try:
+            held = self._store.credentials(account).offline
+            if held is None or not self._will_do(account, held, password, digest, now):
+                verifier = self._hasher.hash(password.reveal())
+                held = OfflineVerifier(verifier, now)
+                self._store.set_offline(account, held)
+        except StoreError:
+            self._forget(account)
+            return
+        self._keep(account, _Kept(digest, now, held.verifier))
+        self._lost.discard(account.number)
+
+    def _will_do(
+        self,
+        account: Account,
+        held: OfflineVerifier,
+        password: Secret,
+        digest: bytes,
+        now: datetime,
+    ) -> bool:
+        if now - held.proven_at >= RENEWED:
+            return False
+        kept = self._kept.get(account.number)
+        known = kept and (kept.digest, kept.verifier) == (digest, held.verifier)
+        return bool(known) or self._fits(held, password)
+
+    def _refused(self, account: Account, password: Secret, reason: Reason) -> None:
+        """Doubt the account until it is known whether its password was refused."""
+        own = account.number
+        with self._lock:
+            self._doubted[own] = self._doubted.get(own, 0) + 1
+        wrong = password if reason is Reason.WRONG_PASSWORD else None
+        if not self._errands.add(lambda: self._doubt(account, wrong)):
+            self._lost.add(own)
+            self._trust(account)
+
+    def _doubt(self, account: Account, password: Secret | None) -> None:
+        try:
+            held = self._store.credentials(account).offline
+            if held and (password is None or self._fits(held, password)):
+                self._store.set_offline(account, None)
+                self._forget(account)
+        except StoreError:
+            self._lost.add(account.number)
+        self._trust(account)
+
+    def _trust(self, account: Account) -> None:
+        with self._lock:
+            left = self._doubted.get(account.number, 0) - 1
+            if left > 0:
+                self._doubted[account.number] = left
+            else:
+                self._doubted.pop(account.number, None)
+
+    def _stands_in(self, account: Account, login: Login, lifetime: timedelta) -> bool:
+        """Whether the password is the one that the directory accepted last."""
+        doubted = account.number in self._doubted or account.number in self._lost
+        if doubted or self._missed_often(account):
+            return False
+        try:
+            held = self._store.credentials(account).offline
+        except StoreError:
+            return False
+        if held is None or self._now() - held.proven_at >= lifetime:
+            return False
+        if not self._is_down(account, login.deadline):
+            return False
+        with self._slot(login.deadline) as free:
+            if free and self._fits(held, login.password):
+                return True
+            if free:
+                self._missed.setdefault(account.number, []).append(self._now())
+            return False
+
+    @contextmanager
+    def _slot(self, deadline: Deadline) -> Iterator[bool]:
+        free = self._slots.acquire(timeout=deadline.left())
+        try:
+            yield free
+        finally:
+            if free:
+                self._slots.release()
+
+    def _missed_often(self, account: Account) -> bool:
+        """Whether somebody guesses while nobody counts."""
+        since = self._now() - timedelta(seconds=MISSED)
+        missed = self._missed.get(account.number, [])
+        live = [at for at in missed if at > since]
+        if missed and not live:
+            self._missed.pop(account.number, None)
+        return len(live) >= MISSES
+
+    def _fits(self, held: OfflineVerifier, password: Secret) -> bool:
+        with suppress(VerificationError, InvalidHashError):
+            return self._hasher.verify(held.verifier, password.reveal())
+        return False
+
+    def _digest(self, account: Account, password: Secret) -> bytes:
+        typed = password.reveal().encode("utf-8", "surrogatepass")
+        whose = account.number.to_bytes(8, "big")
+        return blake2b(typed, key=self._key, salt=whose, digest_size=16).digest()
+
+    def _keep(self, account: Account, kept: _Kept) -> None:
+        with self._lock:
+            self._kept[account.number] = kept
+            self._kept.move_to_end(account.number)
+            while len(self._kept) > ROOM:
+                self._kept.popitem(last=False)
+
+    def _forget(self, account: Account) -> None:
+        with self._lock:
+            self._kept.pop(account.number, None)
