@@ -14,10 +14,10 @@ import hmac
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import CAST5
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -68,7 +68,10 @@ class Manners:
         challenge: The CRAM-MD5 challenge; new ones where empty.
         instead: Raw octets, or a constant, instead of the answer to a command;
             `GREETING` for the first line.
-        delay: Seconds before each answer.
+        realm: Of DIGEST-MD5.
+        directives: The DIGEST-MD5 challenge, where it shall be another one.
+        shows: The public-key text that it shows, where it is not its own.
+        refuses: What is answered to a mechanism for which nobody has a secret.
     """
 
     version: str = "10.5.0.0"
@@ -81,7 +84,8 @@ class Manners:
     realm: str = "mail1.company.com"
     directives: str = ""
     instead: dict[str, bytes] = field(default_factory=dict)
-    delay: float = 0.0
+    shows: str = ""
+    refuses: dict[str, str] = field(default_factory=dict)
 
 
 class PasswordServer:
@@ -121,12 +125,14 @@ class PasswordServer:
     @property
     def public_key(self) -> str:
         """Its public-key text."""
+        if self.manners.shows:
+            return self.manners.shows
         numbers = self.key.public_key().public_numbers()
         return f"{self.key.key_size} {numbers.e} {numbers.n} {self.comment}"
 
-    def behave(self, **changes: object) -> None:
+    def behave(self, **changes: Any) -> None:
         """Change its manners."""
-        self.manners = replace(Manners(), **changes)  # type: ignore[arg-type]
+        self.manners = replace(Manners(), **changes)
 
     def stop(self) -> None:
         """End it: connections are refused from now on, open ones are closed."""
@@ -211,7 +217,6 @@ class _Session:
         return line.removesuffix(b"\r").decode("ascii")
 
     def answer(self, step: str, text: str) -> None:
-        time.sleep(self.manners.delay)
         raw = self.manners.instead.get(step, b"")
         if raw == SILENCE:
             self.stream.settimeout(60)
@@ -247,7 +252,10 @@ class _Session:
 
     def do_rsavalidate(self, rest: str) -> None:
         octets = base64.b64decode(rest.partition("}")[2])
-        plain = self.server.key.decrypt(octets, padding.PKCS1v15())
+        try:
+            plain = self.server.key.decrypt(octets, padding.PKCS1v15())
+        except ValueError:  # it is for another key
+            plain = b"1" * 77 + b"hash\0"
         asked = plain.endswith(b"hash\0")
         nonce = plain.removesuffix(b"hash\0")
         sealed = asked and self.manners.sealing
@@ -283,6 +291,9 @@ class _Session:
             return
         if mechanism not in self.manners.mechanisms:
             self.answer(step, "-ERR SASL -4")
+            return
+        if mechanism in self.manners.refuses:
+            self.answer(step, self.manners.refuses[mechanism])
             return
         challenge = self.cram() if mechanism == "CRAM-MD5" else self.digest()
         self.answer(step, f"{word} {self.hex(challenge)}")
@@ -327,7 +338,8 @@ class _Session:
 
         def check(response: bytes, password: str) -> str | None:
             said = dict(_pairs(response.decode()))
-            secret = _md5(f"{self.slot}:{realm}:".encode() + _narrow(password)).digest()
+            name = f"{self.slot}:".encode() + _narrow(realm) + b":"
+            secret = _md5(name + _narrow(password)).digest()
             first = _md5(secret + f":{nonce}:{said['cnonce']}".encode()).hexdigest()
 
             def of(method: str) -> str:
@@ -352,9 +364,9 @@ class _Session:
         ).encode()
 
 
-def new_key(bits: int = 1024, exponent: int = 65537) -> rsa.RSAPrivateKey:
+def new_key(bits: int = 1024) -> rsa.RSAPrivateKey:
     """A key of a server's own."""
-    return rsa.generate_private_key(exponent, bits)
+    return rsa.generate_private_key(65537, bits)
 
 
 def _loaded(path: Path) -> rsa.RSAPrivateKey:
