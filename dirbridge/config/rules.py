@@ -14,7 +14,6 @@ from dirbridge.config.settings import (
     DirectorySettings,
     DomainSettings,
     HookSettings,
-    LoginSettings,
     MailboxSettings,
     Security,
     Settings,
@@ -284,9 +283,6 @@ _LATER: Mapping[type[Table], tuple[_Later, ...]] = {
         _Later("uid", "Take it out; the mail server says who owns the mail."),
         _Later("gid", "Take it out; the mail server says who owns the mail."),
         _Later("quota", "Take it out, and set quotas in the mail server."),
-    ),
-    LoginSettings: (
-        _Later("offline_logins", "Take it out, and name a backup_server."),
     ),
     DomainSettings: (
         _Later("deliver_disabled", "Take it out; disabled accounts get their mail."),

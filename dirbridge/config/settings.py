@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
@@ -210,6 +211,8 @@ class LoginSettings(Table):
     offline_logins: Duration | None = None
     cache: Duration = timedelta(seconds=60)
     require_app_password_from: OneOrMany[Network] = ()
+    wrong_tries: StrictInt | None = Field(default=None, ge=1)
+    wrong_window: Duration | None = None
 
 
 class MailboxSettings(Table):
@@ -265,6 +268,17 @@ class RetentionSettings(Table):
     changes: Duration = timedelta(days=400)
 
 
+class GuardSettings(Table):
+    """When a client address has failed too often."""
+
+    accounts_per_address: StrictInt = Field(default=20, ge=0)
+    address_window: Duration = timedelta(minutes=15)
+    trusted_networks: OneOrMany[Network] = (
+        IPv4Network("127.0.0.0/8"),
+        IPv6Network("::1/128"),
+    )
+
+
 class NoticesSettings(Table):
     """Whom a running bridge tells what needs a person, and how."""
 
@@ -294,6 +308,7 @@ class Settings(Table):
     serve: ServeSettings = ServeSettings()
     hooks: tuple[HookSettings, ...] = ()
     domains: dict[DomainText, DomainSettings]
+    guard: GuardSettings = GuardSettings()
     retention: RetentionSettings = RetentionSettings()
     notices: NoticesSettings = NoticesSettings()
 

@@ -95,11 +95,19 @@ class Budgets:
 
     def __init__(
         self,
-        ask: Callable[[Account, Deadline], Budget],
+        ask: Callable[[Account, Deadline], Budget | None],
+        otherwise: Callable[[Account], Budget] = lambda _account: Budget(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what asks the directory, and a clock of seconds."""
+        """Take what asks the directory.
+
+        Args:
+            ask: Gives an account's budget, None where the directory cannot be asked.
+            otherwise: Gives the one that holds until it can.
+            clock: Seconds.
+        """
         self._ask = ask
+        self._otherwise = otherwise
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, tuple[float, Budget]] = OrderedDict()
@@ -110,6 +118,8 @@ class Budgets:
         if budget is not None and self._clock() - at < BELIEVED:
             return budget
         found = self._ask(account, deadline)
+        if found is None:
+            return budget or self._otherwise(account)
         with self._lock:
             self._kept[account.number] = (self._clock(), found)
             self._kept.move_to_end(account.number)

@@ -13,15 +13,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
 
 from dirbridge.login.domains import unwrap
 from dirbridge.login.guard_addresses import place_of
 from dirbridge.login.stage import Login
-from dirbridge.model.login import Accepted, IPAddress, Reason, Rejected, Verdict
+from dirbridge.model.login import (
+    Accepted,
+    IPAddress,
+    IPNetwork,
+    Reason,
+    Rejected,
+    Verdict,
+)
 from dirbridge.model.names import fold
-
-Network = IPv4Network | IPv6Network
 
 ROOM = 20_000
 """How many addresses are counted; who failed longest ago is forgotten first."""
@@ -42,7 +46,7 @@ class AddressLimit:
 
     accounts: int = 20
     window: timedelta = timedelta(minutes=15)
-    trusted: Collection[Network] = ()
+    trusted: Collection[IPNetwork] = ()
 
     def holds_for(self, address: IPAddress | None) -> bool:
         """Whether an address is limited."""

@@ -31,6 +31,7 @@ SECTIONS = {
     "limits": '### `[domains."company.com".limits]`',
     "sync": '### `[domains."company.com".sync]`',
     "notices": "## `[notices]`",
+    "guard": "## `[guard]`",
     "retention": "## `[retention]`",
     "realm": "## `realms/*.toml`",
 }

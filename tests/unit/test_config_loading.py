@@ -478,7 +478,6 @@ def test_who_gets_a_mailbox_may_be_narrowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "line"),
     [
-        (".login", 'offline_logins = "7d"'),
         (".mailbox", 'home = "/var/vmail/{domain}/{mailbox}"'),
         (".mailbox", "uid = 5000"),
         (".mailbox", "gid = 5000"),

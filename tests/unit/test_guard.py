@@ -481,18 +481,21 @@ def test_a_budget_takes_the_longer_window() -> None:
 
 
 def test_a_directorys_policy_is_asked_now_and_then() -> None:
-    asked, now = [], [0.0]
-
-    def ask(account: Account, _deadline: Deadline) -> Budget:
-        asked.append(account.number)
-        return BUDGET
-
-    budgets = Budgets(ask, lambda: now[0])
+    now = [0.0]
+    answers: list[Budget | None] = [None, BUDGET, None, Budget(9)]
+    budgets = Budgets(
+        lambda _account, _deadline: answers.pop(0),
+        lambda _account: Budget(1),
+        clock=lambda: now[0],
+    )
+    soon = Deadline.after(1)
+    assert budgets(ANNA, soon) == Budget(1)
     for _ in range(3):
-        assert budgets(ANNA, Deadline.after(1)) == BUDGET
+        assert budgets(ANNA, soon) == BUDGET
     now[0] += 3600
-    budgets(ANNA, Deadline.after(1))
-    assert asked == [1, 1]
+    assert budgets(ANNA, soon) == BUDGET
+    assert budgets(ANNA, soon) == Budget(9)
+    assert answers == []
 
 
 def test_a_window_without_end_is_no_error(world: World) -> None:
