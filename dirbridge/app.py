@@ -44,10 +44,12 @@ from dirbridge.connectors.active_directory import active_directory
 from dirbridge.connectors.active_directory_checks import nt_domain_at
 from dirbridge.connectors.examination import empty_findings, foreign_findings
 from dirbridge.connectors.ldap_directory import LdapDirectory
+from dirbridge.connectors.lockout import lockout_at
 from dirbridge.connectors.nt_domain import NtDomainName
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.connectors.open_directory_records import password_servers_at
-from dirbridge.errors import ConfigError, Problem, StoreError
+from dirbridge.directory.lockout import Lockout
+from dirbridge.errors import ConfigError, DirectoryError, Problem, StoreError
 from dirbridge.explain.service import Directory, Explainer
 from dirbridge.ldap.discovery import discovered_kdcs
 from dirbridge.ldap.failover import Failover, ServerState
@@ -57,6 +59,14 @@ from dirbridge.login.cache import PositiveCache
 from dirbridge.login.cache_names import KnownNames
 from dirbridge.login.choices import Choices
 from dirbridge.login.domains import MailDomain, Resolver
+from dirbridge.login.errands import Errands
+from dirbridge.login.guard import Guard
+from dirbridge.login.guard_addresses import UsualAddresses
+from dirbridge.login.guard_budget import Budget, Budgets, Ledger, budget_of
+from dirbridge.login.guard_looks import Looks
+from dirbridge.login.limits import AddressLimit, AddressLimits
+from dirbridge.login.offline import Downs, Offline
+from dirbridge.login.pacing import Pacing
 from dirbridge.login.service import LoginService, Refresh
 from dirbridge.login.stage import Stage
 from dirbridge.mapping.profile import Profile, load_profile
@@ -90,6 +100,9 @@ from dirbridge.sync.job import SyncJob
 from dirbridge.sync.limits import Limits
 from dirbridge.sync.planner import Policy
 from dirbridge.sync.protection import idle_names
+
+_A_MOMENT = 2.0
+"""Most seconds of a login to ask for a directory's lock-out policy."""
 
 _SMTP = 25
 """SMTP's port."""
@@ -655,20 +668,79 @@ class App:
         )
         credentials = store.credentials if known is None else known.credentials
         # Outermost first; the `instant` ones wait for nobody.
-        stages: tuple[Stage, ...] = (
+        instant: tuple[Stage, ...] = (
+            Pacing(),
+            self._address_limits(),
             self._app_passwords(credentials),
             self._positive_cache(credentials),
         )
         return LoginService(
             resolver=resolver,
             known=known,
-            stages=stages,
-            instant=2,
+            stages=(*instant, *self._guards(store)),
+            instant=len(instant),
             methods=self.choices(credentials),
             limit=self.settings.serve.deadline,
             attempted=attempted,
             refresh=refresh,
         )
+
+    def _address_limits(self) -> AddressLimits:
+        guard = self.settings.guard
+        limit = AddressLimit(
+            guard.accounts_per_address, guard.address_window, guard.trusted_networks
+        )
+        return AddressLimits(limit)
+
+    def _guards(self, store: Store) -> tuple[Stage, ...]:
+        """Return the stages that stand right before the directory."""
+        errands = Errands("login-errands")
+        usual = UsualAddresses(store, errands)
+        ledger = Ledger(store, self._budgets, usual)
+        lifetimes = {
+            name: domain.login.offline_logins
+            for name, domain in self.settings.domains.items()
+            if domain.login.offline_logins is not None
+        }
+        return (
+            Guard(Looks(self.look), ledger, usual),
+            Offline(lifetimes, store, Downs(self.look), errands),
+        )
+
+    @cached_property
+    def _budgets(self) -> Budgets:
+        """How many wrong passwords may reach each account's directory."""
+        return Budgets(self._budget_by_directory, lambda a: self._budget(a, None))
+
+    def _budget_by_directory(
+        self, account: Account, deadline: Deadline
+    ) -> Budget | None:
+        """Return the budget below what the directory allows; None if it cannot tell."""
+        which = (account.domain, account.source)
+        connector = self._active_directories.get(which)
+        if connector is None:
+            return self._budget(account, None)
+        question = lockout_at(account.values.directory_id)
+        try:
+            found = connector.ask(question, Deadline.after(deadline.within(_A_MOMENT)))
+        except (ConfigError, DirectoryError):
+            return None
+        return self._budget(account, found)
+
+    def _budget(self, account: Account, lockout: Lockout | None) -> Budget:
+        login = self.settings.domains[account.domain].login
+        return budget_of(lockout, login.wrong_tries, login.wrong_window)
+
+    @cached_property
+    def _active_directories(self) -> dict[tuple[DomainName, str], LdapDirectory]:
+        return {
+            (name, settings.name): connector
+            for name, domain in self.settings.domains.items()
+            for settings, connector in zip(
+                domain.directory, self._connectors[name], strict=True
+            )
+            if settings.type is DirectoryType.ACTIVE_DIRECTORY
+        }
 
     def _positive_cache(
         self, credentials: Callable[[Account], Credentials]
