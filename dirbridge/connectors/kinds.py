@@ -8,6 +8,7 @@ missing: nobody shall vanish because a right was lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from dirbridge.directory import dn as names
 from dirbridge.directory.errors import Undecodable
@@ -81,5 +82,10 @@ def _is_named_by(attributes: frozenset[str], dn: str) -> bool:
     return any(ava.attribute.lower() in attributes for ava in rdn)
 
 
-def _classes(values: Values) -> set[bytes]:
-    return {name.lower() for name in values.get("objectclass", ())}
+def _classes(values: Values) -> frozenset[bytes]:
+    return _folded(values.get("objectclass", ()))
+
+
+@lru_cache(maxsize=256)  # a directory has few different ones
+def _folded(names: tuple[bytes, ...]) -> frozenset[bytes]:
+    return frozenset(map(bytes.lower, names))

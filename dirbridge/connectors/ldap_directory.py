@@ -55,6 +55,9 @@ from dirbridge.model.entry import (
 )
 from dirbridge.model.finding import Finding
 from dirbridge.model.names import DirectoryId, DomainName
+from dirbridge.model.quick import remaker
+
+_entry = remaker(Entry)
 
 LOOKUP_LIMIT = 20
 """Most entries that a look-up by name shows."""
@@ -332,7 +335,7 @@ class LdapDirectory:
         """Give an entry its kind and its id, "" where it has none that can be read."""
         found = _id_of(raw.attributes, self._ids)
         kind = self._kind_of(raw.dn, raw.attributes)
-        return Entry(found, raw.dn, raw.attributes, kind, raw.digest)
+        return _entry(found, raw.dn, raw.attributes, kind, raw.digest)
 
     @property
     def _id_attributes(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from typing import TypeVar
 from dirbridge.directory import realm
 from dirbridge.directory.errors import Undecodable, as_text
 from dirbridge.model.names import RealmName
+from dirbridge.model.quick import remaker
 
 D = TypeVar("D")
 
@@ -68,6 +69,9 @@ class AuthAuthority:
 
     def __str__(self) -> str:
         return f"{self.version};{self.tag};{self.data}"
+
+
+_value = remaker(AuthAuthority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ def decode(raw: bytes | str) -> AuthAuthority:
     version, tag, data = parts
     if not _is_well_formed(version, tag):
         raise Undecodable("is not an authAuthority: its version or tag is malformed")
-    return AuthAuthority(version, tag, data)
+    return _value(version, tag, data)
 
 
 def decode_kerberos(value: AuthAuthority) -> KerberosData:
@@ -179,7 +183,7 @@ def decode_kerberos(value: AuthAuthority) -> KerberosData:
     nobody = principal.startswith("@") or principal.endswith("@")
     if not (name or named) or nobody:
         raise Undecodable("names no Kerberos realm, or nobody in it")
-    if any(map(realm.is_local, (name, named))):
+    if realm.is_local(name) or (named and realm.is_local(named)):
         raise Undecodable("names a Mac's local Kerberos realm (LKDC)")
     return KerberosData(slot, principal, RealmName(name or named), *key)
 
@@ -259,7 +263,7 @@ def is_disabled(values: Iterable[bytes | str]) -> bool:
     As Apple's own server does it, a text is searched for: a value that is broken
     otherwise still disables.
     """
-    return any(map(_says_disabled, values))
+    return any(map(says_disabled, values))
 
 
 def ways(values: Iterable[bytes | str]) -> Ways:
@@ -315,7 +319,8 @@ def _each(
                 yield read(value)
 
 
-def _says_disabled(raw: bytes | str) -> bool:
+def says_disabled(raw: bytes | str) -> bool:
+    """Tell of one value what `is_disabled` tells of all."""
     if isinstance(raw, bytes):  # no octet of another letter is one of these
         return _DISABLED_OCTETS in raw.lower()
     return _DISABLED_WITHIN in raw.lower()

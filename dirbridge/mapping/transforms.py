@@ -221,7 +221,7 @@ def auth_authority_principal(value: bytes, site: Site) -> str | None:
 
 def auth_authority_state(value: bytes, _: Site) -> str | None:
     """Yield a reason where authAuthority has the tag `DisabledUser`."""
-    if auth_authority.is_disabled([value]):
+    if auth_authority.says_disabled(value):
         return "The account is disabled in Open Directory (DisabledUser)."
     _auth_authority(value)
     return None

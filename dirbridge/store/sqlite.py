@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -178,11 +178,7 @@ class SqliteDatabase:
 
     def moment(self, time: datetime | None) -> object:
         """Return UTC as text, as SQLAlchemy writes it."""
-        if time is None:
-            return None
-        if time.tzinfo is not UTC:
-            time = as_utc(time)
-        return time.isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
+        return None if time is None else _written(time)
 
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
         """Insert many rows with the driver's executemany."""
@@ -239,6 +235,12 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             code, detail = self.cause(error)
             raise StoreError(code, self.where, detail) from error
+
+
+@lru_cache(maxsize=4096)  # most rows of a run have the same few
+def _written(time: datetime) -> str:
+    utc = time if time.tzinfo is UTC else as_utc(time)
+    return utc.isoformat(" ", "microseconds")[:_WITHOUT_ZONE]
 
 
 @cache
