@@ -50,6 +50,7 @@ password = {{ file = "{folder}/secret" }}
 
 [domains."{domain}".login]
 methods = ["ldap-bind"]
+{login}
 
 [domains."{domain}".sync]
 {sync}
@@ -185,6 +186,7 @@ def bridge(
     kind: Callable[[Path], scale.Scale] = scale.Scale,
     database: Database | None = None,
     sync: str = "",
+    login: str = "",
     synced: bool = True,
 ) -> Iterator[Bridge]:
     """Give a bridge whose store has all accounts of a running slapd.
@@ -195,12 +197,13 @@ def bridge(
         kind: Which slapd; those of two kinds may run at once.
         database: Where the accounts go; a SQLite file in the folder if None.
         sync: Lines for the domain's table `sync`.
+        login: Lines for its table `login`.
         synced: Whether the store shall have the accounts, or be empty.
     """
     namespace.enter()
     server = scale.load(folder / "bed", accounts, kind)
     made = Bridge(folder, server, accounts, database or SqliteFile(folder))
-    _configure(made, sync)
+    _configure(made, sync, login)
     try:
         server.start()
         if synced:
@@ -211,7 +214,7 @@ def bridge(
         server.stop()
 
 
-def _configure(made: Bridge, sync: str) -> None:
+def _configure(made: Bridge, sync: str, login: str) -> None:
     secret = made.folder / "secret"
     secret.touch(mode=0o600)
     secret.write_text(made.server.password(scale.PASSWORD_KEY))
@@ -224,5 +227,6 @@ def _configure(made: Bridge, sync: str) -> None:
         users=OD_USERS,
         ca=made.server.ca_file,
         sync=sync,
+        login=login,
     )
     made.config.write_text(text)

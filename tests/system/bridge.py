@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from testbed import cast
 from testbed.bed import Bed
 from testbed.process import BedError, wait_until
 from tests import schema
+from tests.system.warm_program import Command, Files, warm_program
 
 AD = cast.AD_MAIL_DOMAIN
 OD = cast.OD_MAIL_DOMAIN
@@ -101,6 +103,7 @@ class Site:
         realms: The files of `realms/`.
         env: Variables on top of ours.
         program: The command; a test may lay another clock around it.
+        warm: Fork the command from one that is loaded, where it is ours alone.
     """
 
     bed: Bed
@@ -109,6 +112,7 @@ class Site:
     realms: dict[str, Json] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     program: tuple[str, ...] = PROGRAM
+    warm: bool = True
 
     @property
     def file(self) -> Path:
@@ -149,16 +153,28 @@ class Site:
     ) -> subprocess.Popen[bytes]:
         """Start a command and do not wait for it."""
         self.write()
-        return self._start(words, stdin)
-
-    def _start(
-        self, words: tuple[str, ...], stdin: int | None
-    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [*self.program, *words, "--config", str(self.file)],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env=self.environment(),
+            cwd=self.folder,
+        )
+
+    def launch(
+        self, words: tuple[str, ...], files: Files
+    ) -> Command | subprocess.Popen[bytes]:
+        """Start a command whose input, output and errors are these files."""
+        words = (*words, "--config", str(self.file))
+        if self.warm and self.program == PROGRAM:
+            return warm_program().start(words, files, self.environment(), self.folder)
+        stdin, out, err = files
+        return subprocess.Popen(
+            [*self.program, *words],
+            stdin=stdin,
+            stdout=out,
+            stderr=err,
             env=self.environment(),
             cwd=self.folder,
         )
@@ -187,15 +203,22 @@ class Site:
         if not written:
             self.write()
         extra = ("--json",) if json else ()
-        process = self._start((*words, *extra), subprocess.PIPE)
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        try:
-            out, err = process.communicate(data, timeout)
-        except BaseException:
-            process.kill()
-            process.communicate()
-            raise
-        done = Done(process.returncode, out.decode(), err.decode(errors="replace"))
+        with contextlib.ExitStack() as open_files:
+            stdin_file, out, err = (
+                open_files.enter_context(tempfile.TemporaryFile()) for _ in range(3)
+            )
+            stdin_file.write(data)
+            stdin_file.seek(0)
+            process = self.launch((*words, *extra), (stdin_file, out, err))
+            try:
+                code = process.wait(timeout)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            said, complained = (file.seek(0) or file.read() for file in (out, err))
+        done = Done(code, said.decode(), complained.decode(errors="replace"))
         if json:
             done.assert_promised()
         return done
@@ -238,15 +261,9 @@ class Serve:
 
     def __init__(self, site: Site, words: tuple[str, ...]) -> None:
         self.log_file = site.folder / "serve.log"
-        with self.log_file.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*site.program, "serve", *words, "--config", str(site.file)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=site.environment(),
-                cwd=site.folder,
-            )
+        nothing = Path(os.devnull)
+        with self.log_file.open("wb") as log, nothing.open("rb") as stdin:
+            self.process = site.launch(("serve", *words), (stdin, log, log))
 
     @property
     def log(self) -> str:
@@ -341,7 +358,12 @@ def _open_directory(site: Site) -> Json:
             "username": f"uid=diradmin,{cast.OD_USERS}",
             "password": site.secret("od", password),
         },
-        "login": {"methods": ["ldap-bind"], "kerberos_realm": cast.OD_REALM},
+        "login": {
+            "methods": ["ldap-bind"],
+            "kerberos_realm": cast.OD_REALM,
+            # Tests ask what the servers say now.
+            "cache": "0s",
+        },
     }
 
 
