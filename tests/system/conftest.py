@@ -15,6 +15,7 @@ from testbed.kdc import Kdc
 from testbed.samba import Dc1
 from testbed.slapd import Od1
 from tests.system.bridge import AD, OD, Done, Site, copied, new_site
+from tests.system.warm_program import end_warm_program
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,12 @@ def od_site(bed: Bed, od1: Od1, folder: Path) -> Site:
 @pytest.fixture
 def everything(dc1: Dc1, dc2: Dc1, od1: Od1, od2: Od1, kdc: Kdc) -> None:
     """Every directory server, for tests that stop some of them."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_warm_program() -> Iterator[None]:
+    yield
+    end_warm_program()
 
 
 @pytest.fixture(autouse=True)

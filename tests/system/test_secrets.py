@@ -61,6 +61,7 @@ def test_no_password_is_written_anywhere(
         TOKEN,
     }
     said = list(_commands(site, bed))
+    site.warm = False  # its command line is looked at
     with site.serving() as serve:
         # The store is open: what is not yet in the file is in the WAL.
         _logins(site, bed)
