@@ -61,6 +61,16 @@ def run(
     return done.stdout
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy what a folder holds; databases keep their holes.
+
+    Raises:
+        BedError: It could not be read or written.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    run(["cp", "-a", "--sparse=always", f"{source}/.", target])
+
+
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Our environment with the folders of the daemons' programs, and `extra`."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin"
@@ -169,7 +179,8 @@ def end_session(
         _kill(pid, signal.SIGCONT)
     deadline = time.monotonic() + timeout
     told_all = False
-    while left := members(session):
+    # Who is born while we look is not seen, and outlives the parent that we saw.
+    while left := members(session) or members(session):
         reap()
         if time.monotonic() > deadline:
             for pid in left:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed import ca, cast, kdc, postgresql, samba_provision, slapd
-from testbed.process import BedError, run
+from testbed.process import BedError, copy_folder, run
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = "base"
@@ -120,9 +120,7 @@ def copy(part: str, directory: Path) -> None:
     Raises:
         BedError: A package is missing or the build failed.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    source = ensure(part)
-    run(["cp", "-a", "--sparse=always", f"{source}/.", directory])
+    copy_folder(ensure(part), directory)
 
 
 def ensure(part: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -39,7 +38,7 @@ from dirbridge.model.secret import Secret
 from testbed import cast, ldif, scale, slapd
 from testbed.bed import Bed
 from testbed.ldap_proxy import At, Fault, LdapProxy, Limits
-from testbed.process import run, wait_until
+from testbed.process import copy_folder, run, wait_until
 from testbed.samba import Dc1
 from testbed.scale import Scale
 from testbed.slapd import Od1, Od2, Slapd
@@ -967,12 +966,13 @@ class TestOpenLdap:
     ) -> None:
         server = large(Logged, 2)
         server.stop()
-        saved = shutil.copytree(server.folder / "data", tmp_path / "saved")
+        data, saved = server.folder / "data", tmp_path / "saved"
+        copy_folder(data, saved)
         server.start()
         server.create(scale.person(3), "secret")
         copy = copy_of(od(server))
         server.stop()
-        shutil.copytree(saved, server.folder / "data", dirs_exist_ok=True)
+        copy_folder(saved, data)
         server.start()
         copy.connector = od(server)
         with pytest.raises(Unreachable) as caught:  # one of many behind this name?

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from dirbridge.model.names import DirectoryId, DomainName, RealmName
 from dirbridge.model.secret import Secret
 from testbed import cast
 from testbed.bed import Bed
-from testbed.process import Daemon, wait_for_port
+from testbed.process import Daemon, copy_folder, wait_for_port
 from testbed.samba import Dc1
 from testbed.slapd import Od1
 from tests.directories import ad_connector, od_connector, od_settings
@@ -430,7 +429,7 @@ class TestOpenDirectory(ConnectorContract):
 
         def start(limit: str) -> int:
             folder = tmp_path / "limited"
-            shutil.copytree(od1.folder, folder)
+            copy_folder(od1.folder, folder)
             text = od1.conf.read_text().replace(str(od1.folder), str(folder))
             lines = [
                 limit if x.startswith("sizelimit") else x for x in text.split("\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import plistlib
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +32,7 @@ from dirbridge.model.names import DirectoryId, DomainName, RealmName
 from dirbridge.model.secret import Secret
 from testbed import apple, cast, ldif
 from testbed.bed import Bed
-from testbed.process import Daemon, wait_for_port
+from testbed.process import Daemon, copy_folder, wait_for_port
 from testbed.slapd import Od1, public_key
 from tests.directories import OD_MAIL, account, od_connector, od_settings
 
@@ -312,7 +311,7 @@ class TestHidden:
 
         def start(rule: str) -> str:
             folder = tmp_path / "variant"
-            shutil.copytree(od1.folder, folder)
+            copy_folder(od1.folder, folder)
             text = od1.conf.read_text().replace(str(od1.folder), str(folder))
             everything = "access to * by * read"
             assert everything in text
