@@ -321,16 +321,17 @@ class Deaf:
             while octets := one.recv(65536):
                 if asks and self.armed and b"COMMIT\0" in octets:
                     self.armed = False
-                    # Hung up on one side only, so that the server does hear it.
+                    # Hung up on one side only, so that the server does hear it; its
+                    # answer comes to the thread of the other way.
                     one.shutdown(socket.SHUT_RDWR)
                     other.sendall(octets)
-                    # The answer may come to the thread of the other way, which then
-                    # finds nobody to give it to, and closes.
-                    with contextlib.suppress(OSError):
-                        other.recv(1)
-                    self.heard.set()
+                    self.heard.wait(30)
                     return
-                other.sendall(octets)
+                try:
+                    other.sendall(octets)
+                except OSError:
+                    self.heard.set()  # an answer, and nobody to give it to
+                    raise
             other.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
