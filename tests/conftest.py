@@ -55,6 +55,15 @@ for name, (examples, _) in PROFILES.items():
     )
 settings.load_profile("check")  # `./run test` asks for the other
 
+# What takes longest begins first: so no worker is left alone with it in the end.
+LONGEST = (
+    *("test_demo", "test_changes", "test_bad_input", "test_failover", "test_turns"),
+    *("test_watching", "test_authenticator", "test_connector", "test_explain"),
+    *("test_store", "test_access", "test_ldap_kept", "test_fuzz"),
+)
+
+_RANK = {name: rank for rank, name in enumerate(LONGEST)}
+
 _no_namespace = pytest.StashKey[str]()
 
 
@@ -69,6 +78,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _RANK.get(item.path.stem, len(_RANK)))
     for item in items:
         for fixture in set(getattr(item, "fixturenames", ())) & MARKERS.keys():
             item.add_marker(MARKERS[fixture])

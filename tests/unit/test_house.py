@@ -16,7 +16,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 VERBS = ("demo", "test", "check", "bench", "fmt", "fresh")
-SHELL = ("run", "tools/setup.sh", "tools/fresh.sh")
+SHELL = ("run", "tools/setup.sh", "tools/fresh.sh", "tools/in_memory.sh")
 
 # Folders that the tools fill, and editors' and version control's own.
 UNTRACKED = {"build", "dist", "__pycache__"}
