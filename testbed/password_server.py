@@ -24,6 +24,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from testbed import apple
+from testbed.cast import OD_HOST, OD_PEOPLE, Condition
+from testbed.server import read_passwords
+
 PORT = 3659
 SIGNED_OFF = "+OK password server signing off."
 WRONG = "-ERR SASL -13"
@@ -390,3 +394,30 @@ def _narrow(password: str) -> bytes:
 
 def _md5(data: bytes) -> hashlib._Hash:
     return hashlib.md5(data)
+
+
+# What the master's policy says of the cast; LDAP shows none of it.
+_STATES = {
+    Condition.KDC_DISABLED: "-AUTHERR -2",
+    Condition.KDC_EXPIRED: "-AUTHERR -6",
+    Condition.KDC_MUST_CHANGE: "-AUTHERR -7",
+}
+
+
+def of_bed(directory: Path, address: str = apple.MASTER_ADDRESS) -> PasswordServer:
+    """The Password Server of the bed's Open Directory, with the whole cast.
+
+    Args:
+        directory: The bed's.
+        address: The master's, or the replica's.
+    """
+    passwords = read_passwords(directory)
+    users = {
+        apple.slot(person.uid): User(
+            passwords[f"od:{person.uid}"], at_auth2=_STATES.get(person.condition, "")
+        )
+        for person in OD_PEOPLE
+    }
+    key = directory / "ca" / "passwordserver.key"
+    comment = f"root@{OD_HOST}"
+    return PasswordServer(key, users, address=address, port=PORT, comment=comment)

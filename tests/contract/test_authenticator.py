@@ -23,7 +23,7 @@ from dirbridge.authenticators.kerberos import KerberosAuthenticator, Realm
 from dirbridge.authenticators.ldap_bind import ldap_bind
 from dirbridge.authenticators.live import Look, live_look
 from dirbridge.authenticators.memory import MemoryAuthenticator
-from dirbridge.config.settings import DirectoryType
+from dirbridge.config.settings import DirectoryType, Method
 from dirbridge.config.types import HostPort
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
@@ -166,7 +166,7 @@ class AuthenticatorContract:
         assert {finding.outcome for finding in findings} == {Outcome.OK}
 
     def test_method_is_one_of_the_configuration(self, case: Case) -> None:
-        assert case.authenticator.method in {"ldap-bind", "kerberos", "nt-domain"}
+        assert case.authenticator.method in set(Method)
 
 
 def expect(
