@@ -16,6 +16,7 @@ from dirbridge.model.login import Attempt
 from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.model.plan import Approval, Plan
 from dirbridge.store.credentials_base import CredentialsReader, CredentialsStore
+from dirbridge.store.personal_base import PersonalReader, PersonalStore
 from dirbridge.store.pulse import Pulse
 from dirbridge.store.tries_base import TriesReader, TriesStore
 
@@ -268,7 +269,7 @@ class Turn(Protocol):
         ...
 
 
-class StoreReader(CredentialsReader, TriesReader, Protocol):
+class StoreReader(CredentialsReader, TriesReader, PersonalReader, Protocol):
     """What may be asked of the local user database, from any thread.
 
     Every answer is of one moment: no reader sees half of an `apply`. Every method
@@ -401,7 +402,7 @@ class StoreReader(CredentialsReader, TriesReader, Protocol):
         ...
 
 
-class Store(StoreReader, CredentialsStore, TriesStore, Protocol):
+class Store(StoreReader, CredentialsStore, TriesStore, PersonalStore, Protocol):
     """A store that may be written. `apply` is the only way in for accounts."""
 
     def apply(self, plan: Plan, run: Run) -> Run:

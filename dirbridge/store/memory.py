@@ -31,6 +31,7 @@ from dirbridge.store.base import (
 from dirbridge.store.credentials import CREDENTIALS, audit_row_of, run_of
 from dirbridge.store.credentials_memory import Alter, MemoryCredentials
 from dirbridge.store.gathering import PAGE
+from dirbridge.store.personal_memory import MemoryPersonal
 from dirbridge.store.pulse import Pulse
 from dirbridge.store.tries import MemoryTries
 from dirbridge.store.view import AccountsView
@@ -52,11 +53,13 @@ class _Content:
     notices: dict[str, Notice] = field(default_factory=dict)
 
 
-class MemoryStore(MemoryCredentials, MemoryTries):
+class MemoryStore(MemoryCredentials, MemoryPersonal):
     """A store that forgets everything at its end.
 
     Tested by `tests/contract/test_store.py`.
     """
+
+    _content: _Content
 
     def __init__(
         self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -42,6 +42,7 @@ from dirbridge.store.base import (
 from dirbridge.store.credentials_sql import SqlCredentials
 from dirbridge.store.database import Database, wrapped
 from dirbridge.store.gathering import by_table, neighbours, page, paged
+from dirbridge.store.personal_sql import SqlPersonal
 from dirbridge.store.pruning import prune_attempts, prune_changes
 from dirbridge.store.pulse import Pulse
 from dirbridge.store.retrying import Writing
@@ -64,7 +65,7 @@ from dirbridge.store.tries_sql import SqlTries
 from dirbridge.store.turns import Hold, SqlTurn
 
 
-class SqlStore(SqlCredentials, SqlTries):
+class SqlStore(SqlCredentials, SqlTries, SqlPersonal):
     """A store in SQL; open one with `store.opening.open_store`.
 
     Tested by `tests/contract/test_store.py`.
@@ -296,11 +297,14 @@ class SqlStore(SqlCredentials, SqlTries):
 
     def record(self, attempts: Iterable[Attempt], at: datetime) -> None:
         """Write login attempts."""
-        new = [rows.attempt_row(attempt, at) for attempt in attempts]
-        if not new:
-            return
-        with wrapped(self._database), self._database.writes.begin() as connection:
-            connection.execute(table(AttemptRow).insert(), new)
+        database = self._database
+        with wrapped(database):
+            now = database.moment(at)
+            new = [rows.attempt_row(attempt, now) for attempt in attempts]
+            if new:
+                with database.writes.begin() as connection:
+                    names = rows.ATTEMPT_COLUMNS
+                    database.append(connection, table(AttemptRow), names, new)
 
     def apply(self, plan: Plan, run: Run) -> Run:
         """Apply a plan: accounts, audit rows, cursor and run, all or nothing."""

@@ -1,0 +1,62 @@
+"""What a store remembers of one person beside their account: the contract.
+
+Tested by `tests/contract/test_store_personal.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from dirbridge.model.account import Account
+from dirbridge.model.names import DirectoryId
+
+if TYPE_CHECKING:
+    from dirbridge.store.base import RecordedAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How much was stripped of personal values.
+
+    Attributes:
+        changes: Audit rows.
+        attempts: Login attempts.
+    """
+
+    changes: int
+    attempts: int
+
+
+class PersonalReader(Protocol):
+    """What may be asked; every method may raise `StoreError`."""
+
+    def last_accepted(
+        self, account: Account, method: str
+    ) -> tuple[RecordedAttempt, ...]:
+        """Return the newest attempts that a method accepted, one for each server.
+
+        Args:
+            account: Whose.
+            method: The login method.
+        """
+        ...
+
+
+class PersonalStore(PersonalReader, Protocol):
+    """What may be written, all at once or not at all."""
+
+    def erase(self, account: Account, ids: Collection[DirectoryId]) -> Erased:
+        """Strip personal values from history and attempts, for good.
+
+        What is left is what the numbers need: when something happened to which id,
+        which fields changed, and how a login ended. Other accounts' rows lose what
+        names this one. Revoked app passwords go, and of a removed account all of its
+        credentials. The account itself stays.
+
+        Args:
+            account: Whose.
+            ids: Its stable id, and those that it had before.
+        """
+        ...

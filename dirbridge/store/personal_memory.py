@@ -1,0 +1,98 @@
+"""Personal values in memory; see `store.personal_base`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+from dirbridge.model.account import Account, AccountState
+from dirbridge.model.credentials import Credentials
+from dirbridge.model.login import Accepted
+from dirbridge.model.names import DirectoryId, fold
+from dirbridge.store.base import AuditRow, RecordedAttempt
+from dirbridge.store.personal import (
+    attempt_left,
+    others_row,
+    own_row,
+    row_of_erasure,
+    run_of_erasure,
+    told_names,
+    typed_names,
+)
+from dirbridge.store.personal_base import Erased
+from dirbridge.store.tries import MemoryTries
+
+
+class MemoryPersonal(MemoryTries):
+    """What `MemoryStore` does for personal values."""
+
+    _clock: Callable[[], datetime]
+    _lock: Lock
+    _content: Any
+
+    def last_accepted(
+        self, account: Account, method: str
+    ) -> tuple[RecordedAttempt, ...]:
+        """Return the newest attempts that a method accepted."""
+        user = fold(account.canonical)
+        newest: dict[str, RecordedAttempt] = {}
+        for one in self._content.attempts:
+            verdict = one.attempt.verdict
+            right = isinstance(verdict, Accepted) and verdict.method == method
+            if right and fold(verdict.user) == user:
+                newest[verdict.server] = one
+        return tuple(newest.values())
+
+    def erase(self, account: Account, ids: Collection[DirectoryId]) -> Erased:
+        """Strip personal values from history and attempts."""
+        with self._lock:
+            held = self._content
+            rows = {n: _rows_left(told, account, ids) for n, told in held.audit.items()}
+            attempts = tuple(_attempt_left(one, account) for one in held.attempts)
+            number = max((run.number for run in held.runs), default=0) + 1
+            run = replace(run_of_erasure(account, self._clock()), number=number)
+            self._content = replace(
+                held,
+                audit={**rows, number: (row_of_erasure(run, account),)},
+                attempts=attempts,
+                runs=(*held.runs, run),
+                credentials=_credentials_left(held.credentials, account),
+            )
+        self.forget_addresses(account)
+        self.forget_tries(account)
+        changes = sum(_differing(held.audit[n], rows[n]) for n in rows)
+        return Erased(changes, _differing(held.attempts, attempts))
+
+
+def _rows_left(
+    rows: Iterable[AuditRow], account: Account, ids: Collection[DirectoryId]
+) -> tuple[AuditRow, ...]:
+    names = told_names(account)
+    return tuple(
+        own_row(row) if row.account in ids else others_row(row, names) for row in rows
+    )
+
+
+def _attempt_left(one: RecordedAttempt, account: Account) -> RecordedAttempt:
+    user, typed = one.attempt.verdict.user, fold(one.attempt.request_name)
+    own = fold(user) == fold(account.canonical)
+    nobodys = not user and typed in map(fold, typed_names(account))
+    return replace(one, attempt=attempt_left(one.attempt)) if own or nobodys else one
+
+
+def _credentials_left(
+    held: Mapping[int, Credentials], account: Account
+) -> dict[int, Credentials]:
+    left = dict(held)
+    own = left.pop(account.number, Credentials())
+    if account.state is not AccountState.REMOVED:
+        counting = (one for one in own.app_passwords if one.revoked_at is None)
+        left[account.number] = replace(own, app_passwords=tuple(counting))
+    return left
+
+
+def _differing(old: Iterable[object], new: Iterable[object]) -> int:
+    return sum(one != other for one, other in zip(old, new, strict=True))
