@@ -1,4 +1,4 @@
-"""A method that the settings name but that this release does not have yet."""
+"""A login method for which a directory lacks the set-up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MissingMethod:
     ) -> Verdict:
         """Return Unavailable(configuration); the password is not looked at."""
         del password, deadline
-        detail = f"{self._method} is not in this release"
+        detail = f"{self._method} is not set up for this directory"
         return Unavailable(
             Cause.CONFIGURATION, account.canonical, self._method, detail=detail
         )
@@ -38,8 +38,16 @@ class MissingMethod:
                 f"login method {self._method}",
                 "method",
                 Outcome.FAILED,
-                f"The login method {self._method} is not in this release yet.",
-                'Use "kerberos" or "ldap-bind" in `methods`.',
+                f"The login method {self._method} is not set up for this directory.",
+                _MENDS.get(self._method, _OTHERWISE),
                 "method-missing",
             )
         ]
+
+
+_MENDS = {
+    "kerberos": "Name its realm with `kerberos_realm`, and describe that in realms/.",
+    "nt-domain": 'Only type = "active-directory" has it; use "ldap-bind".',
+    "password-server": 'Only type = "open-directory-password-server" has it.',
+}
+_OTHERWISE = 'Use "kerberos" or "ldap-bind" in `methods`.'

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -12,23 +10,24 @@ import click
 
 from dirbridge.app import App
 from dirbridge.authenticators.local import make_verifier
+from dirbridge.cli.app_passwords import app_password
+from dirbridge.cli.asking import new_password
+from dirbridge.cli.erasing import erase
 from dirbridge.cli.finding import find_account
 from dirbridge.cli.histories import export, history
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS, USAGE, Streamed
 from dirbridge.cli.settling import adopt, keep_apart, restore
 from dirbridge.cli.showing import account_json
+from dirbridge.cli.switching import passwd, role, switch
 from dirbridge.directory import address
 from dirbridge.directory.errors import Undecodable
 from dirbridge.errors import Problem
-from dirbridge.login.domains import Resolution
 from dirbridge.model.account import Account, AccountValues, Origin, Role
 from dirbridge.model.entry import EntryKind
-from dirbridge.model.login import Reason
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
-from dirbridge.model.sentences import REASONS
 from dirbridge.store.base import Store
 from dirbridge.sync.local import local_plan
 
@@ -38,7 +37,10 @@ def accounts() -> None:
     """Look at accounts and their history, settle conflicts, add local ones."""
 
 
-for _command in (history, restore, adopt, keep_apart, export):
+for _command in (
+    *(history, restore, adopt, keep_apart, export, erase),
+    *(passwd, switch, role, app_password),
+):
     accounts.add_command(_command)
 
 
@@ -118,9 +120,10 @@ def add(call: Call, *, name: str, admin: bool, display_name: str | None) -> int:
         call.out.problem(_bad_name(name))
         call.out.finish()
         return USAGE
-    password = new_password()
+    password = new_password(call.out, name, (user, f"{user}@{domain}"))
     if password is None:
-        return _no_password(call, name)
+        call.out.finish()
+        return USAGE
     values = AccountValues(
         directory_id=DirectoryId(f"local:{uuid.uuid4()}"),
         login_names=(user,),
@@ -162,50 +165,6 @@ def _add(
     return DONE
 
 
-@accounts.command()
-@click.argument("name")
-@shared
-def passwd(call: Call, *, name: str) -> int:
-    """Set the password of the local account NAME."""
-    app = call.app()
-    with app.open_store() as store:
-        found = app.resolver(store).resolve(name)
-        account = found.account
-        if account is None:
-            call.out.problem(_nobody(name, found))
-        elif account.origin is not Origin.LOCAL:
-            call.out.problem(_mapped(account))
-        else:
-            password = new_password()
-            if password is None:
-                return _no_password(call, name)
-            store.set_verifier(account, make_verifier(password))
-            call.out.say(f"set the password of {account.canonical}")
-    call.out.finish()
-    return PROBLEMS if call.out.problems else DONE
-
-
-def new_password() -> Secret | None:
-    """Ask twice on a terminal, else take the first line of standard input.
-
-    Returns:
-        The password, or None where it is empty or the two differ.
-    """
-    if not sys.stdin.isatty():
-        line = sys.stdin.readline().rstrip("\r\n")
-        return Secret(line) if line else None
-    first = getpass.getpass("New password: ")
-    again = getpass.getpass("Once more: ")
-    return Secret(first) if first and first == again else None
-
-
-def _no_password(call: Call, name: str) -> int:
-    text = "The password was empty, or the two did not agree."
-    call.out.problem(Problem("no-password", name, text, "Type it again."))
-    call.out.finish()
-    return USAGE
-
-
 def _can_be_address(user: str, domain: DomainName) -> bool:
     try:
         address.decode(f"{user}@{domain}")
@@ -220,20 +179,6 @@ def _bad_name(name: str) -> Problem:
         name,
         "The name cannot be the first part of an address.",
         "Use letters, digits, dots and hyphens.",
-    )
-
-
-def _nobody(name: str, found: Resolution) -> Problem:
-    advice = REASONS[found.reason or Reason.UNKNOWN]
-    return Problem(found.reason or Reason.UNKNOWN, name, advice.text, advice.next)
-
-
-def _mapped(account: Account) -> Problem:
-    return Problem(
-        "mapped-account",
-        account.canonical,
-        "The account comes from a directory, which alone knows its password.",
-        "Change the password in the directory.",
     )
 
 

@@ -8,7 +8,9 @@ from dirbridge.app import App
 from dirbridge.cli.output import Output
 from dirbridge.errors import Problem
 from dirbridge.login.domains import Resolution
-from dirbridge.model.account import Account
+from dirbridge.model.account import Account, AccountState
+from dirbridge.model.account_sentences import account_problem
+from dirbridge.model.entry import EntryKind
 from dirbridge.model.login import Reason
 from dirbridge.model.names import DirectoryId, fold
 from dirbridge.model.sentences import REASONS
@@ -36,6 +38,23 @@ def find_account(app: App, out: Output, store: Store, name: str) -> Account | No
             return likely[0]
     out.problem(_several(name, candidates) if candidates else _nobody(name))
     return None
+
+
+def find_person(app: App, out: Output, store: Store, name: str) -> Account | None:
+    """Return the account of somebody who may log in some day, or tell why not.
+
+    As `find_account`; but groups, contacts and removed accounts have no credentials.
+    """
+    found = find_account(app, out, store, name)
+    if found is None:
+        return None
+    if found.kind is not EntryKind.ACCOUNT:
+        out.problem(account_problem("no-person", found.canonical))
+        return None
+    if found.state is AccountState.REMOVED:
+        out.problem(account_problem("removed-account", found.canonical))
+        return None
+    return found
 
 
 def _candidates(

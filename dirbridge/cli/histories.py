@@ -12,7 +12,7 @@ from dirbridge.cli.finding import find_account
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS, Json, Streamed
 from dirbridge.cli.runs import row_json, row_text
-from dirbridge.cli.showing import account_json
+from dirbridge.cli.showing import account_json, credentials_json
 from dirbridge.model.account import Account
 from dirbridge.model.names import DirectoryId
 from dirbridge.store.base import AuditRow, RecordedAttempt, StoreReader
@@ -59,13 +59,25 @@ def account_rows(
     store: StoreReader, account: Account, limit: int
 ) -> tuple[AuditRow, ...]:
     """Return an account's changes, those from before it was adopted as well."""
+    rows, _ = _rows_and_ids(store, account, limit)
+    return tuple(sorted(rows, key=_newest_first)[:limit])
+
+
+def all_ids(store: StoreReader, account: Account) -> list[DirectoryId]:
+    """Return an account's stable id, and those that it had before it was adopted."""
+    return _rows_and_ids(store, account, _EVERYTHING)[1]
+
+
+def _rows_and_ids(
+    store: StoreReader, account: Account, limit: int
+) -> tuple[list[AuditRow], list[DirectoryId]]:
     rows: list[AuditRow] = []
     waiting = [account.values.directory_id]
     for who in waiting:
         own = store.history(who, limit)
         rows += own
         waiting += [one for one in _earlier_ids(own) if one not in waiting]
-    return tuple(sorted(rows, key=_newest_first)[:limit])
+    return rows, waiting
 
 
 def _newest_first(row: AuditRow) -> tuple[int, float]:
@@ -83,8 +95,8 @@ def _earlier_ids(rows: Iterable[AuditRow]) -> list[DirectoryId]:
 def export(call: Call, *, name: str) -> int:
     """Print all that is stored of the account NAME, for who asks what is known of them.
 
-    It is JSON with the account, its changes and its login attempts. There is no
-    password in it: none is stored.
+    It is JSON with the account, its credentials, changes and login attempts. There is
+    no password in it: none is stored.
     """
     app = call.app()
     with app.open_store() as store:
@@ -95,6 +107,7 @@ def export(call: Call, *, name: str) -> int:
         data = {
             "exported_at": datetime.now().astimezone().isoformat(),
             "account": account_json(account),
+            "credentials": credentials_json(store, account),
             "changes": [row_json(r) for r in account_rows(store, account, _EVERYTHING)],
             "attempts": [
                 _attempt_json(one)

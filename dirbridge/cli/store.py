@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
+from dirbridge.cli.asking import confirm
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE
 from dirbridge.store.opening import Upgrade
@@ -62,7 +62,7 @@ def restore(call: Call, *, file: Path, yes: bool) -> int:
     """Put a backup in the place of the database, which nobody may be using."""
     app = call.app()
     if not yes:
-        _ask(f"Replace {app.settings.store.url} by {file}?")
+        confirm(f"Replace {app.settings.store.url} by {file}?")
     restored = app.restore_store(file.absolute())
     call.out.say(f"restored {restored.accounts} accounts, schema {restored.schema}")
     if restored.kept is not None:
@@ -78,18 +78,6 @@ def restore(call: Call, *, file: Path, yes: bool) -> int:
         }
     )
     return DONE
-
-
-def _ask(question: str) -> None:
-    """Let a person decide; nobody else is asked, as there would be no answer.
-
-    Raises:
-        UsageError: Standard input is no terminal.
-        Abort: The answer is no.
-    """
-    if not sys.stdin.isatty():
-        raise click.UsageError("Nobody is there to ask; add --yes.")
-    click.confirm(question, abort=True, err=True)
 
 
 def _next(restored: Restored) -> str:

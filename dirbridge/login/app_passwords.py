@@ -102,6 +102,11 @@ def kept(label: str, password: Secret, at: datetime) -> AppPassword:
     return AppPassword(0, label, digest, at)
 
 
+def server_of(one: AppPassword) -> str:
+    """Return what the log names as the server: here, and which of them it was."""
+    return f"{SERVER}#{one.number}"
+
+
 def _check_of(octets: bytes) -> int:
     check = blake2b(octets, digest_size=2, person=b"dirbridge app").digest()
     return int.from_bytes(check) >> 16 - _CHECK
@@ -148,8 +153,9 @@ class AppPasswords:
             own = self._credentials(account).app_passwords
         except StoreError as error:
             return Unavailable(Cause.STORE, user, METHOD, SERVER, error.code)
-        if any(compare_digest(one.digest, digest) for one in own):
-            return Accepted(user, METHOD, SERVER)
+        for one in own:
+            if compare_digest(one.digest, digest):
+                return Accepted(user, METHOD, server_of(one))
         detail = "no app password of this account, or one that was revoked"
         return Rejected(Reason.WRONG_PASSWORD, user, METHOD, SERVER, detail)
 

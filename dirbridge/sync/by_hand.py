@@ -131,11 +131,12 @@ def changed(wish: Wish) -> Change | None:
 
 
 def _identity(old: Account, new: Account) -> dict[str, tuple[Value, Value]]:
-    """Return what only a person changes: whose entry an account is."""
+    """Return what only a person changes: whose entry an account is, its role."""
     pairs: dict[str, tuple[Value, Value]] = {
         "directory_id": (old.values.directory_id, new.values.directory_id),
         "origin": (str(old.origin), str(new.origin)),
         "directory": (old.source, new.source),
+        "role": (str(old.role), str(new.role)),
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

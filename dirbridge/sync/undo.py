@@ -25,6 +25,7 @@ from dirbridge.model.account import (
     AccountValues,
     KeptAddress,
     Origin,
+    Role,
 )
 from dirbridge.model.entry import EntryKind
 from dirbridge.model.fields import show
@@ -175,6 +176,7 @@ _IDENTITY: Mapping[str, Callable[[Account], str]] = {
     "directory_id": lambda a: a.values.directory_id,
     "origin": lambda a: str(a.origin),
     "directory": lambda a: a.source,
+    "role": lambda a: str(a.role),
 }
 
 
@@ -253,6 +255,10 @@ def _source(account: Account, value: Any, _rules: Rules) -> Account:
     return replace(account, source=value)
 
 
+def _role(account: Account, value: Any, _rules: Rules) -> Account:
+    return replace(account, role=Role(value))
+
+
 def _kind(account: Account, value: Any, _rules: Rules) -> Account:
     kind = EntryKind(value) if value else EntryKind.ACCOUNT
     return replace(account, values=replace(account.values, kind=kind))
@@ -267,6 +273,7 @@ _SET: Mapping[str, Callable[[Account, Any, Rules], Account]] = {
     "directory_id": _id,
     "origin": _origin,
     "directory": _source,
+    "role": _role,
 }
 """Fields that are not simply the value of that name."""
 

@@ -1,0 +1,72 @@
+"""`dirbridge accounts erase`: forget what was remembered of one person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from dirbridge.cli.asking import confirm
+from dirbridge.cli.finding import find_account
+from dirbridge.cli.histories import all_ids
+from dirbridge.cli.options import Call, shared
+from dirbridge.cli.output import DONE, PROBLEMS
+from dirbridge.cli.runs import in_turn
+from dirbridge.model.account import Account, AccountState
+from dirbridge.model.plan import Plan
+from dirbridge.store.base import Store
+from dirbridge.sync.acting import Deed, carry_out
+from dirbridge.sync.by_hand import Ground, Wish, plan_by_hand
+
+
+@click.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@shared
+def erase(call: Call, *, name: str, yes: bool) -> int:
+    """Strip personal values of the account NAME from history and login attempts.
+
+    What is left is what the numbers need: when something happened to which id, which
+    fields changed, how a login ended. It cannot be taken back. A removed account loses
+    its person's names and credentials as well; of a living one, the directory's values
+    stay.
+    """
+    app = call.app()
+    with app.open_store() as store:
+        account = find_account(app, call.out, store, name)
+        if account is None:
+            call.out.finish()
+            return PROBLEMS
+        if not yes:
+            confirm(f"Erase what is remembered of {account.canonical}, for good?")
+        if account.state is AccountState.REMOVED:
+            _strip(store, account)
+        erased = store.erase(account, all_ids(store, account))
+    call.out.say(
+        f"erased personal values from {erased.changes} changes and "
+        f"{erased.attempts} login attempts"
+    )
+    call.out.finish({"changes": erased.changes, "attempts": erased.attempts})
+    return DONE
+
+
+def _strip(store: Store, account: Account) -> None:
+    """Take its person's names from a removed account."""
+
+    def plan(ground: Ground) -> Plan:
+        # Its addresses stay: nobody shall get another's mail.
+        values = replace(
+            account.values,
+            display_name=None,
+            given_name=None,
+            surname=None,
+            title=None,
+            department=None,
+            phone=None,
+        )
+        wish = Wish(account, replace(account, values=values), "Erased.")
+        return plan_by_hand(ground, [wish])
+
+    for attempt in in_turn():
+        with attempt:
+            carry_out(store, Deed(account.domain, account.source, plan))
