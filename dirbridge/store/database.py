@@ -104,6 +104,19 @@ class Database(Protocol):
         """Insert many whole rows, in the fastest way that the driver has."""
         ...
 
+    def append(
+        self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
+    ) -> None:
+        """Insert many rows of some columns; the database gives the others.
+
+        Args:
+            connection: In a transaction.
+            table: The table.
+            names: The columns, in the table's order.
+            rows: Values as the driver takes them, in that order.
+        """
+        ...
+
     def update(
         self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
     ) -> int:

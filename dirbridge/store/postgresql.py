@@ -176,6 +176,13 @@ class PostgresqlDatabase:
             with _driver(connection) as cursor:
                 _copy(cursor, table.name, table.columns.keys(), rows)
 
+    def append(
+        self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
+    ) -> None:
+        """Insert many rows with COPY."""
+        with _driver(connection) as cursor:
+            _copy(cursor, table.name, names, rows)
+
     def update(
         self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
     ) -> int:

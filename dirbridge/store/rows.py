@@ -443,34 +443,47 @@ def as_json(value: Mapping[str, Value] | Mapping[str, int] | Sequence[str]) -> s
 
 
 _LONGEST_TEXT = 255
-_VERDICTS: tuple[tuple[type[Verdict], str], ...] = (
-    (Accepted, "accepted"),
-    (Rejected, "rejected"),
-    (Unavailable, "unavailable"),
+_VERDICTS: Mapping[type[Verdict], str] = {
+    Accepted: "accepted",
+    Rejected: "rejected",
+    Unavailable: "unavailable",
+}
+
+
+ATTEMPT_COLUMNS = (
+    *("at", "verdict", "reason", "user", "user_key", "request_name", "name_key"),
+    *("method", "server", "detail", "service", "hook", "remote_ip", "local_ip"),
+    "milliseconds",
 )
+"""What `attempt_row` gives, in its order; the database gives the number."""
 
 
-def attempt_row(attempt: Attempt, at: datetime) -> Row:
-    """Return an attempt's row; it holds no password."""
-    kept = storable(attempt)
-    verdict = kept.verdict
-    return {
-        "at": at,
-        "verdict": next(name for kind, name in _VERDICTS if type(verdict) is kind),
-        "reason": _reason(verdict),
-        "user": verdict.user,
-        "user_key": key(verdict.user),
-        "request_name": kept.request_name,
-        "name_key": key(kept.request_name),
-        "method": verdict.method,
-        "server": verdict.server,
-        "detail": "" if isinstance(verdict, Accepted) else verdict.detail,
-        "service": kept.service,
-        "hook": kept.hook,
-        "remote_ip": None if kept.remote_ip is None else str(kept.remote_ip),
-        "local_ip": None if kept.local_ip is None else str(kept.local_ip),
-        "milliseconds": kept.milliseconds,
-    }
+def attempt_row(attempt: Attempt, at: object) -> tuple[object, ...]:
+    """Return an attempt's row; it holds no password.
+
+    Args:
+        attempt: The attempt.
+        at: Now, as the driver takes it.
+    """
+    verdict = attempt.verdict
+    user, name = _harmless(verdict.user), _harmless(attempt.request_name)
+    return (
+        at,
+        _VERDICTS[type(verdict)],
+        _reason(verdict),
+        user,
+        key(user),
+        name,
+        key(name),
+        verdict.method,
+        _harmless(verdict.server),
+        "" if isinstance(verdict, Accepted) else _harmless(verdict.detail),
+        _harmless(attempt.service),
+        _harmless(attempt.hook),
+        None if attempt.remote_ip is None else str(attempt.remote_ip),
+        None if attempt.local_ip is None else str(attempt.local_ip),
+        attempt.milliseconds,
+    )
 
 
 def attempt(row: Sequence[Any]) -> RecordedAttempt:
@@ -516,6 +529,8 @@ def _storable_verdict(verdict: Verdict) -> Verdict:
 
 def _harmless(text: str) -> str:
     """Shorten a text and replace what no database holds."""
+    if text.isascii() and text.isprintable() and len(text) <= _LONGEST_TEXT:
+        return text
     encoded = text[:_LONGEST_TEXT].encode("utf-8", "replace")
     return encoded.decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 

@@ -185,6 +185,12 @@ class SqliteDatabase:
         if rows:
             connection.exec_driver_sql(_insert(table), list(rows))
 
+    def append(
+        self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
+    ) -> None:
+        """Insert many rows with the driver's executemany."""
+        connection.exec_driver_sql(_append(table, tuple(names)), list(rows))
+
     def update(
         self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
     ) -> int:
@@ -246,6 +252,12 @@ def _written(time: datetime) -> str:
 @cache
 def _insert(table: Table) -> str:
     return str(table.insert().compile(dialect=_DIALECT))
+
+
+@cache
+def _append(table: Table, names: tuple[str, ...]) -> str:
+    given = table.insert().values({name: bindparam(name) for name in names})
+    return str(given.compile(dialect=_DIALECT))
 
 
 @cache
