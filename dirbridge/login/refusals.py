@@ -29,13 +29,18 @@ def refuse(name: str, password: Secret) -> Reason | None:
     text = password.reveal()
     if not text:
         return Reason.EMPTY_PASSWORD
-    if "\0" in text or all(unicodedata.category(letter) == "Cc" for letter in text):
+    if "\0" in text or all(map(_is_control, text)):
         return Reason.BAD_PASSWORD
     typed = name.strip()
-    broken = any(unicodedata.category(letter) == "Cc" for letter in typed)
+    # What can be printed holds no controls, and is told apart at once.
+    broken = not typed.isprintable() and any(map(_is_control, typed))
     if not typed or broken or len(typed) > LONGEST_NAME:
         return Reason.BAD_NAME
     return None
+
+
+def _is_control(letter: str) -> bool:
+    return unicodedata.category(letter) == "Cc"
 
 
 def barred_by(account: Account, now: datetime) -> Reason | None:

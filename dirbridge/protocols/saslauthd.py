@@ -132,17 +132,18 @@ class ServerConnection:
 
     def _read_strings(self) -> bool:
         """Take whole strings off the buffer; say whether all are there."""
-        while len(self._strings) < _STRINGS and len(self._buffer) >= _HEADER:
-            size = int.from_bytes(self._buffer[:_HEADER], "big")
+        buffer, at = bytes(self._buffer), 0
+        while len(self._strings) < _STRINGS and at + _HEADER <= len(buffer):
+            size = buffer[at] << 8 | buffer[at + 1]
             if size > self._max_string:
                 raise self._broken(f"a string of more than {self._max_string} bytes")
-            if len(self._buffer) < _HEADER + size:
+            end = at + _HEADER + size
+            if end > len(buffer):
                 break
-            self._strings.append(bytes(self._buffer[_HEADER : _HEADER + size]))
-            del self._buffer[: _HEADER + size]
+            self._strings.append(buffer[at + _HEADER : end])
+            at = end
         complete = len(self._strings) == _STRINGS
-        if complete:
-            self._buffer.clear()
+        del self._buffer[: len(buffer) if complete else at]
         return complete
 
     def _at_end(self) -> Closed:
