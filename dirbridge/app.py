@@ -14,6 +14,7 @@ from pathlib import Path
 from socket import gethostname
 
 from dirbridge import __version__
+from dirbridge.authenticators.acceptor import Acceptor
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.authenticators.kdc_proofs import by_bind
 from dirbridge.authenticators.kdc_relay import KdcRelay
@@ -69,6 +70,7 @@ from dirbridge.login.offline import Downs, Offline
 from dirbridge.login.pacing import Pacing
 from dirbridge.login.service import LoginService, Refresh
 from dirbridge.login.stage import Stage
+from dirbridge.login.tickets import Place, TicketJudge, Tickets, no_tickets
 from dirbridge.mapping.profile import Profile, load_profile
 from dirbridge.mapping.rules import Context, Mapper
 from dirbridge.model.account import Account
@@ -83,6 +85,7 @@ from dirbridge.notices.base import Channel
 from dirbridge.notices.board import Noticeboard
 from dirbridge.notices.mail import Mail
 from dirbridge.notices.webhook import Webhook
+from dirbridge.protocols import sasl
 from dirbridge.scheduler.housekeeping import Housekeeping, Retention
 from dirbridge.scheduler.service import Scheduled
 from dirbridge.store.base import Store, StoreReader
@@ -680,6 +683,7 @@ class App:
             stages=(*instant, *self._guards(store)),
             instant=len(instant),
             methods=self.choices(credentials),
+            tickets=self._tickets(resolver, self.choices(credentials), refresh),
             limit=self.settings.serve.deadline,
             attempted=attempted,
             refresh=refresh,
@@ -741,6 +745,52 @@ class App:
             )
             if settings.type is DirectoryType.ACTIVE_DIRECTORY
         }
+
+    @cached_property
+    def mechanisms(self) -> sasl.Mechanisms:
+        """The SASL mechanisms that hooks offer, those of tickets where they are set up.
+
+        KRB5_CONFIG is set first; see `_krb5_conf`.
+        """
+        _ = self._krb5_conf
+        keytabs = {
+            realm.name: path
+            for realm in self.realms
+            if self._sso_places.get(realm.name) and (path := _keytab(realm))
+        }
+        return {**sasl.MECHANISMS, **Acceptor(keytabs).mechanisms}
+
+    @cached_property
+    def _sso_places(self) -> dict[RealmName, tuple[Place, ...]]:
+        """The directories whose people come by ticket, by their realm."""
+        found: dict[RealmName, tuple[Place, ...]] = {}
+        for name, domain in self.settings.domains.items():
+            for settings in domain.directory if domain.login.sso else ():
+                realm = self._realm_of(name, settings)
+                if realm is not None:
+                    own = found.get(realm.name, ())
+                    found[realm.name] = (*own, (name, settings.name))
+        return found
+
+    def _tickets(
+        self, resolver: Resolver, choices: Choices, refresh: Refresh
+    ) -> Tickets:
+        if not self._sso_places:
+            return no_tickets
+        plain = [
+            (name, settings.name)
+            for name, domain in self.settings.domains.items()
+            for settings in domain.directory
+            if settings.type is DirectoryType.LDAP
+        ]
+        return TicketJudge(
+            self._sso_places,
+            resolver,
+            self.look,
+            choices.by_directory,
+            refresh,
+            stale_locks=plain,
+        )
 
     def _positive_cache(
         self, credentials: Callable[[Account], Credentials]

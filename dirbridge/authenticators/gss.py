@@ -61,7 +61,7 @@ def verify(
         name = acceptor.initiator_name
         if not asked.enterprise and fold(str(name)) != fold(_canonical(asked.text)):
             raise NotVerified("the ticket is for somebody else")
-        return Ticket(str(name), _sid(name))
+        return Ticket(str(name), sid_of(name))
     except GSSError as error:
         raise GssFailure(error) from error
 
@@ -70,7 +70,7 @@ def _canonical(principal: str) -> str:
     return str(gssapi.Name(principal, _PRINCIPAL).canonicalize(_KERBEROS))
 
 
-def _sid(name: gssapi.Name) -> bytes | None:
+def sid_of(name: gssapi.Name) -> bytes | None:
     """Return the SID of the ticket's PAC, None where it has none that is signed."""
     with suppress(GSSError, Undecodable):
         found = gssapi.raw.get_name_attribute(name, pac.LOGON_INFO)

@@ -87,7 +87,7 @@ def is_for(ticket: Ticket, entry: Entry, realm: str) -> bool | None:
     if ticket.sid is not None and own:
         return ticket.sid in own
     names = {fold(name) for name in _names(entry, realm)}
-    return fold(_unquoted(ticket.name)) in names if names else None
+    return fold(unquoted(ticket.name)) in names if names else None
 
 
 def _names(entry: Entry, realm: str) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _quoted(name: str, separators: str = _SEPARATORS) -> str:
     return "".join(f"\\{c}" if c in separators else c for c in name)
 
 
-def _unquoted(name: str) -> str:
+def unquoted(name: str) -> str:
     """Undo the escapes; a principal with a quoted @ reads as the enterprise name."""
     letters = iter(name)
     return "".join(next(letters, "") if c == "\\" else c for c in letters)

@@ -78,6 +78,7 @@ async def _answer(call: Call, app: App, service: LoginService) -> None:
         service,
         deadline=app.settings.serve.deadline.total_seconds(),
         stop=stop,
+        mechanisms=app.mechanisms,
         ready=ready,
     )
 

@@ -141,8 +141,8 @@ def realm_of(name: DomainName, domain: DomainSettings) -> RealmName | None:
 
 
 def _by_kerberos(domain: DomainSettings) -> bool:
-    methods = domain.login.methods
-    return methods is None or Method.KERBEROS in methods
+    login = domain.login
+    return login.sso or login.methods is None or Method.KERBEROS in login.methods
 
 
 def _realms_of(name: DomainName, domain: DomainSettings) -> tuple[RealmName, ...]:

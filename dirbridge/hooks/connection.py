@@ -6,14 +6,21 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import cast
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVarTuple, cast
 
 from dirbridge.config.settings import HookSettings
 from dirbridge.errors import RemoteProtocolError
 from dirbridge.hooks.desk import Desk
 from dirbridge.hooks.shield import shielded
+from dirbridge.protocols import sasl
+
+WORKERS = 4
+"""Steps of exchanges that one hook works on at the same time."""
 
 log = logging.getLogger(__name__)
+
+Ts = TypeVarTuple("Ts")
 
 
 class Hook:
@@ -23,12 +30,22 @@ class Hook:
         settings: Its table of the configuration.
         name: Type and place, for requests and log lines.
         desk: Where its questions go.
+        mechanisms: What SASL exchanges may be opened.
+        workers: Do the steps of exchanges that would hold up the event loop.
         connections: Those that are open.
         empty: Set while none is.
     """
 
-    def __init__(self, settings: HookSettings, desk: Desk) -> None:
+    def __init__(
+        self,
+        settings: HookSettings,
+        desk: Desk,
+        mechanisms: sasl.Mechanisms = sasl.MECHANISMS,
+    ) -> None:
         self.settings = settings
+        self.mechanisms = mechanisms
+        # Steps wait for nobody but the processor, and it starts no thread before one.
+        self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sasl")
         self.name = f"{settings.type}:{settings.socket or settings.listen}"
         self.desk = desk
         self.connections: set[Connection] = set()
@@ -83,7 +100,7 @@ class Connection(ABC, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; asyncio calls it."""
-        self._guard(lambda: self.received(data))
+        self._guard(self.received, data)
 
     def eof_received(self) -> bool | None:
         """Take the end of what the client says; asyncio calls it.
@@ -91,7 +108,7 @@ class Connection(ABC, asyncio.Protocol):
         Returns:
             Whether the connection stays open for a reply.
         """
-        self._guard(lambda: self.received(b""))
+        self._guard(self.received, b"")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
@@ -107,14 +124,14 @@ class Connection(ABC, asyncio.Protocol):
         """Listen again; asyncio calls it."""
         self.transport.resume_reading()
 
-    def _guard(self, call: Callable[[], None]) -> None:
-        if not shielded(self.hook.name, lambda: self._followed(call), False):
+    def _guard(self, call: Callable[[*Ts], None], *arguments: *Ts) -> None:
+        if not shielded(self.hook.name, False, self._followed, call, *arguments):
             self.transport.close()
 
-    def _followed(self, call: Callable[[], None]) -> bool:
+    def _followed(self, call: Callable[[*Ts], None], *arguments: *Ts) -> bool:
         """Call, and say whether the client followed the protocol."""
         try:
-            call()
+            call(*arguments)
         except RemoteProtocolError as error:
             log.warning(
                 "%s: the client broke the protocol (%s) and was disconnected; "

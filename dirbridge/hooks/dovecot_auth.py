@@ -13,7 +13,11 @@ first outage on
   is up. Who has no reply then sees a temporary failure, never a wrong password.
 
 An exchange that waits for its client (LOGIN between name and password) is not
-waited for.
+waited for. After a minute it is forgotten: mail servers do not take back what their
+clients gave up.
+
+Steps of a mechanism that works (Kerberos' cryptography) are done by threads; what
+comes back for an exchange that is no more is dropped.
 """
 
 from __future__ import annotations
@@ -23,13 +27,15 @@ import itertools
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from dirbridge.hooks.connection import Connection, Hook
 from dirbridge.hooks.desk import Question
-from dirbridge.hooks.requests import from_dovecot
+from dirbridge.hooks.requests import from_dovecot, from_ticket
 from dirbridge.hooks.verdicts import Asked, dovecot_reply
+from dirbridge.model.login import Question as Request
 from dirbridge.model.login import Verdict
 from dirbridge.protocols import sasl
 from dirbridge.protocols.dovecot_auth import (
@@ -45,7 +51,25 @@ from dirbridge.protocols.dovecot_auth import (
     Unanswerable,
 )
 
+PATIENCE = 60.0
+"""Seconds after which an exchange whose client says nothing is forgotten."""
+
 _CUIDS = itertools.count(1)
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """An exchange that is not at its end."""
+
+    auth: Auth
+    machine: sasl.Machine
+    patience: asyncio.TimerHandle | None = None
+
+    def wait(self, patience: asyncio.TimerHandle | None) -> None:
+        """Wait for the client until then; None: it is not its turn any more."""
+        if self.patience is not None:
+            self.patience.cancel()
+        self.patience = patience
 
 
 class DovecotAuthConnection(Connection):
@@ -54,14 +78,14 @@ class DovecotAuthConnection(Connection):
     def __init__(self, hook: Hook) -> None:
         super().__init__(hook)
         self._codec = ServerConnection()
-        self._exchanges: dict[int, tuple[Auth, sasl.Machine]] = {}
+        self._exchanges: dict[int, _Exchange] = {}
         self._questions: dict[int, Question] = {}
         self._ending = False
 
     def opened(self) -> None:
         """Greet at once: Exim writes nothing before it has read it all."""
         greeting = Greeting(
-            mechanisms=tuple(sasl.MECHANISMS),
+            mechanisms=tuple(self.hook.mechanisms),
             spid=os.getpid(),
             cuid=next(_CUIDS),
             cookie=secrets.token_bytes(16),
@@ -93,55 +117,86 @@ class DovecotAuthConnection(Connection):
         for question in self._questions.values():
             question.withdraw()
         self._questions.clear()
-        self._exchanges.clear()
+        for number in tuple(self._exchanges):
+            self._forget(number)
 
     def begin(self, auth: Auth) -> None:
         """Open an exchange."""
-        make = sasl.MECHANISMS.get(auth.mechanism)
+        make = self.hook.mechanisms.get(auth.mechanism)
         if make is None:
             self._send(Fail(auth.id))
             return
-        self._exchanges[auth.id] = auth, make()
+        self._exchanges[auth.id] = _Exchange(auth, make())
         self._step(auth.id, auth.response)
 
     def go_on(self, event: Continue) -> None:
         """Take the client's next response."""
-        self._step(event.id, event.response)
+        if event.id in self._exchanges:
+            self._step(event.id, event.response)
+        else:
+            self._send(Fail(event.id))
 
     def cancel(self, event: Cancel) -> None:
         """Drop an exchange."""
-        self._exchanges.pop(event.id, None)
+        self._forget(event.id)
         question = self._questions.pop(event.id, None)
         if question is not None:
             question.withdraw()
 
     def refuse(self, event: Unanswerable) -> None:
         """Fail an exchange that makes no sense."""
-        self._exchanges.pop(event.id, None)
+        self._forget(event.id)
         self._send(Fail(event.id))
 
+    def _forget(self, number: int) -> _Exchange | None:
+        exchange = self._exchanges.pop(number, None)
+        if exchange is not None:
+            exchange.wait(None)
+        return exchange
+
     def _step(self, number: int, response: bytes | None) -> None:
-        auth, machine = self._exchanges[number]
-        match machine.step(response):
-            case sasl.Challenge(data):
-                self._send(Challenge(number, data))
-            case sasl.Credentials() as credentials:
-                del self._exchanges[number]
-                self._ask(auth, credentials)
+        exchange = self._exchanges[number]
+        exchange.wait(None)
+        if not exchange.machine.works:
+            self._go(number, exchange.machine.step(response))
+            return
+        loop = asyncio.get_running_loop()
+        step = loop.run_in_executor(self.hook.workers, exchange.machine.step, response)
+        step.add_done_callback(
+            lambda done: self._guard(lambda: self._stepped(number, exchange, done))
+        )
+
+    def _stepped(
+        self, number: int, exchange: _Exchange, done: asyncio.Future[sasl.Outcome]
+    ) -> None:
+        if self._exchanges.get(number) is exchange and not self._ending:
+            self._go(number, done.result())
+
+    def _go(self, number: int, outcome: sasl.Outcome) -> None:
+        if isinstance(outcome, sasl.Challenge):
+            loop = asyncio.get_running_loop()
+            patience = loop.call_later(PATIENCE, self._forget, number)
+            self._exchanges[number].wait(patience)
+            self._send(Challenge(number, outcome.data))
+            return
+        auth = self._exchanges.pop(number).auth
+        match outcome:
+            case sasl.Credentials():
+                self._ask(from_dovecot(auth, outcome, hook=self.hook.name), number)
+            case sasl.Proven() | sasl.Failed():
+                self._ask(from_ticket(auth, outcome, hook=self.hook.name), number)
             case sasl.Refused():
-                del self._exchanges[number]
                 self._send(Fail(number))
 
-    def _ask(self, auth: Auth, credentials: sasl.Credentials) -> None:
-        request = from_dovecot(auth, credentials, hook=self.hook.name)
+    def _ask(self, request: Request, number: int) -> None:
         verdict = self.hook.desk.quick(request)
         if verdict is not None:
-            reply = self._reply_to(auth.id, request.name, verdict)
+            reply = self._reply_to(number, request.name, verdict)
             if reply is not None:
                 self._send(reply)
                 return
-        self._questions[auth.id] = self.hook.desk.ask(
-            request, lambda verdict: self._answered(auth.id, verdict)
+        self._questions[number] = self.hook.desk.ask(
+            request, lambda verdict: self._answered(number, verdict)
         )
 
     def _answered(self, number: int, verdict: Verdict) -> None:

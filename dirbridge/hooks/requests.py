@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
-from dirbridge.model.login import IPAddress, LoginRequest
+from dirbridge.model.login import (
+    Cause,
+    IPAddress,
+    LoginRequest,
+    Reason,
+    TicketRequest,
+)
 from dirbridge.model.secret import Secret
 from dirbridge.protocols import dovecot_auth, sasl, saslauthd
 
@@ -42,6 +49,29 @@ def from_dovecot(
         remote_ip=_address(auth.fields, "rip"),
         secured=auth.secured,
     )
+
+
+def from_ticket(
+    auth: dovecot_auth.Auth, outcome: sasl.Proven | sasl.Failed, *, hook: str
+) -> TicketRequest:
+    """Make a login request of an exchange about a ticket."""
+    request = TicketRequest(
+        principal="",
+        mechanism=auth.mechanism,
+        service=auth.fields.get("service", ""),
+        hook=hook,
+        local_ip=_address(auth.fields, "lip"),
+        remote_ip=_address(auth.fields, "rip"),
+        secured=auth.secured,
+    )
+    match outcome:
+        case sasl.Proven(principal, identity, sid):
+            return replace(
+                request, principal=principal, identity=text(identity), sid=sid
+            )
+        case sasl.Failed(detail, ours):
+            doubt = Cause.CONFIGURATION if ours else Reason.BAD_TICKET
+            return replace(request, doubt=doubt, detail=detail)
 
 
 def text(data: bytes) -> str:

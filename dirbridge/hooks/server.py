@@ -15,6 +15,7 @@ from dirbridge.hooks.desk import Desk
 from dirbridge.hooks.dovecot_auth import DovecotAuthConnection
 from dirbridge.hooks.saslauthd import SaslauthdConnection
 from dirbridge.hooks.sockets import BACKLOG, Listener, open_listeners
+from dirbridge.protocols import sasl
 
 _CONNECTIONS: Mapping[HookType, type[Connection]] = {
     HookType.DOVECOT_AUTH: DovecotAuthConnection,
@@ -31,6 +32,7 @@ async def serve(
     *,
     deadline: float,
     stop: asyncio.Event,
+    mechanisms: sasl.Mechanisms = sasl.MECHANISMS,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve all hooks until told to stop.
@@ -43,6 +45,7 @@ async def serve(
         answerer: Who answers.
         deadline: Seconds within which each request has its answer.
         stop: Set it to end.
+        mechanisms: What SASL exchanges are offered where the protocol has them.
         ready: Called when all sockets listen.
 
     Raises:
@@ -55,7 +58,7 @@ async def serve(
     servers: list[asyncio.Server] = []
     try:
         for listener in listeners:
-            hook = Hook(listener.settings, desk)
+            hook = Hook(listener.settings, desk, mechanisms)
             served.append(hook)
             servers += await _listen(listener, hook)
         ready()
@@ -91,6 +94,7 @@ async def _finish(
     await desk.drained()
     desk.close()
     for hook in served:
+        hook.workers.shutdown(wait=False)
         # A client that does not read its reply cannot hold us.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(hook.empty.wait(), timeout=1)

@@ -47,6 +47,11 @@ class Choices:
             return tuple(self._named(account, method) for method in chosen)
         return tuple(map(self._filled_in, self.usual(account)))
 
+    def by_directory(self, account: Account) -> bool | None:
+        """Whether an account logs in by its directory; None where nobody can say."""
+        methods = {each.method for each in self(account)}
+        return None if methods == {""} else bool(methods - {LOCAL})
+
     def _named(self, account: Account, method: str) -> Authenticator:
         return self.local if method == LOCAL else self.named(account, method)
 

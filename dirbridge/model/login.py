@@ -35,6 +35,7 @@ class Reason(StrEnum):
     NO_PASSWORD = "no-password"  # noqa: S105
     SMARTCARD = "smartcard"
     APP_PASSWORD = "app-password"  # noqa: S105
+    BAD_TICKET = "bad-ticket"
     OTHER_IDENTITY = "other-identity"
     GUARDED = "guarded"
     ADDRESS_GUARDED = "address-guarded"
@@ -83,13 +84,17 @@ class LoginRequest:
 
 @dataclass(frozen=True, slots=True)
 class TicketRequest:
-    """A login by a Kerberos ticket that a hook's SASL exchange has accepted.
+    """A login by a Kerberos ticket, as a hook's SASL exchange has ended.
 
     The ticket is right, but it outlives a disabling by hours: what it proves is the
-    principal only, so the account's state is judged as for a password.
+    principal only, so the account's state is judged as for a password. Where no ticket
+    was accepted, `doubt` says so, and nobody is let in.
 
     Attributes:
-        principal: Whom the ticket is for, `name@REALM`.
+        principal: Whom the ticket is for, `name@REALM`; "" where there is none.
+        sid: The SID of the ticket's account, where the ticket has it.
+        doubt: Why no ticket was accepted, or None.
+        detail: The same in libkrb5's words.
         identity: Whom the client wants to act for, "" for itself (RFC 4752).
         mechanism: The SASL mechanism, `GSSAPI` or `GSS-SPNEGO`.
         service: As for `LoginRequest`, like all that follow.
@@ -103,6 +108,9 @@ class TicketRequest:
     principal: str
     identity: str = ""
     mechanism: str = "GSSAPI"
+    sid: bytes | None = None
+    doubt: Reason | Cause | None = None
+    detail: str = ""
     service: str = ""
     hook: str = ""
     local_ip: IPAddress | None = None

@@ -134,6 +134,13 @@ REASONS: dict[Reason, Advice] = {
         "Make one with `dirbridge accounts app-password add NAME --label PHONE`.",
         "mail admin",
     ),
+    Reason.BAD_TICKET: Advice(
+        "The client's Kerberos ticket was not accepted: it is old, or the keytab does "
+        "not fit it.",
+        "Lock and unlock the computer's screen; if that helps nobody, make the keytab "
+        "anew.",
+        "mail admin",
+    ),
     Reason.OTHER_IDENTITY: Advice(
         "The ticket is one person's, but the client asks to be somebody else.",
         "Leave the authorization identity empty in the mail program.",

@@ -142,8 +142,7 @@ class Greeting:
     """What the server says first.
 
     Attributes:
-        mechanisms: Names in the order in which they are offered; all of them are
-            told to carry the password in clear text.
+        mechanisms: Names in the order in which they are offered.
         spid: Process id of the server.
         cuid: Number of the connection, unlike that of any other.
         cookie: 16 random bytes.
@@ -468,11 +467,18 @@ _READERS: Mapping[
 
 # Writing: an event to its lines.
 
+_CLEAR = "plaintext"
+_FLAGS = {"GSSAPI": "mutual-auth", "GSS-SPNEGO": "mutual-auth"}
+"""What mechanisms are, by which mail servers choose those that they offer."""
+
 
 def _write_greeting(greeting: Greeting) -> bytes:
     lines = [
         "VERSION\t1\t2",
-        *(f"MECH\t{_plain(name)}\tplaintext" for name in greeting.mechanisms),
+        *(
+            f"MECH\t{_plain(name)}\t{_FLAGS.get(name, _CLEAR)}"
+            for name in greeting.mechanisms
+        ),
         f"SPID\t{greeting.spid}",
         f"CUID\t{greeting.cuid}",
         f"COOKIE\t{greeting.cookie.hex()}",

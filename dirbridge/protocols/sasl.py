@@ -1,5 +1,7 @@
 """The server side of SASL PLAIN (RFC 4616) and LOGIN, as small step machines.
 
+Those of Kerberos tickets stand in `sasl_gssapi`.
+
 A machine is fed one response of the client after the other and says what comes
 next: another challenge, the credentials, or that the exchange is refused. It
 decides nothing about the credentials: an empty password comes out as one.
@@ -50,11 +52,44 @@ class Refused:
     why: str
 
 
-Outcome = Challenge | Credentials | Refused
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The client has shown a ticket that our keys open.
+
+    Attributes:
+        principal: Whom the ticket is for, `name@REALM`.
+        identity: Whom the client wants to act for (authzid), b"" for itself.
+        sid: The SID of the ticket's account, where the ticket has it.
+    """
+
+    principal: str
+    identity: bytes = b""
+    sid: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No ticket was accepted.
+
+    Attributes:
+        detail: Why, in libkrb5's words or ours.
+        ours: Whether that is a fault of our set-up, so that nobody can say.
+    """
+
+    detail: str
+    ours: bool = False
+
+
+Outcome = Challenge | Credentials | Refused | Proven | Failed
 
 
 class Machine(Protocol):
     """One exchange of one mechanism."""
+
+    @property
+    def works(self) -> bool:
+        """Whether a step takes milliseconds, so that it must not hold up others."""
+        ...
 
     def step(self, response: bytes | None) -> Outcome:
         """Take the client's next response.
@@ -67,6 +102,8 @@ class Machine(Protocol):
 
 class Plain:
     """PLAIN: authzid NUL authcid NUL password, in one response."""
+
+    works = False
 
     def __init__(self) -> None:
         self._asked = False
@@ -86,6 +123,8 @@ class Plain:
 class Login:
     """LOGIN: the name and the password, each asked for."""
 
+    works = False
+
     def __init__(self) -> None:
         self._asked = False
         self._name: bytes | None = None
@@ -102,8 +141,11 @@ class Login:
         return Credentials(self._name, response or b"")
 
 
-MECHANISMS: Mapping[str, Callable[[], Machine]] = {"PLAIN": Plain, "LOGIN": Login}
-"""The mechanisms in the order in which they are offered."""
+Mechanisms = Mapping[str, Callable[[], Machine]]
+"""Makes the machine of each mechanism, in the order in which they are offered."""
+
+MECHANISMS: Mechanisms = {"PLAIN": Plain, "LOGIN": Login}
+"""The mechanisms that need nothing but a password."""
 
 
 def _read_plain(message: bytes) -> Outcome:
