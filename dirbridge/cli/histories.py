@@ -131,4 +131,7 @@ def _attempt_json(recorded: RecordedAttempt) -> Json:
         "reason": str(getattr(verdict, "reason", getattr(verdict, "cause", ""))),
         "service": attempt.service,
         "from_ip": None if attempt.remote_ip is None else str(attempt.remote_ip),
+        "method": verdict.method,
+        "hook": attempt.hook,
+        "server": verdict.server,
     }

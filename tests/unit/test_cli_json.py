@@ -161,11 +161,11 @@ def test_a_local_account_from_beginning_to_end(
     assert added["data"]["account"]["role"] == "admin"
     assert run("accounts", "show", "post")[0] == 0
     assert run("login", "post", stdin="a long secret\n")[0] == 0
-    assert run("login", "post", stdin="another\n")[0] == 1
-    assert run("accounts", "passwd", "post", stdin="another\n")[0] == 0
-    assert run("login", "post", stdin="another\n")[0] == 0
+    assert run("login", "post", stdin="another one\n")[0] == 1
+    assert run("accounts", "passwd", "post", stdin="another one\n")[0] == 0
+    assert run("login", "post", stdin="another one\n")[0] == 0
     assert run("explain", "post")[0] == 0
-    code, answer = run("accounts", "add", "POST", stdin="x\n")
+    code, answer = run("accounts", "add", "POST", stdin="a long secret\n")
     assert (code, answer["problems"][0]["code"]) == (1, "name-taken")
     code, answer = run("accounts", "add", "anna", stdin="\n")
     assert (code, answer["problems"][0]["code"]) == (2, "no-password")
@@ -203,12 +203,17 @@ def test_runs_accounts_and_histories_without_a_directory(
         return code, answer
 
     run("accounts", "add", "post", stdin="a long secret\n")
-    (added,) = run("sync", "runs")[1]["data"]["runs"]
+    (given, added) = run("sync", "runs")[1]["data"]["runs"]
+    assert (given["server"], given["changes"]) == ("accounts", {"credentials": 1})
     assert (added["server"], added["changes"]) == ("admin", {"create": 1})
     number = str(added["run"])
     shown = run("sync", "show", number)[1]["data"]
     assert shown["changes"][0]["op"] == "create"
-    assert run("accounts", "history", "post")[1]["data"]["changes"] == shown["changes"]
+    told = run("accounts", "history", "post")[1]["data"]["changes"]
+    assert told[1:] == shown["changes"]
+    assert (told[0]["op"], told[0]["after"]) == ("credentials", {"password": "set"})
+    code, nothing = run("sync", "undo", str(given["run"]))
+    assert (code, nothing["problems"][0]["code"]) == (1, "nothing-to-undo")
 
     code, undone = run("sync", "undo", number)
 
