@@ -154,7 +154,7 @@ class Desk:
 
     def quick(self, request: Request) -> Verdict | None:
         """Give the verdict that needs no waiting, and note it; None: `ask`."""
-        return shielded(request.hook, lambda: self._quickly(request), None)
+        return shielded(request.hook, None, self._quickly, request)
 
     def _quickly(self, request: Request) -> Verdict | None:
         asked = time.monotonic()
@@ -191,11 +191,8 @@ class Desk:
     def note(self, question: Question, verdict: Verdict) -> None:
         """Let the answerer note what was told; safe from any thread."""
         request = question.request
-        shielded(
-            request.hook,
-            lambda: self._answerer.told(request, verdict, question.seconds),
-            None,
-        )
+        told, seconds = self._answerer.told, question.seconds
+        shielded(request.hook, None, told, request, verdict, seconds)
 
     def forget(self, question: Question) -> None:
         """Count a question as settled; for questions only."""
@@ -227,4 +224,4 @@ class Desk:
 
     def _verdict(self, request: Request) -> Verdict:
         bug: Verdict = Unavailable(Cause.INTERNAL)
-        return shielded(request.hook, lambda: self._answerer.answer(request), bug)
+        return shielded(request.hook, bug, self._answerer.answer, request)

@@ -62,7 +62,7 @@ class SaslauthdConnection(Connection):
             self._question.withdraw()
 
     def _answered(self, verdict: Verdict) -> None:
-        self._guard(lambda: self._reply(verdict))
+        self._guard(self._reply, verdict)
 
     def _reply(self, verdict: Verdict) -> None:
         reply = saslauthd_reply(verdict, self.hook.settings.temp_failure)

@@ -9,14 +9,15 @@ import logging
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
-def shielded(hook: str, call: Callable[[], T], otherwise: T) -> T:
+def shielded(hook: str, otherwise: T, call: Callable[[*Ts], T], *arguments: *Ts) -> T:
     """Call, and give `otherwise` where the call raises.
 
     Type and place of the exception are logged, its text is not: it could hold
@@ -24,11 +25,12 @@ def shielded(hook: str, call: Callable[[], T], otherwise: T) -> T:
 
     Args:
         hook: The hook, for the log.
-        call: What may have a bug.
         otherwise: What is an outage to the caller.
+        call: What may have a bug.
+        *arguments: What it is called with.
     """
     try:
-        return call()
+        return call(*arguments)
     except Exception as error:
         log.error(  # noqa: TRY400 - a traceback could show values
             "%s: %s at %s, told like an outage; please report this line as a bug",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 
 from dirbridge.model.account import Account, AccountState
 from dirbridge.model.login import Reason
@@ -43,9 +43,15 @@ def _is_control(letter: str) -> bool:
     return unicodedata.category(letter) == "Cc"
 
 
-def barred_by(account: Account, now: datetime) -> Reason | None:
-    """Return why the account may not log in whatever its password, or None."""
+def barred_by(account: Account, now: datetime | None = None) -> Reason | None:
+    """Return why the account may not log in whatever its password, or None.
+
+    Args:
+        account: The account.
+        now: The time (UTC) by which it is judged; the present, if None.
+    """
     expires = account.values.expires_at
-    if account.state is AccountState.ACTIVE and expires and expires <= now:
-        return Reason.EXPIRED
+    if account.state is AccountState.ACTIVE:
+        over = expires is not None and expires <= (now or datetime.now(UTC))
+        return Reason.EXPIRED if over else None
     return _STATE_REASONS.get(account.state)

@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from threading import BoundedSemaphore
 
 from dirbridge.authenticators.base import Authenticator
@@ -119,11 +119,11 @@ class LoginService:
         if refuse(request.name, request.password) is not None:
             return None
         found = self.known.recall(request.name, request.local_ip, request.remote_ip)
-        if found is None or _refused(found) is not None:
+        account = None if found is None else found.account
+        if found is None or account is None or barred_by(account) is not None:
             return None
         deadline = request.deadline or Deadline.after(self.limit.total_seconds())
-        login = Login(request, deadline, found.account, found.domains)
-        return self._accepted_at_once(login)
+        return self._accepted_at_once(Login(request, deadline, account, found.domains))
 
     def _accepted_at_once(self, login: Login) -> Verdict | None:
         stages = self.stages[: self.instant]
@@ -245,5 +245,5 @@ def _refused(found: Resolution) -> Rejected | None:
     """Return why a name lets nobody in whatever the password, or None."""
     if found.account is None:
         return Rejected(found.reason or Reason.UNKNOWN)
-    barred = barred_by(found.account, datetime.now(UTC))
+    barred = barred_by(found.account)
     return Rejected(barred, user=found.account.canonical) if barred else None

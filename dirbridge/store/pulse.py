@@ -13,7 +13,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Protocol
+
+_GOOD = 0.001
+"""Seconds for which a look at a file is good."""
 
 _NEWEST = "SELECT max(number) FROM runs"
 
@@ -35,7 +39,9 @@ class FilePulse:
     """The pulse of a SQLite file.
 
     `data_version` moves with each commit of any other connection; only then is the
-    number of the newest run read, as logins are recorded twice a second.
+    number of the newest run read, as logins are recorded twice a second. A look is
+    good for a millisecond: what another process commits meanwhile and what is asked
+    meanwhile are at the same time.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -43,21 +49,33 @@ class FilePulse:
         self._lock = threading.Lock()
         self._seen: object = None
         self._newest: int | None = None
+        self._good_until = 0.0
 
     def beat(self) -> int | None:
         """Look at the file; see `Pulse.beat`."""
+        newest = self._newest
+        if monotonic() < self._good_until:
+            return newest
         with self._lock:
             try:
-                return self._looked()
+                newest = self._looked()
             except sqlite3.Error:
-                self._seen = None
-                return None
+                self._seen = newest = None
+                self._good_until = 0.0
+            return newest
+
+    def doubt(self) -> None:
+        """Look again the next time: this process has written."""
+        with self._lock:
+            self._good_until = 0.0
 
     def _looked(self) -> int | None:
+        good_until = monotonic() + _GOOD
         now = self._connection.execute("PRAGMA data_version").fetchone()
         if now != self._seen:
             (newest,) = self._connection.execute(_NEWEST).fetchone()
             self._newest, self._seen = newest or 0, now
+        self._good_until = good_until
         return self._newest
 
 

@@ -36,7 +36,7 @@ from dirbridge.model.names import DomainName
 from dirbridge.store import sqlite_saving
 from dirbridge.store.database import Rows
 from dirbridge.store.feed import Told, follow_file
-from dirbridge.store.pulse import Pulse, file_pulse
+from dirbridge.store.pulse import FilePulse, Pulse, file_pulse
 from dirbridge.store.schema import as_utc
 from dirbridge.store.sqlite_files import (
     BUSY_SECONDS,
@@ -98,6 +98,7 @@ class SqliteDatabase:
             pool_timeout=_POOL_SECONDS,
         )
         event.listen(engine, "begin", _begin)
+        self._pulses: list[FilePulse] = []
         self.reads: Engine = engine
         self.writes: Engine = engine.execution_options(dirbridge_writes=True)
         self.hurried: Engine = self.writes.execution_options(dirbridge_hurry=True)
@@ -146,10 +147,16 @@ class SqliteDatabase:
     def pulse(self) -> Iterator[Pulse]:
         """Look at the file each time."""
         with file_pulse(lambda: connect(self.path)) as pulse:
-            yield pulse
+            self._pulses.append(pulse)
+            try:
+                yield pulse
+            finally:
+                self._pulses.remove(pulse)
 
     def moved(self) -> None:
-        """Nothing to do: a pulse looks at the file."""
+        """Let own pulses look at once."""
+        for pulse in tuple(self._pulses):
+            pulse.doubt()
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
