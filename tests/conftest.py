@@ -28,6 +28,7 @@ PARTS = {
 }
 PROGRAMS = {
     "needs_postfix": (("postfix", "postfix"),),
+    "needs_fail2ban": (("fail2ban-regex", "fail2ban"),),
     "needs_saslauthd": (("testsaslauthd", "sasl2-bin"), ("saslauthd", "sasl2-bin")),
 }
 # fixture: the marker that it brings along
@@ -57,9 +58,12 @@ settings.load_profile("check")  # `./run test` asks for the other
 
 # What takes longest begins first: so no worker is left alone with it in the end.
 LONGEST = (
-    *("test_demo", "test_changes", "test_bad_input", "test_failover", "test_turns"),
-    *("test_watching", "test_authenticator", "test_connector", "test_explain"),
-    *("test_store", "test_access", "test_ldap_kept", "test_fuzz"),
+    # While the one is fed, a cache that is empty is filled for the others.
+    *("test_demo", "test_fuzz", "test_changes", "test_bad_input", "test_failover"),
+    *("test_turns", "test_first_day", "test_fleet", "test_history", "test_watching"),
+    *("test_store_view", "test_serve_failover", "test_sealed", "test_authenticator"),
+    *("test_sync_kill", "test_secrets", "test_explain", "test_store_memories"),
+    *("test_saved_plans", "test_connector", "test_store", "test_access"),
 )
 
 _RANK = {name: rank for rank, name in enumerate(LONGEST)}
