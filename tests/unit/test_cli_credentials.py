@@ -1,0 +1,292 @@
+"""`accounts app-password`, `switch`, `passwd`, `role` and `erase`, in this process."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dirbridge.app import App
+from dirbridge.cli.main import exit_code
+from dirbridge.model.account import Account, AccountState, Origin
+from dirbridge.model.entry import EntryKind
+from dirbridge.model.names import Address, DomainName
+from dirbridge.model.plan import Op
+from dirbridge.store.base import Store
+from tests import schema
+from tests.contract import test_store as stores
+
+EXAMPLE = DomainName("example.com")
+ANNA = "anna@example.com"
+CONFIG = """\
+[store]
+url = "sqlite:///{folder}/dirbridge.db"
+[domains."example.com".directory]
+type = "active-directory"
+server = "127.0.0.1:9"
+username = "svc@corp.example.com"
+password = {{ file = "{folder}/secret" }}
+connect_timeout = "1s"
+[domains."example.com".login]
+methods = ["ldap-bind"]
+require_app_password_from = "198.51.100.0/24"
+"""
+SECRET = "a long secret\n"
+
+Run = Callable[..., tuple[int, dict[str, Any]]]
+
+
+class _Pipe(io.StringIO):
+    """Standard input that is no terminal, with its octets."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.buffer = io.BytesIO(text.encode())
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "dirbridge.toml"
+    file.write_text(CONFIG.format(folder=tmp_path))
+    (tmp_path / "secret").write_text("sesame\n")
+    return file
+
+
+@pytest.fixture
+def store(config: Path) -> Iterator[Store]:
+    with App.load(config).open_store() as store:
+        people = [
+            stores.person(
+                name,
+                domain=EXAMPLE,
+                primary_address=Address(f"{name}@example.com"),
+                display_name=f"{name.title()} Berg",
+            )
+            for name in ("anna", "berta")
+        ]
+        new = [stores.change(Op.CREATE, one) for one in people]
+        store.apply(stores.plan(*new, domain=EXAMPLE), stores.a_run(EXAMPLE))
+        yield store
+
+
+@pytest.fixture
+def run(
+    config: Path,
+    store: Store,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """Run a command with --json; its answer fits its schema."""
+
+    def run(*words: str, stdin: str = "") -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr("sys.stdin", _Pipe(stdin))
+        code = exit_code([*words, "--json", "--config", str(config)])
+        answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert schema.faults(answer, schema.load("envelope.json")) == []
+        name = f"{answer['command'].replace(' ', '-')}.json"
+        if answer["data"]:
+            assert schema.faults(answer["data"], schema.load(name)) == []
+        return code, answer
+
+    return run
+
+
+def problem(answer: tuple[int, dict[str, Any]]) -> tuple[int, str]:
+    code, said = answer
+    return code, said["problems"][0]["code"]
+
+
+def account(store: Store, mailbox: str = "anna") -> Account:
+    return next(one for one in store.accounts() if one.mailbox == mailbox)
+
+
+def login(run: Run, password: str, *words: str) -> dict[str, Any]:
+    return run("login", "anna", *words, stdin=f"{password}\n")[1]["data"]
+
+
+def test_an_app_password_from_its_making_to_its_end(run: Run, store: Store) -> None:
+    code, made = run("accounts", "app-password", "add", "anna", "--label", " phone ")
+    assert code == 0
+    password = made["data"]["password"]
+    assert made["data"]["app_password"]["label"] == "phone"
+    again = run("accounts", "app-password", "add", ANNA, "--label", "PHONE")
+    assert problem(again) == (1, "label-taken")
+    run("accounts", "app-password", "add", "anna", "--label", "laptop")
+
+    said = login(run, password.upper(), "--from-ip", "192.0.2.7")
+    assert (said["verdict"], said["user"]) == ("accepted", ANNA)
+    assert (said["method"], said["server"]) == ("app-password", "local#1")
+
+    _, listed = run("accounts", "app-password", "list", "anna")
+    phone, laptop = listed["data"]["app_passwords"]
+    assert (phone["label"], phone["last_used_from"]) == ("phone", "192.0.2.7")
+    assert (laptop["label"], laptop["last_used_at"]) == ("laptop", None)
+
+    gone = run("accounts", "app-password", "revoke", "anna", "--label", "Phone")
+    assert (gone[0], gone[1]["data"]["revoked"]) == (0, ["phone"])
+    assert login(run, password)["reason"] == "wrong-password"
+    gone = run("accounts", "app-password", "revoke", "anna", "--label", "phone")
+    assert problem(gone) == (1, "no-app-password")
+    assert run("accounts", "app-password", "revoke", "anna")[0] == 2
+    _, all_gone = run("accounts", "app-password", "revoke", "anna", "--all")
+    assert all_gone["data"]["revoked"] == ["laptop"]
+    assert store.credentials(account(store)).app_passwords == ()
+
+    _, exported = run("accounts", "export", "anna")
+    _, told = run("accounts", "history", "anna")
+    for shown in (json.dumps(exported), json.dumps(told)):
+        assert "phone" in shown
+        assert password not in shown
+        assert password.replace("-", "") not in shown
+    assert len(exported["data"]["credentials"]["app_passwords"]) == 2
+
+
+@pytest.mark.parametrize("label", ["", " ", "x" * 65, "a\nb", "a\x1b[2J"])
+def test_a_label_must_be_one_that_can_be_shown(run: Run, label: str) -> None:
+    made = run("accounts", "app-password", "add", "anna", "--label", label)
+    assert problem(made) == (1, "bad-label")
+
+
+def test_from_some_networks_the_directory_is_not_asked(run: Run) -> None:
+    outside = login(run, "secret", "--from-ip", "198.51.100.7")
+    assert (outside["verdict"], outside["reason"]) == ("rejected", "app-password")
+    inside = login(run, "secret", "--from-ip", "192.0.2.7")
+    assert (inside["verdict"], inside["method"]) == ("unavailable", "ldap-bind")
+
+
+def test_an_account_is_switched_in_place_and_back(run: Run, store: Store) -> None:
+    before = account(store)
+    code, switched = run(
+        "accounts", "switch", "anna", "--method", "local", stdin=SECRET
+    )
+    assert (code, switched["data"]["methods"]) == (0, ["local"])
+    assert login(run, "a long secret")["verdict"] == "accepted"
+    assert login(run, "another")["reason"] == "wrong-password"
+    assert run("accounts", "passwd", "anna", stdin="another one\n")[0] == 0
+    assert login(run, "another one")["method"] == "local"
+    assert account(store) == before
+
+    both = ("--method", "ldap-bind", "--method", "local")
+    assert run("accounts", "switch", "anna", *both)[1]["data"]["methods"] == [
+        "ldap-bind",
+        "local",
+    ]
+    assert login(run, "another one")["method"] == "local"
+
+    code, back = run("accounts", "switch", "anna", "--default")
+    assert (back["data"]["methods"], back["data"]["default"]) == (["ldap-bind"], True)
+    assert store.verifier(account(store)) is None
+    assert login(run, "another one")["verdict"] == "unavailable"
+    assert problem(run("accounts", "passwd", "anna")) == (1, "mapped-account")
+    _, told = run("accounts", "history", "anna")
+    changes = [one["after"] for one in reversed(told["data"]["changes"][:-1])]
+    assert changes == [
+        {"password": "set"},
+        {"methods": ["local"]},
+        {"password": "set"},
+        {"methods": ["ldap-bind", "local"]},
+        {"methods": []},
+        {"password": None},
+    ]
+
+
+def test_nothing_is_switched_that_could_not_work(run: Run, store: Store) -> None:
+    lacking = run("accounts", "switch", "anna", "--method", "password-server")
+    assert problem(lacking) == (1, "method-missing")
+    nothing_typed = run("accounts", "switch", "anna", "--method", "local")
+    assert problem(nothing_typed) == (2, "no-password")
+    assert run("accounts", "switch", "anna")[0] == 2
+    assert run("accounts", "switch", "anna", "--default", "--method", "local")[0] == 2
+    run("accounts", "add", "post", stdin=SECRET)
+    local = run("accounts", "switch", "post", "--method", "ldap-bind")
+    assert problem(local) == (1, "local-account")
+    assert store.credentials(account(store)).methods == ()
+
+
+@pytest.mark.parametrize(
+    "typed", ["short", "aaaaaaaaaaaa", "ANNA@example.com", "Anna Berg"]
+)
+def test_passwords_that_would_be_guessed_are_refused(run: Run, typed: str) -> None:
+    switched = run(
+        "accounts", "switch", "anna", "--method", "local", stdin=f"{typed}\n"
+    )
+    assert problem(switched) == (2, "weak-password")
+    assert typed not in json.dumps(switched[1]["problems"][0]["next"])
+
+
+def test_groups_and_removed_accounts_have_no_credentials(
+    run: Run, store: Store
+) -> None:
+    anna = account(store)
+    group = stores.person("team", domain=EXAMPLE)
+    group = replace(
+        group, mailbox="", values=replace(group.values, kind=EntryKind.GROUP)
+    )
+    gone = replace(anna, state=AccountState.REMOVED)
+    changes = (stores.change(Op.CREATE, group), stores.change(Op.REMOVE, gone))
+    store.apply(stores.plan(*changes, domain=EXAMPLE), stores.a_run(EXAMPLE))
+    for name, code in (
+        (ANNA, "removed-account"),
+        (group.values.directory_id, "no-person"),
+        ("nobody", "unknown"),
+    ):
+        for words in (
+            ("app-password", "add", name, "--label", "phone"),
+            ("switch", name, "--method", "local"),
+            ("passwd", name),
+            ("role", name, "admin"),
+        ):
+            assert problem(run("accounts", *words, stdin=SECRET)) == (1, code)
+
+
+def test_the_last_local_admin_stays_one_unless_somebody_says_so(
+    run: Run, store: Store
+) -> None:
+    assert run("accounts", "add", "--admin", "post", stdin=SECRET)[0] == 0
+    assert problem(run("accounts", "role", "post", "user")) == (1, "last-admin")
+    # A mapped admin cannot get in while the directory is down.
+    assert run("accounts", "role", "anna", "admin")[0] == 0
+    assert account(store).role == "admin"
+    assert problem(run("accounts", "role", "post", "user")) == (1, "last-admin")
+    run("accounts", "add", "--admin", "second", stdin=SECRET)
+    assert run("accounts", "role", "post", "user")[0] == 0
+    assert run("accounts", "role", "second", "user", "--yes")[0] == 0
+    assert {one.role for one in store.accounts() if one.origin is Origin.LOCAL} == {
+        "user"
+    }
+    _, told = run("accounts", "history", "anna")
+    newest = told["data"]["changes"][0]
+    assert (newest["before"], newest["after"]) == ({"role": "user"}, {"role": "admin"})
+    assert run("sync", "undo", str(newest["run"]))[0] == 0
+    assert account(store).role == "user"
+
+
+def test_an_erased_person_is_in_no_history(run: Run, store: Store) -> None:
+    run("login", "anna", stdin="secret\n")
+    run("login", "berta", stdin="secret\n")
+    assert run("accounts", "erase", "anna")[0] == 2
+    code, erased = run("accounts", "erase", "anna", "--yes")
+    assert (code, erased["data"]) == (0, {"changes": 1, "attempts": 1})
+    _, told = run("accounts", "history", "anna")
+    assert [one["op"] for one in told["data"]["changes"]] == ["erase", "create"]
+    assert "anna@" not in json.dumps(told["data"]["changes"])
+    assert run("accounts", "export", "anna")[1]["data"]["attempts"] == []
+    assert len(run("accounts", "export", "berta")[1]["data"]["attempts"]) == 1
+    assert account(store).values.display_name == "Anna Berg"
+
+
+def test_a_removed_account_loses_its_persons_names(run: Run, store: Store) -> None:
+    gone = replace(account(store), state=AccountState.REMOVED)
+    change = stores.change(Op.REMOVE, gone)
+    store.apply(stores.plan(change, domain=EXAMPLE), stores.a_run(EXAMPLE))
+    assert run("accounts", "erase", ANNA, "--yes")[0] == 0
+    left = account(store)
+    assert (left.values.display_name, left.state) == (None, AccountState.REMOVED)
+    assert left.values.primary_address == ANNA
+    rows = store.history(left.values.directory_id)
+    assert "Anna" not in " ".join(f"{r.before}{r.after}{r.why}{r.name}" for r in rows)
