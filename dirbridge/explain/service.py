@@ -7,27 +7,36 @@ login and a sync call, and tell what those returned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from socket import gethostname
 
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.connectors.base import Connector
 from dirbridge.directory import account_facts
 from dirbridge.directory.account_state import barriers
 from dirbridge.errors import ConfigError, DirectoryError
+from dirbridge.explain.credentials import (
+    app_password_steps,
+    is_local,
+    local_step,
+    method_rule,
+    of_no_matter,
+)
 from dirbridge.explain.groups import (
     Groups,
     access_step,
     group_steps,
     stored_groups,
 )
+from dirbridge.login.app_passwords import is_within
 from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.refusals import barred_by, refuse
 from dirbridge.model.account import LIVE, Account, AccountState, AccountValues, Origin
 from dirbridge.model.entry import Entry, Finished, Found, ReadKind
 from dirbridge.model.fields import differences
 from dirbridge.model.finding import Explanation, Finding, Outcome, Step
-from dirbridge.model.login import Attempt, IPAddress, Reason
+from dirbridge.model.login import Attempt, IPAddress, IPNetwork, Reason
 from dirbridge.model.mapping import (
     Elsewhere,
     Mapped,
@@ -78,11 +87,16 @@ class Explainer:
         resolver: Finds who is meant, as a login does.
         directories: Each domain's directories.
         methods: Gives the authenticators of an account, in order.
+        required_from: For each domain the clients' networks from which only app
+            passwords are taken.
     """
 
     resolver: Resolver
     directories: Mapping[DomainName, tuple[Directory, ...]]
     methods: Callable[[Account], tuple[Authenticator, ...]]
+    required_from: Mapping[DomainName, tuple[IPNetwork, ...]] = field(
+        default_factory=dict
+    )
 
     def explain(
         self,
@@ -120,7 +134,11 @@ class Explainer:
         # What the directory says now decides what to do about the stored state.
         live = tuple(self._entry(account)) if account.origin is Origin.MAPPED else ()
         yield _account_step(account, found, live)
-        yield from live
+        store = self.resolver.store
+        yield from map(of_no_matter, live) if is_local(store, account) else live
+        networks = self.required_from.get(account.domain, ())
+        required = is_within(remote_ip, networks)
+        yield from app_password_steps(store, account, required=required)
         yield from self._methods(account)
         yield self._attempts(account)
 
@@ -238,9 +256,9 @@ class Explainer:
         yield Step("entry", text, "", Outcome.FAILED, "directory admin")
 
     def _methods(self, account: Account) -> Iterator[Step]:
-        if account.origin is Origin.LOCAL:
-            found = "The password is checked here, against the local user database."
-            yield Step("method", found, "A local account.", Outcome.OK)
+        store = self.resolver.store
+        if is_local(store, account):
+            yield local_step(store, account)
             return
         try:
             findings = [(one.method, one.check()) for one in self.methods(account)]
@@ -255,7 +273,7 @@ class Explainer:
         yield Step(
             "method",
             f"Asked in this order: {', '.join(m for m, _ in findings) or 'nobody'}.",
-            "The next method is asked only when nobody could say.",
+            method_rule(store, account),
             Outcome.OK if usable else Outcome.UNKNOWN,
             "" if usable else "mail admin",
             facts,
@@ -437,7 +455,8 @@ def _arrow(transforms: tuple[str, ...]) -> str:
 
 def _state_step(entry: Entry) -> Step:
     now = datetime.now(UTC)
-    reasons, seen = barriers(entry, now), account_facts.facts(entry, now)
+    reasons = barriers(entry, now, gethostname())
+    seen = account_facts.facts(entry, now)
     if not reasons:
         found = "The directory shows nothing that would stop a login."
         return Step("state", found, "Read live.", Outcome.OK, facts=seen)
