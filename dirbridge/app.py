@@ -77,7 +77,7 @@ from dirbridge.model.account import Account
 from dirbridge.model.credentials import Credentials
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding, Outcome
-from dirbridge.model.login import Attempt, Cause, Reason
+from dirbridge.model.login import Attempt, Cause, IPNetwork, Reason
 from dirbridge.model.names import DomainName, RealmName, fold
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import problems_of
@@ -572,11 +572,13 @@ class App:
     def _app_passwords(
         self, credentials: Callable[[Account], Credentials]
     ) -> AppPasswords:
-        required = {
-            name: domain.login.require_app_password_from
-            for name, domain in self.settings.domains.items()
-        }
-        return AppPasswords(credentials, required)
+        return AppPasswords(credentials, self._app_passwords_from)
+
+    @cached_property
+    def _app_passwords_from(self) -> dict[DomainName, tuple[IPNetwork, ...]]:
+        """From where nothing else is taken, by domain."""
+        domains = self.settings.domains.items()
+        return {name: one.login.require_app_password_from for name, one in domains}
 
     def _method_names(
         self, name: DomainName, domain: DomainSettings, directory: DirectorySettings
@@ -810,7 +812,9 @@ class App:
     def explainer(self, store: StoreReader) -> Explainer:
         """Return what explains logins."""
         methods = self.choices(store.credentials)
-        return Explainer(self.resolver(store), self.directories, methods)
+        return Explainer(
+            self.resolver(store), self.directories, methods, self._app_passwords_from
+        )
 
     def servers(self) -> tuple[ServerReport, ...]:
         """Return what this process knows of each directory server by now."""

@@ -10,7 +10,7 @@ revoked never reaches the directory, where a forgotten phone would lock the acco
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from hashlib import blake2b
 from hmac import compare_digest
@@ -23,6 +23,7 @@ from dirbridge.model.credentials import AppPassword, Credentials
 from dirbridge.model.login import (
     Accepted,
     Cause,
+    IPAddress,
     IPNetwork,
     Reason,
     Rejected,
@@ -161,5 +162,10 @@ class AppPasswords:
 
     def _is_required(self, login: Login, account: Account) -> bool:
         networks = self._required_from.get(account.domain, ())
-        address = unwrap(login.request.remote_ip)
-        return address is not None and any(address in network for network in networks)
+        return is_within(login.request.remote_ip, networks)
+
+
+def is_within(address: IPAddress | None, networks: Iterable[IPNetwork]) -> bool:
+    """Whether an address is in one of these networks; IPv4 in IPv6 is unwrapped."""
+    plain = unwrap(address)
+    return plain is not None and any(plain in network for network in networks)

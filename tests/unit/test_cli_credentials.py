@@ -290,3 +290,36 @@ def test_a_removed_account_loses_its_persons_names(run: Run, store: Store) -> No
     assert left.values.primary_address == ANNA
     rows = store.history(left.values.directory_id)
     assert "Anna" not in " ".join(f"{r.before}{r.after}{r.why}{r.name}" for r in rows)
+
+
+def explained(run: Run, *words: str) -> dict[str, dict[str, Any]]:
+    _, said = run("explain", *words)
+    return {step["name"]: step for step in said["data"]["steps"]}
+
+
+def test_explain_tells_of_app_passwords_and_chosen_methods(
+    run: Run, store: Store
+) -> None:
+    assert "app-password" not in explained(run, "anna")
+    outside = ("anna", "--from-ip", "198.51.100.7")
+    none_yet = explained(run, *outside)["app-password"]
+    assert none_yet["outcome"] == "failed"
+    assert "app-password add" in none_yet["found"]
+
+    made = run("accounts", "app-password", "add", "anna", "--label", "phone")[1]["data"]
+    login(run, made["password"], "--from-ip", "198.51.100.7")
+    for words in (("anna",), outside):
+        step = explained(run, *words)["app-password"]
+        ((label, told),) = step["facts"]
+        assert (step["outcome"], label) == ("ok", "phone")
+        assert "last used" in told
+        assert "from 198.51.100.7" in told
+
+    run("accounts", "switch", "anna", "--method", "local", stdin=SECRET)
+    step = explained(run, "anna")["method"]
+    assert (step["outcome"], "switch" in step["rule"]) == ("ok", True)
+    # The directory is away, which does not matter any more.
+    assert explained(run, "anna")["entry"]["outcome"] == "warning"
+    store.set_verifier(account(store), None)
+    step = explained(run, "anna")["method"]
+    assert (step["outcome"], "passwd" in step["found"]) == ("failed", True)
