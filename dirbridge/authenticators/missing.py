@@ -48,6 +48,6 @@ class MissingMethod:
 _MENDS = {
     "kerberos": "Name its realm with `kerberos_realm`, and describe that in realms/.",
     "nt-domain": 'Only type = "active-directory" has it; use "ldap-bind".',
-    "password-server": 'Only type = "open-directory-password-server" has it.',
+    "password-server": 'Only an Open Directory has it; use "ldap-bind".',
 }
 _OTHERWISE = 'Use "kerberos" or "ldap-bind" in `methods`.'
