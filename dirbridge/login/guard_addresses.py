@@ -57,10 +57,12 @@ class UsualAddresses:
         place = place_of(address)
         if place is None:
             return False
-        try:
-            last = self._store.came_from(account, place)
-        except StoreError:
-            return False
+        last = self._written.get((account.number, place))
+        if last is None:
+            try:
+                last = self._store.came_from(account, place)
+            except StoreError:
+                return False
         return last is not None and self._now() - last < KNOWN_FOR
 
     def saw(self, account: Account, address: IPAddress | None) -> None:

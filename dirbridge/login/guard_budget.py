@@ -7,10 +7,11 @@ stop below the threshold. The rest is left to its owner, who may mistype at the 
 well. The last try of a window is kept for addresses from which the owner logged in
 before: who uses up the others from elsewhere does not lock the owner out of their mail.
 
-A login with the right password writes nothing: a try is taken before the directory is
-asked only where something was counted already, and the first wrong one is counted
-afterwards. That is no hole: one bridge lets one unproven password of an account through
-at a time (`guard_gate`), so at most one for each bridge is not taken before.
+A try is taken before the directory is asked, and given back unless the password is
+wrong. But nothing is written for a login from a usual address, or from none, as long as
+nothing was counted; nearly all are such. There the first wrong try is counted
+afterwards, so at most one for each bridge is late: a bridge lets one unproven password
+of an account through at a time (`guard_gate`).
 
 Where the store cannot be written in time (a first import holds SQLite for minutes),
 this process counts for itself until then.
@@ -36,11 +37,11 @@ from dirbridge.store.tries import MemoryTries
 from dirbridge.store.tries_base import Tries, TriesStore
 
 DEFAULT_TRIES = 4
-"""Where neither the configuration nor the directory says more: policies below five are
-rare."""
+"""The most unless the configuration says otherwise: somebody may have a stricter policy
+of their own, which a service account may usually not read. Below five is rare."""
 
 DEFAULT_WINDOW = timedelta(minutes=30)
-"""Active Directory's own default."""
+"""The least, for the same reason; Active Directory's own default."""
 
 BELIEVED = 600.0
 """Seconds for which a directory's policy is believed."""
@@ -85,9 +86,9 @@ def budget_of(
     wanted, span = tries or DEFAULT_TRIES, window or DEFAULT_WINDOW
     if lockout is None or not lockout.threshold:
         return Budget(wanted, span)
-    half = tries or lockout.threshold // 2 + 1
+    half = tries or min(DEFAULT_TRIES, lockout.threshold // 2 + 1)
     below = max(1, min(half, lockout.threshold - 1))
-    return Budget(below, max(lockout.window, window or timedelta(0)))
+    return Budget(below, max(lockout.window, span))
 
 
 class Budgets:
@@ -135,10 +136,12 @@ class Passage:
     Attributes:
         before: What had been counted, None where nothing was.
         taken: Where a try was taken for it; None where none was.
+        last_at: What then counts as the last one, if it is given back.
     """
 
     before: Tries | None = None
     taken: TriesStore | None = None
+    last_at: datetime | None = None
 
 
 class Ledger:
@@ -173,25 +176,27 @@ class Ledger:
             login: The login.
         """
         held = self._held(account)
-        if not held:
+        address = login.request.remote_ip
+        # Nearly all logins; the policy is not even looked up.
+        if not held and (address is None or self._usual.has(account, address)):
             return Passage()
         budget = self._budgets(account, login.deadline)
         now = self._now()
         since = _before(now, budget.window)
-        live = [one for one in held.values() if one.last_at >= since and one.count]
-        if not live:
-            return Passage(before=next(iter(held.values())))
-        count = sum(one.count for one in live)
+        live = {k: one for k, one in held.items() if one.last_at >= since}
+        count = sum(one.count for one in live.values())
         most = budget.anybody
-        if count >= most and self._usual.has(account, login.request.remote_ip):
+        if count >= most and self._usual.has(account, address):
             most = budget.tries
         if count >= most:
             return None
-        own = self._own.tries(account)
-        spent = own.count if own and own.last_at >= since else 0
+        own = live.get(id(self._own))
+        spent = own.count if own else 0
         taken = self._take(account, now, since, most - spent, most - (count - spent))
-        before = held.get(id(taken)) or max(live, key=lambda one: one.last_at)
-        return None if taken is None else Passage(before, taken)
+        if taken is None:
+            return None
+        before = live.get(id(taken))
+        return Passage(before, taken, before.last_at if before else now)
 
     def end(
         self, account: Account, login: Login, passage: Passage, told: Verdict
@@ -261,10 +266,7 @@ class Ledger:
     def _right(self, account: Account, passage: Passage, server: str) -> None:
         """Forget what the server forgets as well: another one may go on counting."""
         before = passage.before
-        if before is None:
-            return
-        lapsed = passage.taken is None
-        if not lapsed and (not server or before.server != server):
+        if before is None or not server or before.server != server:
             self._give_back(account, passage)
             return
         self._own.forget_tries(account)
@@ -274,10 +276,10 @@ class Ledger:
             self._give_back(account, passage)
 
     def _give_back(self, account: Account, passage: Passage) -> None:
-        if passage.taken is None or passage.before is None:
+        if passage.taken is None or passage.last_at is None:
             return
         try:
-            passage.taken.give_back_try(account, passage.before.last_at)
+            passage.taken.give_back_try(account, passage.last_at)
         except StoreError:
             # It lapses with the window: too careful rather than an account locked.
             return

@@ -40,6 +40,9 @@ FRESH = 900.0
 _USUAL = 0.9
 """The share of them that is over by the time that the others wait for."""
 
+_FEW = 5
+"""So many rejections of a kind must be known."""
+
 _RESERVE = 0.8
 """The share of the time up to the deadline that may be waited for."""
 
@@ -99,7 +102,8 @@ class Pacing:
         with self._lock:
             for (domain, method), newest in self._took.items():
                 took = sorted(took for at, took in newest if at > since)
-                if domain in wanted and took:
+                # The very first ones find nothing warm, and are usual for nobody.
+                if domain in wanted and len(took) >= _FEW:
                     usual = took[int(len(took) * _USUAL)]
                     known[method] = max(usual, known.get(method, 0.0))
         asked = known.keys() - _UNASKED

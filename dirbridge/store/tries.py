@@ -63,7 +63,9 @@ class MemoryTries:
         """Take back a try that was not found wrong."""
         with self._tries_lock:
             held = self._tries.get(account.number)
-            if held is not None and held.count:
+            if held is not None and held.count <= 1:
+                del self._tries[account.number]
+            elif held is not None:
                 less = replace(held, count=held.count - 1, last_at=last_at)
                 self._tries[account.number] = less
 

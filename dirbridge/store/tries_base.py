@@ -100,7 +100,7 @@ class TriesStore(TriesReader, Protocol):
         ...
 
     def give_back_try(self, account: Account, last_at: datetime) -> None:
-        """Take back a try that was not found wrong.
+        """Take back a try that was not found wrong, and forget the last one.
 
         Args:
             account: Whose.

@@ -81,7 +81,9 @@ class SqlTries:
 
     def give_back_try(self, account: Account, last_at: datetime) -> None:
         """Take back a try that was not found wrong."""
-        self._tell(_GIVE_BACK, {"account": account.number, "at": last_at})
+        own = {"account": account.number, "at": last_at}
+        if not self._tell(_FORGET_ONE, own):
+            self._tell(_GIVE_BACK, own)
 
     def forget_tries(self, account: Account) -> None:
         """Forget them."""
@@ -141,7 +143,10 @@ _PLACE = _with_times(
 )
 _GIVE_BACK = _with_times(
     "UPDATE tries SET count = count - 1, last_at = :at"
-    " WHERE account = :account AND count > 0 RETURNING count"
+    " WHERE account = :account AND count > 1 RETURNING count"
+)
+_FORGET_ONE = text(
+    "DELETE FROM tries WHERE account = :account AND count <= 1 RETURNING count"
 )
 _FORGET = text("DELETE FROM tries WHERE account = :account RETURNING count")
 _NOTE = _with_times(

@@ -323,10 +323,33 @@ def test_a_login_with_the_right_password_writes_nothing() -> None:
         for _ in range(10):
             assert isinstance(bridge.login("right", LAPTOP), Accepted)
             world.seconds += 60
-    assert world.store.written == ["address"]
+    # The first time, the address is not known.
+    assert world.store.written == ["count", "give back", "address"]
+    assert world.store.tries(ANNA) is None
     world.seconds += 86_400
     bridge.login("right", LAPTOP)
-    assert world.store.written == ["address"] * 2
+    assert world.store.written[3:] == ["address"]
+    for _ in range(10):
+        assert isinstance(world.bridge().login("right", None), Accepted)
+    assert world.store.written[4:] == []
+
+
+def test_bridges_count_before_they_ask_for_a_stranger(world: World) -> None:
+    bridges = [world.bridge() for _ in range(8)]
+    begin = threading.Barrier(BUDGET.anybody)
+
+    def slow(typed: str) -> Verdict:
+        begin.wait(10)
+        return world.ask(typed)
+
+    with ThreadPoolExecutor(8) as pool:
+        running = [
+            pool.submit(each.login, f"wrong{n}", PHONE, slow)
+            for n, each in enumerate(bridges)
+        ]
+        told = sorted(reason(one.result(20)) for one in running)
+    assert told == [Reason.GUARDED] * 6 + [Reason.WRONG_PASSWORD] * 2
+    assert world.bad_count == BUDGET.anybody
 
 
 class Locked(MemoryStore):
@@ -455,8 +478,8 @@ def test_what_is_remembered_is_bounded_and_shows_no_password() -> None:
         (3, None, 2),
         (4, None, 3),
         (5, None, 3),
-        (10, None, 6),
-        (50, None, 26),
+        (6, None, 4),
+        (50, None, DEFAULT_TRIES),
         (0, None, DEFAULT_TRIES),
         (10, 9, 9),
         (5, 9, 4),
@@ -468,13 +491,15 @@ def test_a_budget_stays_below_the_threshold(
 ) -> None:
     budget = budget_of(Lockout(threshold, MINUTE), tries)
     assert budget.tries == expected
-    assert budget.window == (MINUTE if threshold else DEFAULT_WINDOW)
+    assert budget.window == DEFAULT_WINDOW
     assert 1 <= budget.anybody <= budget.tries
 
 
 def test_a_budget_takes_the_longer_window() -> None:
-    lockout = Lockout(5, 30 * MINUTE)
-    assert budget_of(lockout, window=MINUTE).window == 30 * MINUTE
+    lockout = Lockout(5, 40 * MINUTE)
+    assert budget_of(lockout).window == 40 * MINUTE
+    assert budget_of(lockout, window=MINUTE).window == 40 * MINUTE
+    assert budget_of(Lockout(5, MINUTE), window=2 * MINUTE).window == 2 * MINUTE
     assert budget_of(lockout, window=60 * MINUTE).window == 60 * MINUTE
     assert budget_of(None, 3, MINUTE) == Budget(3, MINUTE)
     assert budget_of(None) == Budget(DEFAULT_TRIES, DEFAULT_WINDOW)

@@ -97,9 +97,17 @@ def test_nobody_waits_for_long_or_past_the_deadline() -> None:
     assert world.took(UNKNOWN, 0.001, left=0.5) < 0.5
 
 
+def test_the_first_ones_slow_nobody_down() -> None:
+    world = World()
+    for _ in range(4):
+        world.took(WRONG, 0.9)
+    assert world.took(UNKNOWN, 0.001) == pytest.approx(FIRST)
+
+
 def test_what_is_long_ago_does_not_count() -> None:
     world = World()
-    world.took(WRONG, 0.9)
+    for _ in range(10):
+        world.took(WRONG, 0.9)
     world.now += FRESH + 1
     assert world.took(UNKNOWN, 0.001) == pytest.approx(FIRST)
 
