@@ -74,16 +74,18 @@ class Accepting:
     def client(self) -> sasl.Proven:
         """Return whom the ticket is for, if its realm may say so."""
         try:
-            name, service = self._context.initiator_name, self._context.target_name
+            name = self._context.initiator_name
+            client, service = str(name), str(self._context.target_name)
             mechanism = self._context.mech
         except GSSError as error:
             raise self._refused(error) from error
+        except UnicodeDecodeError as error:
+            raise NotAccepted("a name that is no UTF-8") from error
         if not self.complete or name is None or mechanism != _KERBEROS:
             raise NotAccepted("it is no ticket of Kerberos")
-        realms = {_realm_of(str(name)), _realm_of(str(service))}
-        if realms != {self._realm}:
-            raise NotAccepted(f"{name} is not of the realm {self._realm}")
-        return sasl.Proven(str(name), sid=sid_of(name))
+        if {_realm_of(client), _realm_of(service)} != {self._realm}:
+            raise NotAccepted(f"{client} is not of the realm {self._realm}")
+        return sasl.Proven(client, sid=sid_of(name))
 
     def _refused(self, error: GSSError) -> NotAccepted:
         return NotAccepted(f"{self._realm}: {GssFailure(error)}")

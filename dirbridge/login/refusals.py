@@ -31,12 +31,15 @@ def refuse(name: str, password: Secret) -> Reason | None:
         return Reason.EMPTY_PASSWORD
     if "\0" in text or all(map(_is_control, text)):
         return Reason.BAD_PASSWORD
+    return None if is_name(name) else Reason.BAD_NAME
+
+
+def is_name(name: str) -> bool:
+    """Whether a name may be looked for at all; blanks around it do not count."""
     typed = name.strip()
     # What can be printed holds no controls, and is told apart at once.
     broken = not typed.isprintable() and any(map(_is_control, typed))
-    if not typed or broken or len(typed) > LONGEST_NAME:
-        return Reason.BAD_NAME
-    return None
+    return bool(typed) and not broken and len(typed) <= LONGEST_NAME
 
 
 def _is_control(letter: str) -> bool:

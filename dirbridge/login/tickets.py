@@ -18,7 +18,7 @@ from dirbridge.authenticators.principals import Ticket, is_for, unquoted
 from dirbridge.authenticators.vetoes import Vetoes
 from dirbridge.errors import StoreError
 from dirbridge.login.domains import Resolver
-from dirbridge.login.refusals import barred_by
+from dirbridge.login.refusals import barred_by, is_name
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import (
@@ -136,6 +136,8 @@ class TicketJudge:
         wanted = request.identity
         if not wanted or fold(wanted) == fold(request.principal):
             return True
+        if not is_name(wanted):
+            return False
         found = self.resolver.resolve(wanted, request.local_ip, request.remote_ip)
         meant = found.account
         return meant is not None and meant.number == account.number
@@ -173,6 +175,8 @@ class TicketJudge:
         """Return the accounts that a principal may be, by the first kind of name."""
         places = self.places.get(realm, ())
         name = unquoted(principal[: -len(realm) - 1])
+        if not is_name(name):
+            return ()
         for found in self._lookups(name, realm, {domain for domain, _ in places}):
             mine = {
                 one.number: one
