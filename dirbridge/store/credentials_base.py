@@ -9,12 +9,13 @@ Tested by `tests/contract/test_store_credentials.py`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from dirbridge.model.account import Account
 from dirbridge.model.credentials import AppPassword, Credentials, OfflineVerifier
+from dirbridge.model.names import DomainName
 
 
 class CredentialsReader(Protocol):
@@ -26,6 +27,14 @@ class CredentialsReader(Protocol):
 
     def app_passwords(self, account: Account) -> tuple[AppPassword, ...]:
         """Return an account's app passwords, also the revoked ones, oldest first."""
+        ...
+
+    def switched(self) -> Mapping[tuple[DomainName, str, str], int]:
+        """Count who has a login method of their own choice, and is not removed.
+
+        Returns:
+            How many, by domain, directory within it, and method.
+        """
         ...
 
     def verifier(self, account: Account) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from dirbridge.model.account import Account
+from dirbridge.model.account import Account, AccountState
 from dirbridge.model.credentials import AppPassword, Credentials, OfflineVerifier
+from dirbridge.model.names import DomainName
 from dirbridge.store.credentials import (
     Deed,
     app_password_added,
@@ -26,6 +28,8 @@ class _Holder(Protocol):
 
     def _credentials(self) -> Mapping[int, Credentials]: ...
 
+    def accounts(self) -> Iterator[Account]: ...
+
     def _alter(self, account: Account, alter: Alter) -> None: ...
 
 
@@ -41,6 +45,16 @@ class MemoryCredentials:
     def app_passwords(self: _Holder, account: Account) -> tuple[AppPassword, ...]:
         """Return an account's app passwords, also the revoked ones."""
         return self._credentials().get(account.number, Credentials()).app_passwords
+
+    def switched(self: _Holder) -> Mapping[tuple[DomainName, str, str], int]:
+        """Count who has a login method of their own choice."""
+        held = self._credentials()
+        return Counter(
+            (one.domain, one.source, method)
+            for one in self.accounts()
+            if one.state is not AccountState.REMOVED
+            for method in held.get(one.number, Credentials()).methods
+        )
 
     def verifier(self: _Holder, account: Account) -> str | None:
         """Return an account's Argon2id verifier, or None."""
@@ -111,3 +125,17 @@ class MemoryCredentials:
     ) -> None:
         """Keep what lets an account in during an outage, or forget it."""
         self._alter(account, lambda held: (replace(held, offline=offline), None))
+
+
+def without_revoked(
+    held: Mapping[int, Credentials], before: datetime | None
+) -> dict[int, Credentials]:
+    """Forget app passwords that were revoked before; none where that is None."""
+
+    def stays(one: AppPassword) -> bool:
+        return before is None or one.revoked_at is None or one.revoked_at >= before
+
+    return {
+        number: replace(own, app_passwords=tuple(filter(stays, own.app_passwords)))
+        for number, own in held.items()
+    }

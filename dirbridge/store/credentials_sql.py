@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -22,8 +23,9 @@ from sqlalchemy import (
     update,
 )
 
-from dirbridge.model.account import Account
+from dirbridge.model.account import Account, AccountState
 from dirbridge.model.credentials import AppPassword, Credentials, OfflineVerifier
+from dirbridge.model.names import DomainName
 from dirbridge.store.application import Application
 from dirbridge.store.base import Run
 from dirbridge.store.credentials import (
@@ -38,6 +40,7 @@ from dirbridge.store.credentials import (
 from dirbridge.store.database import Database, wrapped
 from dirbridge.store.retrying import Writing
 from dirbridge.store.schema import (
+    AccountRow,
     AppPasswordRow,
     ChangeRow,
     ChoiceRow,
@@ -67,6 +70,16 @@ class SqlCredentials:
         with wrapped(self._database), self._database.reads.begin() as connection:
             found = connection.execute(_ALL_APPS, {"account": account.number}).all()
         return tuple(AppPassword(*row) for row in found)
+
+    def switched(self) -> Mapping[tuple[DomainName, str, str], int]:
+        """Count who has a login method of their own choice."""
+        with wrapped(self._database), self._database.reads.begin() as connection:
+            found = connection.execute(_SWITCHED).all()
+        return Counter(
+            (DomainName(domain), source, method)
+            for domain, source, methods in found
+            for method in json.loads(methods)
+        )
 
     def verifier(self, account: Account) -> str | None:
         """Return an account's Argon2id verifier, or None."""
@@ -226,6 +239,11 @@ _ALL_APPS = (
     )
     .where(AppPasswordRow.account == _MINE)
     .order_by(AppPasswordRow.number)
+)
+_SWITCHED = (
+    select(AccountRow.domain, AccountRow.source, ChoiceRow.methods)
+    .join(AccountRow, AccountRow.number == ChoiceRow.account)
+    .where(AccountRow.state != AccountState.REMOVED.value)
 )
 _ADD_APP = table(AppPasswordRow).insert().returning(AppPasswordRow.number)
 _REVOKE = (

@@ -29,7 +29,11 @@ from dirbridge.store.base import (
     RunResult,
 )
 from dirbridge.store.credentials import CREDENTIALS, audit_row_of, run_of
-from dirbridge.store.credentials_memory import Alter, MemoryCredentials
+from dirbridge.store.credentials_memory import (
+    Alter,
+    MemoryCredentials,
+    without_revoked,
+)
 from dirbridge.store.gathering import PAGE
 from dirbridge.store.personal_memory import MemoryPersonal
 from dirbridge.store.pulse import Pulse
@@ -299,7 +303,12 @@ class MemoryStore(MemoryCredentials, MemoryPersonal):
                 if changes_before is None or offer.until >= changes_before
             }
             self._content = replace(
-                old, attempts=attempts, audit=audit, runs=runs, approvals=approvals
+                old,
+                attempts=attempts,
+                audit=audit,
+                runs=runs,
+                approvals=approvals,
+                credentials=without_revoked(old.credentials, changes_before),
             )
             forgotten = sum(map(len, old.audit.values()))
             kept = sum(map(len, audit.values()))

@@ -8,7 +8,13 @@ from sqlalchemy import Delete, bindparam, delete, exists, func, select
 
 from dirbridge.store.application import VERSION
 from dirbridge.store.database import Database
-from dirbridge.store.schema import AttemptRow, ChangeRow, OfferRow, RunRow
+from dirbridge.store.schema import (
+    AppPasswordRow,
+    AttemptRow,
+    ChangeRow,
+    OfferRow,
+    RunRow,
+)
 
 PORTION = 10_000
 """How many attempts or audit rows are forgotten by one transaction."""
@@ -20,7 +26,9 @@ def prune_attempts(database: Database, before: datetime) -> int:
 
 
 def prune_changes(database: Database, before: datetime) -> int:
-    """Forget older audit rows, their runs, and offers that had lapsed by then.
+    """Forget older audit rows, their runs, and what was over by then.
+
+    That is offers that had lapsed, and app passwords that had been revoked.
 
     The newest run of each directory stays, and so does the one that is the store's
     version.
@@ -35,6 +43,7 @@ def prune_changes(database: Database, before: datetime) -> int:
     )
     _rows(database, _RUNS, {"before": before})
     _rows(database, _OFFERS, {"before": before})
+    _rows(database, _REVOKED, {"before": before})
     return done
 
 
@@ -76,3 +85,4 @@ _RUNS = delete(RunRow).where(
     RunRow.number.not_in(VERSION),
 )
 _OFFERS = delete(OfferRow).where(OfferRow.until < bindparam("before"))
+_REVOKED = delete(AppPasswordRow).where(AppPasswordRow.revoked_at < bindparam("before"))

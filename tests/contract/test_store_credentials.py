@@ -158,6 +158,31 @@ def test_no_plan_is_outrun_and_no_directory_has_another_run(
     assert store.version() > version
 
 
+def test_who_was_switched_is_counted_by_method(store: Store, anna: Account) -> None:
+    assert dict(store.switched()) == {}
+    berta = next(a for a in store.accounts() if a.mailbox == "berta")
+    store.set_methods(anna, ("kerberos", "local"))
+    store.set_methods(berta, ("local",))
+    where = (COMPANY, "directory")
+    assert store.switched() == {(*where, "kerberos"): 1, (*where, "local"): 2}
+    gone = replace(anna, state=AccountState.REMOVED)
+    store.apply(plan(change(Op.REMOVE, gone)), a_run())
+    assert store.switched() == {(*where, "local"): 1}
+
+
+def test_what_was_revoked_long_ago_is_forgotten(store: Store, anna: Account) -> None:
+    counting = store.add_app_password(anna, PHONE)
+    old = store.add_app_password(anna, replace(PHONE, label="old"))
+    older = store.add_app_password(anna, replace(PHONE, label="older"))
+    store.revoke_app_password(anna, old.number, NOW)
+    store.revoke_app_password(anna, older.number, NOW - DAY)
+    store.prune(NOW, None)
+    assert len(store.app_passwords(anna)) == 3
+    store.prune(None, NOW)
+    left = replace(old, revoked_at=NOW)
+    assert store.app_passwords(anna) == (counting, left)
+
+
 def test_nobody_gets_any(store: Store) -> None:
     nobody = replace(ANNA, number=4711)
     for write in (
