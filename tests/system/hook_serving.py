@@ -25,6 +25,7 @@ from dirbridge.model.login import (
     Unavailable,
     Verdict,
 )
+from dirbridge.protocols import sasl
 
 PLAIN = b"AGFubmEAc2VjcmV0"
 """Anna and her password, as PLAIN has them in base64."""
@@ -71,7 +72,10 @@ class Table:
 
 @contextmanager
 def serving(
-    *hooks: HookSettings, answerer: Answerer, deadline: float = 9
+    *hooks: HookSettings,
+    answerer: Answerer,
+    deadline: float = 9,
+    mechanisms: sasl.Mechanisms = sasl.MECHANISMS,
 ) -> Iterator[None]:
     """Serve in a thread until the end of the block."""
     started = threading.Event()
@@ -81,7 +85,14 @@ def serving(
     async def main() -> None:
         stop = asyncio.Event()
         handles.append((asyncio.get_running_loop(), stop))
-        await serve(hooks, answerer, deadline=deadline, stop=stop, ready=started.set)
+        await serve(
+            hooks,
+            answerer,
+            deadline=deadline,
+            stop=stop,
+            mechanisms=mechanisms,
+            ready=started.set,
+        )
 
     def run() -> None:
         try:
