@@ -527,15 +527,19 @@ class App:
 
         Its domain need not have it; where the directory has none such, it says so.
         """
+        return self._method_named(account.domain, account.source, name)
+
+    def _method_named(self, where: DomainName, source: str, name: str) -> Authenticator:
         _ = self._krb5_conf
-        made = self._authenticators.get((account.domain, account.source, name))
+        made = self._authenticators.get((where, source, name))
         if made is not None:
             return made
-        domain = self.settings.domains[account.domain]
-        pairs = zip(domain.directory, self._connectors[account.domain], strict=True)
+        pairs = zip(
+            self.settings.domains[where].directory, self._connectors[where], strict=True
+        )
         for settings, connector in pairs:
-            if connector.source == account.source and name in set(Method):
-                return self._made(Method(name), account.domain, settings, connector)
+            if connector.source == source and name in set(Method):
+                return self._made(Method(name), where, settings, connector)
         return MissingMethod(name)
 
     @cached_property
@@ -839,7 +843,8 @@ class App:
                 found += empty_findings(name, connector.failover)
                 found += foreign_findings(connector.failover)
         found += _tried(self._check_methods)
-        found += self._check_protected()
+        found += _tried(self._check_switched)
+        found += _tried(self._check_protected)
         found += [channel.check() for channel in self._channels]
         for kdcs in self._kdcs_by_dns.values():
             found += foreign_findings(kdcs)
@@ -850,15 +855,26 @@ class App:
         named = {n: d.protected for n, d in self.settings.domains.items()}
         if not any(named.values()) or not store_is_there(self.settings.store.url):
             return []
-        try:
-            with self.open_store(as_owner=False) as store, store.view() as view:
-                return [
-                    finding
-                    for name, protected in named.items()
-                    for finding in idle_names(view, name, protected)
-                ]
-        except (ConfigError, StoreError) as error:
-            return [_finding(problem) for problem in problems_of(error)]
+        with self.open_store(as_owner=False) as store, store.view() as view:
+            return [
+                finding
+                for name, protected in named.items()
+                for finding in idle_names(view, name, protected)
+            ]
+
+    def _check_switched(self) -> list[Finding]:
+        """Try the methods that accounts have of their own choice; makes no store."""
+        if not store_is_there(self.settings.store.url):
+            return []
+        with self.open_store(as_owner=False) as store:
+            switched = store.switched()
+        return [
+            replace(finding, text=f"{finding.text} Accounts with it: {count}.")
+            for (domain, source, method), count in switched.items()
+            if domain in self.settings.domains
+            for finding in self._method_named(domain, source, method).check()
+            if finding.code == "method-missing"
+        ]
 
     def _check_methods(self) -> list[Finding]:
         return [
@@ -887,11 +903,11 @@ def _give_folder(path: Path, owner: Owner) -> None:
 
 
 def _tried(check: Callable[[], list[Finding]]) -> list[Finding]:
-    """Run a check; a secret that cannot be read is a finding as well."""
+    """Run a check; a secret or a store that cannot be read is a finding as well."""
     try:
         return check()
-    except ConfigError as error:
-        return [_finding(problem) for problem in error.problems]
+    except (ConfigError, StoreError) as error:
+        return [_finding(problem) for problem in problems_of(error)]
 
 
 def _finding(problem: Problem) -> Finding:

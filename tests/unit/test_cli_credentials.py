@@ -323,3 +323,14 @@ def test_explain_tells_of_app_passwords_and_chosen_methods(
     store.set_verifier(account(store), None)
     step = explained(run, "anna")["method"]
     assert (step["outcome"], "passwd" in step["found"]) == ("failed", True)
+
+
+def test_check_names_a_method_that_accounts_chose_and_that_is_not_set_up(
+    run: Run, store: Store
+) -> None:
+    store.set_methods(account(store), ("password-server", "local"))
+    _, said = run("check")
+    missing = [one for one in said["problems"] if one["code"] == "method-missing"]
+    (one,) = missing
+    assert "password-server" in one["text"]
+    assert one["text"].endswith("Accounts with it: 1.")
