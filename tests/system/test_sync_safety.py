@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import signal
 import sqlite3
-import time
 
 import pytest
 
 from testbed import cast, ldif
 from testbed.bed import Bed
+from testbed.process import wait_until
 from testbed.scale import load
 from testbed.slapd import Od1
 from tests.system.bridge import OD, Done, Site
@@ -229,7 +229,7 @@ def test_no_server_at_all_is_told_and_harms_nothing(
 def test_an_interrupted_sync_ends_with_130(bed: Bed, od1: Od1, od_site: Site) -> None:
     bed.od1.freeze()
     run = od_site.start("sync")
-    time.sleep(1.5)
+    wait_until(lambda: any(od_site.folder.glob("*.turn")), "the sync does not begin")
     run.send_signal(signal.SIGINT)
     bed.od1.thaw()
     run.communicate(timeout=20)
