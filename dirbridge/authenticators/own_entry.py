@@ -36,6 +36,7 @@ Raises `Unreachable` where no answer came.
 
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
 _POLICY = (open_directory_state.POLICY, open_directory_state.ALLOWED)
+_OWN = (*guid.ID_ATTRIBUTES, "authAuthority")
 _ANOTHER = Doubt(Reason.UNKNOWN, "the name belongs to another entry by now")
 
 
@@ -46,15 +47,19 @@ def identify_active_directory(transport: Transport, account: Account) -> Doubt |
     among them (MS-ADTS 3.1.1.3.2); Samba does not know whoAmI.
     """
     base = f"<GUID={account.values.directory_id}>"
-    entry = _read(transport, base, ("objectGUID", "objectSid"))
+    # Both at once: each wait for an answer costs as much as the bind.
+    own, bound = transport.read_entries(
+        (base, ("objectGUID", "objectSid")), ("", ("tokenGroups",))
+    )
+    entry = _judged(transport, own)
     if isinstance(entry, Doubt):
         return entry
     if not _has_id(entry, account) or not entry.get("objectsid"):
         return _unreadable("objectGUID and objectSid")
-    bound = _read(transport, "", ("tokenGroups",))
-    if isinstance(bound, Doubt) or not bound.get("tokengroups"):
+    groups = _judged(transport, bound)
+    if isinstance(groups, Doubt) or not groups.get("tokengroups"):
         return _unreadable("tokenGroups of the rootDSE")
-    return None if entry["objectsid"][0] in bound["tokengroups"] else _ANOTHER
+    return None if entry["objectsid"][0] in groups["tokengroups"] else _ANOTHER
 
 
 def identify_by_dn(transport: Transport, account: Account) -> Doubt | None:
@@ -62,8 +67,11 @@ def identify_by_dn(transport: Transport, account: Account) -> Doubt | None:
 
     slapd does not look at authAuthority itself.
     """
-    wanted = (*guid.ID_ATTRIBUTES, "authAuthority")
-    entry = _read(transport, account.values.dn, wanted)
+    (own,) = transport.read_entries((account.values.dn, _OWN))
+    return _identified(_judged(transport, own), account)
+
+
+def _identified(entry: Entry | Doubt, account: Account) -> Doubt | None:
     if isinstance(entry, Doubt):
         # It has just bound, so it is there: slapd hides what may not be read.
         gone = entry.verdict is Reason.UNKNOWN
@@ -85,21 +93,23 @@ def identify_open_directory(transport: Transport, account: Account) -> Doubt | N
     each as the only one that is asked for; who may not read them, or an older
     server, says nothing (odusers.c of Apple's slapd).
     """
-    doubt = identify_by_dn(transport, account)
-    for name in _POLICY if doubt is None else ():
-        values = _read(transport, account.values.dn, (name,))
-        if isinstance(values, Doubt):
+    dn = account.values.dn
+    own, *policies = transport.read_entries(
+        (dn, _OWN), *((dn, (name,)) for name in _POLICY)
+    )
+    doubt = _identified(_judged(transport, own), account)
+    for policy in policies if doubt is None else ():
+        values = _judged(transport, policy)
+        if isinstance(values, Doubt) or not values:
             continue
-        entry = model.Entry(account.values.directory_id, account.values.dn, values)
+        entry = model.Entry(account.values.directory_id, dn, values)
         for sign, reason in open_directory_state.signs(entry):
             return Doubt(reason, f"{sign} of the own entry says so")
     return doubt
 
 
-def _read(
-    transport: Transport, base: str, attributes: tuple[str, ...]
-) -> Entry | Doubt:
-    reading: Reading = transport.read_entry(base, attributes)
+def _judged(transport: Transport, reading: Reading) -> Entry | Doubt:
+    """Return what was read, or what follows from that it was not."""
     code = reading.result.code
     if code in _AWAY:
         raise transport.error("read", _AWAY[code], reading.result.text)

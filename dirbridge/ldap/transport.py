@@ -14,7 +14,7 @@ import select
 import socket
 import ssl
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Self
 
@@ -117,8 +117,12 @@ class Transport:
         Raises:
             OSError: It failed or was too late; `failure` says which.
         """
-        with self._watched():
+        try:
+            self._socket.settimeout(_remaining(self._deadline))
             (self._sealed or self._socket).sendall(data)
+        except OSError as error:
+            self._note(error)
+            raise
 
     def recv(self, size: int) -> bytes:
         """Receive up to `size` octets, none where the server closed.
@@ -126,11 +130,15 @@ class Transport:
         Raises:
             OSError: It failed or was too late; `failure` says which.
         """
-        with self._watched():
+        try:
+            self._socket.settimeout(_remaining(self._deadline))
             if self._sealed is None:
                 data = self._socket.recv(size)
             else:
                 data = self._sealed.recv(size, lambda: _remaining(self._deadline))
+        except OSError as error:
+            self._note(error)
+            raise
         if not data:
             self.failure = self.failure or "closed"
         return data
@@ -240,19 +248,55 @@ class Transport:
         Raises:
             Unreachable: No whole answer came.
         """
-        request = messages.read_request(self._next_id, base, attributes)
-        asked = self._send(request, "read")
-        entry: messages.Entry | None = None
-        with self._named("read"):
-            message = self._receive_message()
-            while messages.kind_of(message) in _found(asked):
-                if messages.kind_of(message)[1] == messages.SEARCH_ENTRY:
-                    entry = messages.parse_entry(message)
-                message = self._receive_message()
-        self._rest = message + self._rest
-        return messages.Reading(
-            self._result(asked, messages.SEARCH_DONE, "read"), entry
+        return self.read_entries((base, attributes))[0]
+
+    def read_entries(
+        self, *wanted: tuple[str, Sequence[str]]
+    ) -> tuple[messages.Reading, ...]:
+        """Read entries one by one, but ask for all of them at once.
+
+        Args:
+            *wanted: Of each the DN, "" for the rootDSE, and the attributes.
+
+        Raises:
+            Unreachable: No whole answer came to one of them.
+        """
+        numbers = tuple(range(self._next_id, self._next_id + len(wanted)))
+        self._next_id += len(wanted)
+        requests = (
+            messages.read_request(number, base, attributes)
+            for number, (base, attributes) in zip(numbers, wanted, strict=True)
         )
+        return self._read(numbers, b"".join(requests))
+
+    def _read(
+        self, numbers: tuple[int, ...], requests: bytes
+    ) -> tuple[messages.Reading, ...]:
+        entries: dict[int, messages.Entry] = {}
+        results: dict[int, messages.Result] = {}
+        try:
+            self.sendall(requests)
+            while len(results) < len(numbers):
+                message = self._receive_message()
+                # The server may work on all of them at once: answers come mixed.
+                number, tag = messages.kind_of(message)
+                open_one = number in numbers and number not in results
+                if open_one and tag == messages.SEARCH_ENTRY:
+                    entries[number] = messages.parse_entry(message)
+                elif not (open_one and tag == messages.SEARCH_REFERENCE):
+                    result = messages.parse_result(message)
+                    self._demand_open(result, open_one)
+                    results[number] = result
+        except (OSError, RemoteProtocolError) as error:
+            raise self._broken("read", error) from error
+        return tuple(
+            messages.Reading(results[number], entries.get(number)) for number in numbers
+        )
+
+    def _demand_open(self, result: messages.Result, open_one: bool) -> None:
+        if not open_one:
+            raise self._ended("read", result)
+        _demand(result, result.message_id, messages.SEARCH_DONE)
 
     def prove_alive(self, deadline: Deadline) -> None:
         """Let the server answer something harmless before a password goes out.
@@ -308,28 +352,32 @@ class Transport:
     def _send(self, request: bytes, operation: str) -> int:
         """Send a request and return its message id."""
         asked, self._next_id = self._next_id, self._next_id + 1
-        with self._named(operation):
+        try:
             self.sendall(request)
+        except (OSError, RemoteProtocolError) as error:
+            raise self._broken(operation, error) from error
         return asked
 
     def _result(self, asked: int, tag: int, operation: str) -> messages.Result:
         """Receive the answer of a kind to a request."""
-        with self._named(operation):
+        try:
             result = messages.parse_result(self._receive_message())
             _demand(result, asked, tag)
+        except (OSError, RemoteProtocolError) as error:
+            raise self._broken(operation, error) from error
         if result.message_id != asked:
-            # RFC 4511 section 4.4.1: notice of disconnection, with its reason.
-            self.failure = _NOTICES.get(result.code, "closed")
-            raise self.error(operation, detail=result.text)
+            raise self._ended(operation, result)
         return result
 
-    @contextlib.contextmanager
-    def _named(self, operation: str) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, RemoteProtocolError) as error:
-            self.failure = self.failure or "protocol"
-            raise self.error(operation, detail=str(error)) from error
+    def _ended(self, operation: str, notice: messages.Result) -> Unreachable:
+        """Return the error of a notice of disconnection (RFC 4511 section 4.4.1)."""
+        self.failure = _NOTICES.get(notice.code, "closed")
+        return self.error(operation, detail=notice.text)
+
+    def _broken(self, operation: str, error: Exception) -> Unreachable:
+        """Return the error of what failed on the way."""
+        self.failure = self.failure or "protocol"
+        return self.error(operation, detail=str(error))
 
     def _receive_message(self) -> bytes:
         data = self._rest
@@ -341,15 +389,10 @@ class Transport:
         self._rest = data[size:]
         return data[:size]
 
-    @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        try:
-            self._socket.settimeout(_remaining(self._deadline))
-            yield
-        except OSError as error:
-            self.failure = self.failure or code_of(error)
-            self.detail = self.detail or str(error)
-            raise
+    def _note(self, error: OSError) -> None:
+        """Keep what an error tells; ldap3 folds them all into one."""
+        self.failure = self.failure or code_of(error)
+        self.detail = self.detail or str(error)
 
 
 _NOTICES = {51: "busy", 52: "unavailable"}
@@ -362,11 +405,6 @@ _KEEP_ALIVE = (
 """Seconds of silence, seconds between questions, how many of them; and milliseconds
 for which what was sent may stay without a receipt (RFC 9293 section 3.8.4, tcp(7))."""
 _NO_ATTRIBUTES = ("1.1",)
-
-
-def _found(asked: int) -> tuple[tuple[int, int], ...]:
-    """Return what a search may send before its end."""
-    return (asked, messages.SEARCH_ENTRY), (asked, messages.SEARCH_REFERENCE)
 
 
 def _demand(result: messages.Result, asked: int, tag: int) -> None:

@@ -48,6 +48,7 @@ _SCOPES: Mapping[Scope, int] = {"BASE": 0, "LEVEL": 1, "SUBTREE": 2}
 _NEVER_FOLLOW_ALIASES = ber.enumerated(0)
 _NO_TIME_LIMIT = ber.integer(0)
 _VALUES_TOO = ber.boolean(False)
+_ANY_ENCODED = ldap_filter.encode(ANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def search_request(  # noqa: PLR0913, PLR0917 - the fields of RFC 4511 section 4
         ber.integer(size_limit),
         _NO_TIME_LIMIT,
         _VALUES_TOO,
-        ldap_filter.encode(filter_text),
+        _ANY_ENCODED if filter_text is ANY else ldap_filter.encode(filter_text),
         ber.sequence(*wanted),
     )
     return message(message_id, body, ldap_controls.encode(controls))
@@ -184,6 +185,8 @@ def message_size(data: bytes, limit: int = MAX_MESSAGE) -> int | None:
     """
     if data and data[0] != ber.SEQUENCE:
         raise RemoteProtocolError("the peer does not speak LDAP")
+    if len(data) > 1 and data[1] < ber.LONG_FORM:
+        return 2 + data[1]
     header = ber.header(data, 0)
     if header is None:
         return None
