@@ -79,12 +79,18 @@ def bind(
     if not offered:
         text = "There is no keytab, and the directory takes no GSS-SPNEGO binds."
         return _missing(realm, text, mend, "no-keytab")
-    text = f"There is no keytab: the KDC proves itself by {by_bind.way}."
-    if by_bind.known_server:
-        return Finding(realm, "keytab", Outcome.OK, text, mend, "by-bind")
-    # Who stands in for both at once has keys that fit each other.
-    text += " That does not tell who stands in for KDC and directory server at once."
+    text = (
+        f"There is no keytab: the KDC proves itself by {by_bind.way}. {_doubt(by_bind)}"
+    )
     return Finding(realm, "keytab", Outcome.WARNING, text, mend, "by-bind")
+
+
+def _doubt(by_bind: ByBind) -> str:
+    """Say what a keytab would do better."""
+    if by_bind.known_server:
+        return "Not every server admits them; the first login tells."
+    # Who stands in for both at once has keys that fit each other.
+    return "That does not tell who stands in for KDC and directory server at once."
 
 
 def kdc(realm: str, verdict: Verdict) -> Finding:

@@ -267,7 +267,7 @@ class Explainer:
             return
         usable = [method for method, seen in findings if not _lacking(seen)]
         facts = tuple(
-            (method, "; ".join(one.text for one in _lacking(seen)) or "is set up")
+            (method, "; ".join(one.text for one in _doubtful(seen)) or "is set up")
             for method, seen in findings
         )
         yield Step(
@@ -290,6 +290,10 @@ def _attempt_line(attempt: Attempt) -> str:
 
 def _lacking(findings: list[Finding]) -> list[Finding]:
     return [one for one in findings if one.outcome is Outcome.FAILED]
+
+
+def _doubtful(findings: list[Finding]) -> list[Finding]:
+    return [one for one in findings if one.outcome is not Outcome.OK]
 
 
 def _bad(name: str, reason: Reason, rule: str) -> Step:

@@ -77,5 +77,7 @@ def test_people_log_in_by_kerberos_where_nothing_is_said(sealed: Site) -> None:
     del sealed.realms["corp"]["keytab"]
     synced(sealed)
     done = sealed.login(f"anna@{AD}", "whatever")
-    assert done.code == 4
+    assert done.codes == ["wrong-password"]
     assert "kerberos" in done.out
+    # Without a keytab the KDC proves itself by a sealed bind with Anna's own ticket.
+    assert sealed.login(f"anna@{AD}", sealed.bed.password("anna", "ad")).code == 0
