@@ -14,7 +14,7 @@ from pathlib import Path
 from socket import gethostname
 
 from dirbridge import __version__
-from dirbridge.authenticators.acceptor import Acceptor
+from dirbridge.authenticators.acceptor import Acceptor, tickets_finding
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.authenticators.kdc_proofs import by_bind
 from dirbridge.authenticators.kdc_relay import KdcRelay
@@ -843,6 +843,7 @@ class App:
                 found += empty_findings(name, connector.failover)
                 found += foreign_findings(connector.failover)
         found += _tried(self._check_methods)
+        found += _tried(self._check_tickets)
         found += _tried(self._check_switched)
         found += _tried(self._check_protected)
         found += [channel.check() for channel in self._channels]
@@ -875,6 +876,16 @@ class App:
             for finding in self._method_named(domain, source, method).check()
             if finding.code == "method-missing"
         ]
+
+    def _check_tickets(self) -> list[Finding]:
+        found: list[Finding] = []
+        for name, domain in self.settings.domains.items():
+            for settings in domain.directory if domain.login.sso else ():
+                realm = self._realm_of(name, settings)
+                keytab = None if realm is None else _keytab(realm)
+                known = None if realm is None else realm.name
+                found.append(tickets_finding(name, known, keytab, settings.type))
+        return found
 
     def _check_methods(self) -> list[Finding]:
         return [

@@ -12,16 +12,24 @@ TLS, and that one would see passwords as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dirbridge.authenticators import kerberos_findings
+from dirbridge.authenticators.keytab import read_keytab
+from dirbridge.config.settings import DirectoryType
+from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.names import RealmName
 from dirbridge.protocols import sasl, sasl_gssapi
 from dirbridge.protocols.sasl_gssapi import NotAccepted
 
 if TYPE_CHECKING:
     from dirbridge.authenticators.acceptor_gss import Accepting
+
+_SSO = "single-sign-on"
+"""What `check` calls it."""
 
 
 class Acceptor:
@@ -43,6 +51,30 @@ class Acceptor:
 
     def _machine(self, name: str) -> sasl.Machine:
         return sasl_gssapi.MECHANISMS[name](_Context(self._keytabs, name))
+
+
+def tickets_finding(
+    where: str, realm: RealmName | None, keytab: Path | None, kind: DirectoryType
+) -> Finding:
+    """Say whether people of a directory can come by ticket.
+
+    Args:
+        where: The domain.
+        realm: Their realm, None where none is known.
+        keytab: Its keytab, None where none is named.
+        kind: The directory's type, for the command that makes a keytab.
+    """
+    if realm is None:
+        text = "sso = true, but nobody knows the directory's Kerberos realm."
+        mend = "Write kerberos_realm into the login table, or take sso out."
+        return Finding(where, _SSO, Outcome.FAILED, text, mend, "no-realm")
+    found = kerberos_findings.keytab(realm, keytab, None, kind, verify=True)
+    if keytab is None or found.outcome is not Outcome.OK:
+        return replace(found, what=_SSO)
+    keys = (key.service for key in read_keytab(keytab) if key.realm == realm)
+    services = ", ".join(dict.fromkeys(keys))
+    text = f"Tickets of {realm} for {services} are taken (GSSAPI, GSS-SPNEGO)."
+    return Finding(where, _SSO, Outcome.OK, text)
 
 
 class _Context:

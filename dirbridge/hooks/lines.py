@@ -24,6 +24,11 @@ smtpd_sasl_tls_security_options = noanonymous
 smtpd_tls_auth_only = yes
 """
 
+_TICKETS = """\
+# Kerberos tickets of people in many groups are long.
+smtpd_sasl_response_limit = 16000
+"""
+
 _IN_QUEUE = """\
 # Relative to the queue directory, {queue}: smtpd may be chrooted there.
 smtpd_sasl_path = {path}"""
@@ -48,7 +53,8 @@ def postfix_lines(settings: Settings) -> str:
     hooks = [hook for hook in settings.hooks if hook.type is HookType.DOVECOT_AUTH]
     if not hooks:
         raise ConfigError((_NO_HOOK,))
-    return _POSTFIX.format(path=_path(hooks[0]))
+    by_ticket = any(domain.login.sso for domain in settings.domains.values())
+    return _POSTFIX.format(path=_path(hooks[0])) + (_TICKETS if by_ticket else "")
 
 
 def _path(hook: HookSettings) -> str:

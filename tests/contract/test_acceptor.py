@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dirbridge.authenticators.acceptor import Acceptor
+from dirbridge.authenticators.acceptor import Acceptor, tickets_finding
+from dirbridge.config.settings import DirectoryType
+from dirbridge.model import finding
 from dirbridge.model.names import RealmName
 from dirbridge.protocols.sasl import Challenge, Failed, Machine, Outcome, Proven
 from testbed import cast
@@ -93,3 +95,17 @@ def test_nothing_is_written_to_disk(bed: Bed, mechanism: str) -> None:
 
 def replay_caches() -> set[Path]:
     return {p for d in ("/tmp", "/var/tmp") for p in Path(d).glob("krb5*")}
+
+
+def test_check_tells_whose_tickets_are_taken(bed: Bed, tmp_path: Path) -> None:
+    kind = DirectoryType.OPEN_DIRECTORY_KERBEROS
+    good = tickets_finding("example.net", REALM, bed.keytab("od"), kind)
+    assert good.outcome is finding.Outcome.OK
+    assert "smtp/mail.example.com" in good.text
+    missing = tickets_finding("example.net", REALM, None, kind)
+    assert (missing.outcome, missing.code) == (finding.Outcome.FAILED, "no-keytab")
+    assert "kadmin" in missing.next
+    other = tickets_finding("example.net", OTHER, bed.keytab("od"), kind)
+    assert (other.outcome, other.code) == (finding.Outcome.FAILED, "keytab-other")
+    nowhere = tickets_finding("example.net", None, None, kind)
+    assert (nowhere.outcome, nowhere.code) == (finding.Outcome.FAILED, "no-realm")

@@ -69,3 +69,11 @@ def test_postfix_knows_every_line(tmp_path):
     )
     assert done.stderr == ""
     assert "smtpd_sasl_path = private/dirbridge" in done.stdout
+
+
+def test_tickets_need_room():
+    hook = {"type": "dovecot-auth", "socket": "/var/spool/postfix/private/dirbridge"}
+    for sso in (True, False):
+        domains = {"company.com": {"login": {"sso": sso}}}
+        whole = Settings.model_validate({"domains": domains, "hooks": [hook]})
+        assert ("smtpd_sasl_response_limit" in postfix_lines(whole)) is sso

@@ -81,13 +81,12 @@ def judge() -> Judge:
 
 
 @pytest.fixture
-def client(judge: Judge, tmp_path: object) -> Iterator[AuthClient]:
+def client(judge: Judge, tmp_path: Path) -> Iterator[AuthClient]:
     Steps.held.clear()
-    hook = HookSettings(type="dovecot-auth", socket=f"{tmp_path}/auth")
-    assert hook.socket is not None
+    hook = HookSettings(type="dovecot-auth", socket=tmp_path / "auth")
     offered = {**sasl.MECHANISMS, "GSSAPI": Steps}
     with serving(hook, answerer=judge, mechanisms=offered):
-        one = AuthClient(hook.socket)
+        one = AuthClient(tmp_path / "auth")
         yield one
         Steps.held.set()
         one.close()
@@ -182,9 +181,9 @@ def test_what_comes_of_a_cancelled_exchange_is_dropped(client: AuthClient) -> No
 
 
 def test_who_leaves_in_the_middle_breaks_nothing(
-    client: AuthClient, judge: Judge
+    client: AuthClient, judge: Judge, tmp_path: Path
 ) -> None:
-    other = AuthClient(Path(client.socket.getpeername()))
+    other = AuthClient(tmp_path / "auth")
     begin(other, b"wait")
     other.close()
     Steps.held.set()

@@ -308,3 +308,11 @@ def test_which_service_accounts_get_tickets(
     configuration = configured(tmp_path, text)
     assert needs_tickets(configuration.settings) == (realm is not None)
     assert [r.name for r in realms_in_use(configuration)] == ([realm] if realm else [])
+
+
+def test_single_sign_on_uses_the_realm_whatever_the_methods_are(
+    tmp_path: Path,
+) -> None:
+    assert realms_in_use(configured(tmp_path, AD + BY_BIND)) == ()
+    (realm,) = realms_in_use(configured(tmp_path, AD + BY_BIND + "sso = true\n"))
+    assert (realm.name, realm.domains) == ("COMPANY.COM", ("company.com",))
