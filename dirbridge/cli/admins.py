@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dirbridge.errors import Unsettled
 from dirbridge.model.account import Account, AccountState, Origin, Role
 from dirbridge.store.base import Store
 
 
-def is_last_admin(store: Store, account: Account) -> bool:
-    """Tell whether no other local admin could log in.
+def check_not_last(store: Store, account: Account) -> None:
+    """Make sure that another local admin could log in.
 
     Args:
         store: The local user database.
         account: Who is to be one no more.
+
+    Raises:
+        Unsettled: `last-admin`.
     """
+    if _is_last(store, account):
+        raise Unsettled("last-admin", account.canonical)
+
+
+def _is_last(store: Store, account: Account) -> bool:
     if not _gets_in(store, account):
         return False
     last = 0

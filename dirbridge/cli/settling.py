@@ -8,6 +8,7 @@ import click
 
 from dirbridge.app import App
 from dirbridge.cli import plans
+from dirbridge.cli.admins import check_not_last
 from dirbridge.cli.finding import find_account
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS
@@ -17,6 +18,7 @@ from dirbridge.model.account import LIVE, Account, Origin
 from dirbridge.model.entry import Entry
 from dirbridge.model.names import DirectoryId
 from dirbridge.model.plan import Plan
+from dirbridge.store.base import Store
 from dirbridge.sync import settle
 from dirbridge.sync.acting import Deed, carry_out
 from dirbridge.sync.by_hand import Ground
@@ -28,8 +30,9 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Show it and write nothi
 @click.argument("account")
 @click.argument("entry-id")
 @_DRY_RUN
+@click.option("--yes", is_flag=True, help="Also of the last local admin.")
 @shared
-def adopt(call: Call, *, account: str, entry_id: str, dry_run: bool) -> int:
+def adopt(call: Call, *, account: str, entry_id: str, dry_run: bool, yes: bool) -> int:
     """Give ACCOUNT to the new entry ENTRY-ID: it is the same person.
 
     For a person whose entry was deleted and made anew, and for a local account whose
@@ -39,8 +42,10 @@ def adopt(call: Call, *, account: str, entry_id: str, dry_run: bool) -> int:
     app = call.app()
     entries: list[Entry] = []
 
-    def source(found: Account) -> str:
+    def source(store: Store, found: Account) -> str:
         """Return the directory that has the entry, asked live."""
+        if not yes:
+            check_not_last(store, found)
         directory, entry = _entry(app, found, entry_id)
         entries.append(entry)
         return directory
@@ -120,7 +125,7 @@ def _settle(
     app: App,
     name: str,
     make: Callable[[Ground, Account, bool], Plan],
-    source: Callable[[Account], str] = lambda found: found.source,
+    source: Callable[[Store, Account], str] = lambda _store, found: found.source,
     *,
     dry_run: bool,
 ) -> int:
@@ -129,7 +134,7 @@ def _settle(
         if found is None:
             call.out.finish()
             return PROBLEMS
-        directory, gone = source(found), _is_gone(app, found)
+        directory, gone = source(store, found), _is_gone(app, found)
 
         def plan(ground: Ground) -> Plan:
             now = _as_of(ground, found)

@@ -10,7 +10,7 @@ import click
 from dirbridge.app import App
 from dirbridge.authenticators.local import make_verifier
 from dirbridge.authenticators.missing import MissingMethod
-from dirbridge.cli.admins import is_last_admin
+from dirbridge.cli.admins import check_not_last
 from dirbridge.cli.asking import names_of, new_password
 from dirbridge.cli.finding import find_person
 from dirbridge.cli.options import Call, shared
@@ -141,9 +141,8 @@ def role(call: Call, *, name: str, role: str, yes: bool) -> int:
         account = find_person(app, call.out, store, name)
         if account is None:
             return _ended(call, PROBLEMS)
-        if wanted is Role.USER and not yes and is_last_admin(store, account):
-            call.out.problem(account_problem("last-admin", account.canonical))
-            return _ended(call, PROBLEMS)
+        if wanted is Role.USER and not yes:
+            check_not_last(store, account)
         deed = Deed(
             account.domain,
             account.source,

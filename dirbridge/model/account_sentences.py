@@ -46,11 +46,6 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "The account has no app password with this label that still counts.",
         "`dirbridge accounts app-password list` shows them.",
     ),
-    "last-admin": (
-        "It is the last local admin that can log in: with the directory down, nobody "
-        "could get in any more.",
-        "Add another one with `dirbridge accounts add --admin`, or say --yes.",
-    ),
 }
 """Code to what is wrong and what to do."""
 

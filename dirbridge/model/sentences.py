@@ -559,6 +559,11 @@ _SETTLING = {
         "The entry has this account already.",
         "Run `dirbridge sync undo` on the run that created it, or leave both.",
     ),
+    "last-admin": (
+        "It is the last local admin that can log in: with the directory down, nobody "
+        "could get in any more.",
+        "Add another one with `dirbridge accounts add --admin`, or say --yes.",
+    ),
     "no-entry": (
         "No directory of its domain has an entry with this id.",
         "Take the entry's id from the conflict that `dirbridge sync --full` tells.",

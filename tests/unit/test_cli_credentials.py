@@ -249,6 +249,8 @@ def test_the_last_local_admin_stays_one_unless_somebody_says_so(
 ) -> None:
     assert run("accounts", "add", "--admin", "post", stdin=SECRET)[0] == 0
     assert problem(run("accounts", "role", "post", "user")) == (1, "last-admin")
+    adopted = run("accounts", "adopt", "post", "6f9619ff-8b86-d011-b42d-00c04fc964ff")
+    assert problem(adopted) == (1, "last-admin")
     # A mapped admin cannot get in while the directory is down.
     assert run("accounts", "role", "anna", "admin")[0] == 0
     assert account(store).role == "admin"
