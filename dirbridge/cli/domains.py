@@ -54,10 +54,12 @@ def _json(name: str, domain: DomainSettings) -> Json:
 
 
 def note(domain: DomainSettings) -> str:
-    """Return what every view of the domain must say: clear text, old TLS."""
+    """Return what every view of the domain must say: clear text, old TLS, offline."""
     notes = []
     if any(one.security is Security.NONE for one in domain.directory):
         notes.append("passwords cross the network in clear text")
     if any(one.tls_legacy for one in domain.directory):
         notes.append("old TLS is admitted (tls_legacy)")
+    if domain.login.offline_logins is not None:
+        notes.append("logins are accepted in an outage (offline_logins)")
     return "; ".join(notes)

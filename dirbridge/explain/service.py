@@ -29,6 +29,7 @@ from dirbridge.explain.groups import (
     group_steps,
     stored_groups,
 )
+from dirbridge.explain.guarding import Guarding
 from dirbridge.login.app_passwords import is_within
 from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.refusals import barred_by, refuse
@@ -89,6 +90,7 @@ class Explainer:
         methods: Gives the authenticators of an account, in order.
         required_from: For each domain the clients' networks from which only app
             passwords are taken.
+        guarding: Tells what the guard knows of an account.
     """
 
     resolver: Resolver
@@ -97,6 +99,7 @@ class Explainer:
     required_from: Mapping[DomainName, tuple[IPNetwork, ...]] = field(
         default_factory=dict
     )
+    guarding: Guarding = field(default_factory=Guarding)
 
     def explain(
         self,
@@ -140,6 +143,7 @@ class Explainer:
         required = is_within(remote_ip, networks)
         yield from app_password_steps(store, account, required=required)
         yield from self._methods(account)
+        yield from self.guarding.steps(store, account, remote_ip)
         yield self._attempts(account)
 
     def _attempts(self, account: Account) -> Step:

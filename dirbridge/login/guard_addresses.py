@@ -13,7 +13,7 @@ from dirbridge.login.domains import unwrap
 from dirbridge.login.errands import Errands
 from dirbridge.model.account import Account
 from dirbridge.model.login import IPAddress
-from dirbridge.store.tries_base import TriesStore
+from dirbridge.store.tries_base import TriesReader, TriesStore
 
 KNOWN_FOR = timedelta(days=90)
 """How long after the last login an address is still a usual one."""
@@ -34,6 +34,19 @@ def place_of(address: IPAddress | None) -> IPAddress | None:
     if isinstance(found, IPv6Address):
         return IPv6Network((found, _HOUSE), strict=False).network_address
     return found if isinstance(found, IPv4Address) else None
+
+
+def is_usual(
+    store: TriesReader, account: Account, address: IPAddress | None, now: datetime
+) -> bool:
+    """Whether somebody logged in with an account from an address lately.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    place = place_of(address)
+    last = None if place is None else store.came_from(account, place)
+    return last is not None and now - last < KNOWN_FOR
 
 
 class UsualAddresses:
@@ -58,12 +71,12 @@ class UsualAddresses:
         if place is None:
             return False
         last = self._written.get((account.number, place))
-        if last is None:
-            try:
-                last = self._store.came_from(account, place)
-            except StoreError:
-                return False
-        return last is not None and self._now() - last < KNOWN_FOR
+        if last is not None and self._now() - last < KNOWN_FOR:
+            return True
+        try:
+            return is_usual(self._store, account, place, self._now())
+        except StoreError:
+            return False
 
     def saw(self, account: Account, address: IPAddress | None) -> None:
         """Note a login from there; it is written later, and seldom."""

@@ -210,17 +210,6 @@ class Ledger:
             case _:
                 self._give_back(account, passage)
 
-    def left(self, account: Account, deadline: Deadline) -> tuple[Budget, Tries | None]:
-        """Return an account's budget and what is spent of it, for explain."""
-        budget = self._budgets(account, deadline)
-        since = _before(self._now(), budget.window)
-        held = [one for one in self._held(account).values() if one.last_at >= since]
-        if not held:
-            return budget, None
-        newest = max(held, key=lambda one: one.last_at)
-        count = sum(one.count for one in held)
-        return budget, Tries(count, newest.last_at, newest.server)
-
     def _held(self, account: Account) -> dict[int, Tries]:
         """Return what was counted, by the place where it was."""
         found: dict[int, Tries] = {}
@@ -283,6 +272,14 @@ class Ledger:
         except StoreError:
             # It lapses with the window: too careful rather than an account locked.
             return
+
+
+def later(time: datetime, span: timedelta) -> datetime:
+    """Return a time that some span of time later, the last one there is at most."""
+    try:
+        return time + span
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _before(now: datetime, window: timedelta) -> datetime:

@@ -537,13 +537,3 @@ def test_clients_are_told_apart_by_site() -> None:
     one, two = ip_address("2001:db8::1"), ip_address("2001:db8::ffff:1")
     assert place_of(one) == place_of(two) == ip_address("2001:db8::")
     assert place_of(ip_address("2001:db8:0:1::1")) != place_of(one)
-
-
-def test_the_ledger_tells_what_is_left(world: World) -> None:
-    bridge = world.bridge()
-    assert bridge.ledger.left(ANNA, Deadline.after(1)) == (BUDGET, None)
-    bridge.login("wrong")
-    held = Tries(1, NOW, "dc1")
-    assert bridge.ledger.left(ANNA, Deadline.after(1)) == (BUDGET, held)
-    world.seconds += 3600
-    assert bridge.ledger.left(ANNA, Deadline.after(1)) == (BUDGET, None)
