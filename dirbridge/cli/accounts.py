@@ -18,7 +18,7 @@ from dirbridge.cli.histories import export, history
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS, USAGE, Streamed
 from dirbridge.cli.settling import adopt, keep_apart, restore
-from dirbridge.cli.showing import account_json
+from dirbridge.cli.showing import account_json, credentials_json
 from dirbridge.cli.switching import passwd, role, switch
 from dirbridge.directory import address
 from dirbridge.directory.errors import Undecodable
@@ -94,12 +94,16 @@ def show(call: Call, *, name: str) -> int:
     app = call.app()
     with app.open_store() as store:
         found = find_account(app, call.out, store, name)
-    if found is None:
-        call.out.finish()
-        return PROBLEMS
+        if found is None:
+            call.out.finish()
+            return PROBLEMS
+        held = credentials_json(store, found)
     data = account_json(found)
-    call.out.table("", ("field", "value"), data.items())
-    call.out.finish({"account": data})
+    labels = [o["label"] for o in held["app_passwords"] if not o["revoked_at"]]
+    own = {"login methods": held["methods"], "app passwords": labels}
+    shown = {**data, **{name: value for name, value in own.items() if value}}
+    call.out.table("", ("field", "value"), shown.items())
+    call.out.finish({"account": data, "credentials": held})
     return DONE
 
 

@@ -336,3 +336,16 @@ def test_check_names_a_method_that_accounts_chose_and_that_is_not_set_up(
     (one,) = missing
     assert "password-server" in one["text"]
     assert one["text"].endswith("Accounts with it: 1.")
+
+
+def test_show_names_chosen_methods_and_app_passwords(
+    run: Run, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("accounts", "switch", "anna", "--method", "local", stdin=SECRET)
+    run("accounts", "app-password", "add", "anna", "--label", "phone")
+    held = run("accounts", "show", "anna")[1]["data"]["credentials"]
+    assert (held["methods"], held["local_password"]) == (["local"], True)
+    assert [one["label"] for one in held["app_passwords"]] == ["phone"]
+    assert exit_code(["accounts", "show", "anna", "--config", str(config)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {"login methods\tlocal", "app passwords\tphone"} <= set(lines)
