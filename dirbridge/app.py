@@ -36,6 +36,7 @@ from dirbridge.config.settings import (
     DirectorySettings,
     DirectoryType,
     DomainSettings,
+    LoginSettings,
     Method,
     Security,
     Settings,
@@ -51,6 +52,7 @@ from dirbridge.connectors.open_directory import open_directory
 from dirbridge.connectors.open_directory_records import password_servers_at
 from dirbridge.directory.lockout import Lockout
 from dirbridge.errors import ConfigError, DirectoryError, Problem, StoreError
+from dirbridge.explain.guarding import Guarding
 from dirbridge.explain.service import Directory, Explainer
 from dirbridge.ldap.discovery import discovered_kdcs
 from dirbridge.ldap.failover import Failover, ServerState
@@ -347,7 +349,7 @@ class App:
                 profile,
                 password,
                 source=source,
-                login=domain.login,
+                login=_login_at(name, domain, settings),
                 refusals=self._refusals,
             )
         return open_directory(
@@ -356,7 +358,7 @@ class App:
             profile,
             password,
             source=source,
-            login=domain.login,
+            login=_login_at(name, domain, settings),
             refusals=self._refusals,
         )
 
@@ -707,15 +709,18 @@ class App:
         errands = Errands("login-errands")
         usual = UsualAddresses(store, errands)
         ledger = Ledger(store, self._budgets, usual)
-        lifetimes = {
+        return (
+            Guard(Looks(self.look), ledger, usual),
+            Offline(self._offline_logins, store, Downs(self.look), errands),
+        )
+
+    @cached_property
+    def _offline_logins(self) -> dict[DomainName, timedelta]:
+        return {
             name: domain.login.offline_logins
             for name, domain in self.settings.domains.items()
             if domain.login.offline_logins is not None
         }
-        return (
-            Guard(Looks(self.look), ledger, usual),
-            Offline(lifetimes, store, Downs(self.look), errands),
-        )
 
     @cached_property
     def _budgets(self) -> Budgets:
@@ -817,7 +822,11 @@ class App:
         """Return what explains logins."""
         methods = self.choices(store.credentials)
         return Explainer(
-            self.resolver(store), self.directories, methods, self._app_passwords_from
+            self.resolver(store),
+            self.directories,
+            methods,
+            self._app_passwords_from,
+            Guarding(self._budgets, self._offline_logins),
         )
 
     def servers(self) -> tuple[ServerReport, ...]:
@@ -998,6 +1007,19 @@ def _nt_domain(name: DomainName, domain: DomainSettings) -> str | None:
         if one.type is DirectoryType.ACTIVE_DIRECTORY:
             return _first_label(one.directory_domain or name)
     return None
+
+
+def _login_at(
+    name: DomainName, domain: DomainSettings, directory: DirectorySettings
+) -> LoginSettings:
+    """Return the login settings as they hold for one directory, for `check`.
+
+    `kerberos_realm` is that of the first one; others are compared with their own.
+    """
+    if directory is domain.directory[0]:
+        return domain.login
+    realm = krb5_conf.realm_of_directory(name, domain, directory)
+    return domain.login.model_copy(update={"kerberos_realm": realm})
 
 
 def _first_label(dns_name: str) -> str:
