@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import re
 import socket
 import sys
 import threading
@@ -45,7 +46,7 @@ from testbed.bed import Bed
 from testbed.cast import AdPerson
 from testbed.kdc import SERVICES, Kdc
 from testbed.process import run
-from testbed.samba import Dc1, Dc2
+from testbed.samba import Dc1, Dc2, DomainController
 from testbed.slapd import Od1
 from testbed.spoofed_kdc import SpoofedKdc
 from tests.directories import (
@@ -448,6 +449,59 @@ class Between:
 def message(stream: socket.socket) -> bytes:
     head = stream.recv(4, socket.MSG_WAITALL)
     return head + stream.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+
+
+class TestCounting:
+    """What a directory counts, and what changes with a password."""
+
+    def test_a_wrong_password_is_counted_once(
+        self,
+        bed: Bed,
+        dc1: Dc1,
+        dc2: Dc2,
+        ad_look: Look,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        relay = KdcRelay(AD, [HostPort(host=each.host) for each in (dc1, dc2)])
+        text = bed.krb5_conf.read_text()
+        text = text.replace("    kdc = dc2.corp.example.com\n", "")
+        text = text.replace("kdc = dc1.corp.example.com", f"kdc = {relay.start()}")
+        (tmp_path / "krb5.conf").write_text(text)
+        monkeypatch.setenv("KRB5_CONFIG", str(tmp_path / "krb5.conf"))
+        asked = KerberosAuthenticator(ad_realm(bed), look=ad_look)
+        carla = cast.ad("bob")
+        before = sum(bad_passwords(each, carla) for each in (dc1, dc2))
+        verdict = ask(asked, ad_account(dc1, carla), "surely wrong")
+        assert reason_of(verdict) is Reason.WRONG_PASSWORD
+        after = sum(bad_passwords(each, carla) for each in (dc1, dc2))
+        assert after - before == 1
+        relay.close()
+
+    def test_the_mark_changes_with_the_password_and_not_with_wrong_tries(
+        self, bed: Bed, changeable_ad: Dc1, ad_look: Look, krb5: None
+    ) -> None:
+        carla = cast.ad("bob")
+        who = ad_account(changeable_ad, carla)
+
+        def mark() -> str:
+            standing = ad_look(who, Deadline.after(SECONDS))
+            assert isinstance(standing, Standing)
+            return standing.password_mark
+
+        first = mark()
+        ask(KerberosAuthenticator(ad_realm(bed)), who, "surely wrong")
+        assert first
+        assert mark() == first
+        changeable_ad.set_password(carla.dn, f"{bed.password(carla)}-2")
+        assert mark() != first
+
+
+def bad_passwords(dc: DomainController, person: AdPerson) -> int:
+    """How many tries a domain controller has counted (`badPwdCount`)."""
+    found = dc.search(f"(sAMAccountName={person.sam})", "badPwdCount")
+    counts = re.findall(r"^badPwdCount: (\d+)$", found, re.MULTILINE)
+    return int(counts[0]) if counts else 0
 
 
 class TestOneProcess:
