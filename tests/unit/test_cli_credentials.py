@@ -15,8 +15,10 @@ from dirbridge.app import App
 from dirbridge.cli.main import exit_code
 from dirbridge.model.account import Account, AccountState, Origin
 from dirbridge.model.entry import EntryKind
+from dirbridge.model.login import Accepted, LoginRequest, Rejected, Unavailable
 from dirbridge.model.names import Address, DomainName
 from dirbridge.model.plan import Op
+from dirbridge.model.secret import Secret
 from dirbridge.store.base import Store
 from tests import schema
 from tests.contract import test_store as stores
@@ -349,3 +351,30 @@ def test_show_names_chosen_methods_and_app_passwords(
     assert exit_code(["accounts", "show", "anna", "--config", str(config)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {"login methods\tlocal", "app passwords\tphone"} <= set(lines)
+
+
+def test_a_running_bridge_sees_at_once_what_an_admin_does(
+    run: Run, store: Store, config: Path
+) -> None:
+    words = ("accounts", "app-password", "add", "anna", "--label", "phone")
+    password = Secret(run(*words)[1]["data"]["password"])
+    request = LoginRequest("anna", password)
+    typed = LoginRequest("anna", Secret("a long secret"))
+    app = App.load(config)
+    with app.open_store() as other, other.pulse() as pulse:
+        bridge = app.login_service(other, pulse=pulse)
+        accepted = Accepted(ANNA, "app-password", "local#1")
+        assert bridge.answer(request) == accepted
+        # Now it is known by heart, and answered without waiting for anybody.
+        assert bridge.quick(request) == accepted
+        run("accounts", "app-password", "revoke", "anna", "--label", "phone")
+        assert bridge.quick(request) is None
+        assert isinstance(bridge.answer(request), Rejected)
+
+        assert isinstance(bridge.answer(typed), Unavailable)
+        run("accounts", "switch", "anna", "--method", "local", stdin=SECRET)
+        assert bridge.answer(typed) == Accepted(ANNA, "local", "local")
+        run("accounts", "passwd", "anna", stdin="another one\n")
+        assert isinstance(bridge.answer(typed), Rejected)
+        run("accounts", "switch", "anna", "--default")
+        assert isinstance(bridge.answer(typed), Unavailable)
