@@ -164,7 +164,12 @@ class TicketJudge:
         return against, "the entry says so; the ticket is older" if against else ""
 
     def _unseen(self, account: Account, realm: RealmName, cause: Cause) -> Verdict:
-        """Judge without the entry: what the last sync knew counts."""
+        """Judge without the entry: what the last sync knew counts.
+
+        Not where too many look at once, which whoever comes may bring about.
+        """
+        if cause is Cause.OVERLOADED:
+            return Unavailable(cause, account.canonical, METHOD, realm)
         known = self._vetoes.of(account.values.directory_id)
         if known is not None:
             detail = f"refused when last seen: {known}"

@@ -237,8 +237,11 @@ def test_a_lock_of_a_plain_directory_may_be_stale(house: House) -> None:
 
 
 def test_without_the_directory_the_last_sync_counts(house: House) -> None:
-    house.says = Cause.TIMEOUT
-    assert isinstance(house.ask(), Accepted)
+    for cause in (Cause.TIMEOUT, Cause.UNREACHABLE, Cause.CONFIGURATION):
+        house.says = cause
+        assert isinstance(house.ask(), Accepted)
+    house.says = Cause.OVERLOADED
+    assert isinstance(house.ask(), Unavailable)
 
 
 def test_an_entry_that_is_gone_or_another_lets_nobody_in(house: House) -> None:
