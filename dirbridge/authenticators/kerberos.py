@@ -226,6 +226,8 @@ class KerberosAuthenticator:
         self, answer: Answers, account: Account, asked: Asked, cause: Cause
     ) -> Verdict:
         """Judge without the entry: the KDC's word counts, unless it misled before."""
+        if cause is Cause.OVERLOADED:  # ours, and somebody may have made it so
+            return answer.unavailable(cause, "too many looks at entries wait already")
         known = self._vetoes.of(account.values.directory_id)
         if known is not None:
             return answer.unavailable(cause, f"refused when last seen: {known}")

@@ -366,6 +366,17 @@ class TestWithoutTheDirectory:
         there = True
         assert reason_of(login(disabled)) is Reason.DISABLED
 
+    def test_our_own_overload_lifts_no_restriction(
+        self, bed: Bed, kdc: Kdc, krb5: None
+    ) -> None:
+        def look(_who: Account, _deadline: Deadline) -> Standing | Reason | Cause:
+            return Cause.OVERLOADED
+
+        anna = cast.od("anna")
+        asked = KerberosAuthenticator(od_realm(bed), look=look)
+        verdict = ask(asked, account(anna), bed.password(anna))
+        assert cause_of(verdict) is Cause.OVERLOADED
+
     def test_a_frozen_server_costs_the_look_only(
         self, bed: Bed, kdc: Kdc, od1: Od1, krb5: None
     ) -> None:

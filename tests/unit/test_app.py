@@ -19,9 +19,11 @@ from dirbridge.ldap.addresses import Address
 from dirbridge.ldap.discovery import Record, Records
 from dirbridge.ldap.failover import Failover
 from dirbridge.model.account import Account, AccountValues, Origin
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Outcome
 from dirbridge.model.names import Address as EmailAddress
 from dirbridge.model.names import DirectoryId, DomainName, RealmName
+from dirbridge.model.secret import Secret
 from dirbridge.store.memory import MemoryStore
 from dirbridge.sync.local import local_plan
 from tests.folders import opened
@@ -317,3 +319,55 @@ def test_an_alias_that_goes_to_another_domain_has_everybody_mapped_again(
     assert before[0] != after[0]
     assert before[1] != after[1]
     assert rules("", '"x.org"') == after
+
+
+FOREST = """
+[serve]
+run_dir = "{folder}/run"
+[domains."company.com"]
+primary = true
+[domains."company.com".login]
+methods = ["kerberos"]
+kerberos_realm = "first.org"
+[[domains."company.com".directory]]
+name = "one"
+type = "active-directory"
+server = "127.0.0.1"
+username = "u@first.org"
+password = {{ file = "secret" }}
+[[domains."company.com".directory]]
+name = "two"
+type = "active-directory"
+directory_domain = "second.org"
+server = "127.0.0.2"
+username = "u@second.org"
+password = {{ file = "secret" }}
+"""
+
+
+def test_each_directory_of_a_domain_has_its_own_realm_in_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRB5_CONFIG", "before")
+    path = tmp_path / "dirbridge.toml"
+    path.write_text(FOREST.format(folder=tmp_path))
+    app = App.load(path)
+    domain = DomainName("company.com")
+    for source, realm in (("one", "FIRST.ORG"), ("two", "SECOND.ORG")):
+        (method,) = app.methods[domain, source]
+        values = AccountValues(directory_id=DirectoryId("1"), login_names=("anna",))
+        anna = Account(
+            number=1,
+            domain=domain,
+            mailbox="anna",
+            origin=Origin.MAPPED,
+            state_since=datetime.now(UTC),
+            values=values,
+            source=source,
+        )
+        verdict = method.authenticate(anna, Secret(""), Deadline.after(1))
+        assert (verdict.method, verdict.server) == ("kerberos", realm)
+    text = Path(os.environ["KRB5_CONFIG"]).read_text()
+    assert "FIRST.ORG = {\n        kdc = 127.0.0.1:" in text
+    assert "SECOND.ORG = {\n        kdc = 127.0.0.1:" in text
+    assert "default_realm = FIRST.ORG\n" in text
