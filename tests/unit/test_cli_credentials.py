@@ -14,6 +14,7 @@ import pytest
 from dirbridge.app import App
 from dirbridge.cli.main import exit_code
 from dirbridge.model.account import Account, AccountState, Origin
+from dirbridge.model.account_sentences import SENTENCES, account_problem
 from dirbridge.model.entry import EntryKind
 from dirbridge.model.login import Accepted, LoginRequest, Rejected, Unavailable
 from dirbridge.model.names import Address, DomainName
@@ -378,3 +379,12 @@ def test_a_running_bridge_sees_at_once_what_an_admin_does(
         assert isinstance(bridge.answer(typed), Rejected)
         run("accounts", "switch", "anna", "--default")
         assert isinstance(bridge.answer(typed), Unavailable)
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+def test_each_sentence_ends_with_what_to_do(code: str) -> None:
+    one = account_problem(code, ANNA, why="it is short")
+    assert (one.code, one.where) == (code, ANNA)
+    assert one.text.endswith(".")
+    assert one.next.endswith(".")
+    assert "{" not in one.text + one.next
