@@ -24,6 +24,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
@@ -136,16 +137,20 @@ class Desk:
         self.deadline = deadline
         self._answerer = answerer
         self._loop = asyncio.get_running_loop()
-        self._threads = threads
         self._most = threads + waiting
-        self._queue: SimpleQueue[Question | None] = SimpleQueue()
+        self._turns = threading.Lock()
+        self._waiting: deque[Question] = deque()
+        self._resting: list[SimpleQueue[Question | None]] = []
+        self._inboxes: list[SimpleQueue[Question | None]] = []
         self._open: set[Question] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         for number in range(threads):
+            inbox: SimpleQueue[Question | None] = SimpleQueue()
+            self._inboxes.append(inbox)
             # Daemons: one that hangs must not keep the process from ending.
             threading.Thread(
-                target=self._work, name=f"login-{number}", daemon=True
+                target=self._work, args=(inbox,), name=f"login-{number}", daemon=True
             ).start()
 
     def due(self) -> float:
@@ -180,8 +185,29 @@ class Desk:
             self._loop.call_soon(self._refuse, question)
         else:
             question.start(self._loop)
-            self._queue.put(question)
+            self._hand_out(question)
         return question
+
+    def _hand_out(self, question: Question) -> None:
+        """Give a question to the thread that rests for the shortest time.
+
+        The processor still knows its memory: with all of them in turn, a login costs
+        half as much again.
+        """
+        with self._turns:
+            if not self._resting:
+                self._waiting.append(question)
+                return
+            inbox = self._resting.pop()
+        inbox.put(question)
+
+    def _next(self, inbox: SimpleQueue[Question | None]) -> Question | None:
+        """Return the thread's next question; it rests until there is one."""
+        with self._turns:
+            if self._waiting:
+                return self._waiting.popleft()
+            self._resting.append(inbox)
+        return inbox.get()
 
     def _refuse(self, question: Question) -> None:
         verdict = Unavailable(Cause.OVERLOADED)
@@ -206,11 +232,11 @@ class Desk:
 
     def close(self) -> None:
         """Let the threads end, each after what it is doing."""
-        for _ in range(self._threads):
-            self._queue.put(None)
+        for inbox in self._inboxes:
+            inbox.put(None)
 
-    def _work(self) -> None:
-        while (question := self._queue.get()) is not None:
+    def _work(self, inbox: SimpleQueue[Question | None]) -> None:
+        while (question := self._next(inbox)) is not None:
             if question.settled:
                 continue
             verdict = self._verdict(question.request)
