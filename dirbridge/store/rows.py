@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from ipaddress import ip_address
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import select
@@ -303,20 +304,23 @@ def _fits(account: Account) -> bool:
     )
 
 
+_OWN_TEXTS = attrgetter("domain", "mailbox", "source", "state_reason")
+_TEXTS = attrgetter(
+    *("directory_id", "dn", "upn", "principal", "display_name", "given_name"),
+    *("surname", "primary_address", "forward", "forward_dn", "title", "department"),
+    *("phone", "name", "number", "primary_group", "state_reason"),
+)
+
+
 def _texts(account: Account) -> str:
     """Return every text of an account in one."""
     v = account.values
-    single = (
-        f"{account.domain}{account.mailbox}{account.source}{account.state_reason}"
-        f"{v.directory_id}{v.dn}{v.upn}{v.principal}{v.display_name}{v.given_name}"
-        f"{v.surname}{v.primary_address}{v.forward}{v.forward_dn}{v.title}"
-        f"{v.department}{v.phone}{v.name}{v.number}{v.primary_group}{v.state_reason}"
-    )
-    if not (v.members or account.kept):
-        return "".join((single, *v.login_names, *v.aliases))
-    members = (member.value for member in v.members)
-    kept = (kept.address for kept in account.kept)
-    return "".join((single, *v.login_names, *v.aliases, *kept, *members))
+    texts = [*filter(None, _TEXTS(v)), *v.login_names, *v.aliases]
+    texts += filter(None, _OWN_TEXTS(account))
+    if v.members or account.kept:
+        texts += (member.value for member in v.members)
+        texts += (kept.address for kept in account.kept)
+    return "".join(texts)
 
 
 def _unstorable(account: Account) -> str:
