@@ -685,13 +685,14 @@ class App:
             self._app_passwords(credentials),
             self._positive_cache(credentials),
         )
+        choices = self.choices(credentials)
         return LoginService(
             resolver=resolver,
             known=known,
-            stages=(*instant, *self._guards(store)),
+            stages=(*instant, *self._guards(store, choices)),
             instant=len(instant),
-            methods=self.choices(credentials),
-            tickets=self._tickets(resolver, self.choices(credentials), refresh),
+            methods=choices,
+            tickets=self._tickets(resolver, choices, refresh),
             limit=self.settings.serve.deadline,
             attempted=attempted,
             refresh=refresh,
@@ -704,13 +705,18 @@ class App:
         )
         return AddressLimits(limit)
 
-    def _guards(self, store: Store) -> tuple[Stage, ...]:
+    def _guards(self, store: Store, choices: Choices) -> tuple[Stage, ...]:
         """Return the stages that stand right before the directory."""
         errands = Errands("login-errands")
         usual = UsualAddresses(store, errands)
         ledger = Ledger(store, self._budgets, usual)
         return (
-            Guard(Looks(self.look), ledger, usual),
+            Guard(
+                Looks(self.look),
+                ledger,
+                usual,
+                asks=lambda account: choices.by_directory(account) is True,
+            ),
             Offline(self._offline_logins, store, Downs(self.look), errands),
         )
 

@@ -15,6 +15,7 @@ outage may be over with the next try, and local accounts lock nobody out.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dirbridge.authenticators.live import Look, Standing
@@ -48,10 +49,21 @@ class Guard:
         ledger: Ledger,
         usual: UsualAddresses,
         *,
+        asks: Callable[[Account], bool] = lambda _account: True,
         wrong: WrongPasswords | None = None,
         gate: Gate | None = None,
     ) -> None:
-        """Take what looks at accounts, counts tries, and knows usual addresses."""
+        """Take what the guard needs.
+
+        Args:
+            looks: Looks at accounts.
+            ledger: Counts tries.
+            usual: Knows from where people come.
+            asks: Whether a directory is asked about an account's password at all.
+            wrong: Remembers wrong passwords.
+            gate: Lets them pass one by one.
+        """
+        self._asks = asks
         self._looks = looks
         self._ledger = ledger
         self._usual = usual
@@ -63,7 +75,7 @@ class Guard:
     def before(self, login: Login) -> Verdict | None:
         """Answer what is known to be wrong, or beyond the budget."""
         account = login.account
-        if account is None or account.origin is Origin.LOCAL:
+        if account is None or account.origin is Origin.LOCAL or not self._asks(account):
             return None
         digest = self._wrong.digest(account, login.password)
         if self._is_wrong(account, login, digest):

@@ -275,7 +275,7 @@ class Offline:
             if free and self._fits(held, login.password):
                 return True
             if free:
-                self._missed.setdefault(account.number, []).append(self._now())
+                self._missed[account.number] = [*self._misses(account), self._now()]
             return False
 
     @contextmanager
@@ -289,12 +289,11 @@ class Offline:
 
     def _missed_often(self, account: Account) -> bool:
         """Whether somebody guesses while nobody counts."""
+        return len(self._misses(account)) >= MISSES
+
+    def _misses(self, account: Account) -> list[datetime]:
         since = self._now() - timedelta(seconds=MISSED)
-        missed = self._missed.get(account.number, [])
-        live = [at for at in missed if at > since]
-        if missed and not live:
-            self._missed.pop(account.number, None)
-        return len(live) >= MISSES
+        return [at for at in self._missed.get(account.number, ()) if at > since]
 
     def _fits(self, held: OfflineVerifier, password: Secret) -> bool:
         with suppress(VerificationError, InvalidHashError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dirbridge.errors import StoreError
+from dirbridge.login.guard_addresses import KNOWN_FOR
 from dirbridge.model.sentences import problems_of
 from dirbridge.store.base import Store
 
@@ -74,6 +75,7 @@ class Housekeeping:
             attempts, changes = self._store.prune(
                 _before(at, kept.attempts), _before(at, kept.changes)
             )
+            self._store.prune_addresses(at - KNOWN_FOR)
         except StoreError as error:
             for one in problems_of(error):
                 LOG.warning("forget: %s %s", one.text, one.next)

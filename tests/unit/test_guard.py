@@ -75,6 +75,7 @@ class World:
     looks: int = 0
     mark: str = "first"
     server: str = "dc1:636"
+    local: bool = False
     outage: Cause | None = None
     away: Cause | None = None
     store: MemoryTries = field(default_factory=MemoryStore)
@@ -96,7 +97,10 @@ class World:
         ledger = Ledger(self.store, lambda _a, _d: budget, usual, self.now)
         looks = Looks(self.look, self.clock)
         wrong = WrongPasswords(self.clock)
-        return Bridge(self, Guard(looks, ledger, usual, wrong=wrong), ledger)
+        guard = Guard(
+            looks, ledger, usual, asks=lambda _account: not self.local, wrong=wrong
+        )
+        return Bridge(self, guard, ledger)
 
     def ask(self, typed: str) -> Verdict:
         user = ANNA.canonical
@@ -399,6 +403,14 @@ def test_local_accounts_and_unknown_names_pass(world: World) -> None:
         assert bridge.guard.before(login) is None
         wrong = Rejected(Reason.WRONG_PASSWORD, method="local")
         assert bridge.guard.after(login, wrong) is wrong
+
+
+def test_who_was_switched_to_a_local_password_passes(world: World) -> None:
+    bridge = world.bridge()
+    for n in range(5):
+        bridge.login(f"wrong{n}")
+    world.local = True
+    assert isinstance(bridge.login("right"), Accepted)
 
 
 def _fields(account: Account) -> dict[str, object]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
 
@@ -820,12 +821,17 @@ def test_old_attempts_and_changes_are_forgotten(
     store.record([attempt], now - timedelta(days=40))
     store.record([attempt], now - timedelta(days=20))
     job.run()
+    (anna, *_) = store.accounts()
+    for days, address in ((100, "192.0.2.1"), (80, "192.0.2.2")):
+        store.note_address(anna, ip_address(address), now - timedelta(days=days))
     keeping = Housekeeping(store, Retention(timedelta(days=30), None))
     with caplog.at_level(logging.INFO, "dirbridge.serve"):
         assert keeping.forget(now)
     assert len(store.attempts("anna")) == 1
     assert len(store.audit(1)) == 1
     assert "forgotten attempts=1 changes=0" in caplog.text
+    assert store.came_from(anna, ip_address("192.0.2.1")) is None
+    assert store.came_from(anna, ip_address("192.0.2.2")) is not None
     assert Housekeeping(store, Retention(None, timedelta(0))).forget(
         now + timedelta(days=1)
     )
