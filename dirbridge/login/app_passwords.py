@@ -48,8 +48,14 @@ _RANDOM = 16
 _CHECK = 12
 """Bits."""
 
-# What people take for another letter, and what groups are kept apart by.
-_AS_MEANT = str.maketrans("iloILO", "110110", " \t\u00a0-\u2010\u2011")
+# Digits as `int` takes them (0-9a-v), whatever people take for another letter, without
+# what keeps groups apart. All else becomes what is no digit.
+_NO_DIGIT = "!"
+_DIGITS = dict.fromkeys(range(128), _NO_DIGIT) | str.maketrans(
+    f"{_LETTERS}{_LETTERS.upper()}iloILO",
+    "0123456789abcdefghijklmnopqrstuv" * 2 + "110110",
+    " \t\u00a0-\u2010\u2011",
+)
 
 
 def new_app_password() -> Secret:
@@ -71,15 +77,10 @@ def digest_of(password: Secret) -> bytes | None:
     Returns:
         BLAKE2b-256 of its random octets, or None where this is no app password.
     """
-    letters = password.reveal().translate(_AS_MEANT)
-    if len(letters) != _LENGTH or not letters.isascii():
+    letters = password.reveal().translate(_DIGITS)
+    if len(letters) != _LENGTH or not letters.isascii() or _NO_DIGIT in letters:
         return None
-    number = 0
-    for letter in letters.lower():
-        value = _LETTERS.find(letter)
-        if value < 0:
-            return None
-        number = number << _BITS | value
+    number = int(letters, 1 << _BITS)
     octets = (number >> _CHECK).to_bytes(_RANDOM)
     if number & (1 << _CHECK) - 1 != _check_of(octets):
         return None
