@@ -36,10 +36,12 @@ from dirbridge.directory import (
     group_type,
     guid,
     kerberos_client,
+    lockout,
     logon_hours,
     mit_kerberos,
     open_directory_config,
     open_directory_state,
+    pac,
     password_age,
     password_server_record,
     plain_ldap_state,
@@ -67,6 +69,7 @@ from dirbridge.protocols import (
     saslauthd,
 )
 from tests.ldap_responder import entry, result
+from tests.tickets import SAMBA
 from tests.wire.feeding import DATA, Codec, events
 from tests.wire.fuzzing import FOUND, Fed
 from tests.wire.password_server_feeds import FEEDS
@@ -426,6 +429,8 @@ VALUES = [
     ),
     text("plain_ldap_state.is_locked", plain_ldap_state.is_locked, "TRUE", "false"),
     text("realm.decode", realm.decode, "COMPANY.COM", "LKDC:SHA1.AB"),
+    value("lockout.decode", lambda raw: lockout.decode(raw, b"-18000000000"), b"5"),
+    value("pac.user_sid", pac.user_sid, SAMBA),
     value("sid.decode", sid.decode, SID),
     text("sid.encode", sid.encode, SID_TEXT),
     text("sid.rid", sid.rid, SID_TEXT),
