@@ -245,8 +245,10 @@ class App:
 
     def _nt_names_of(self, name: DomainName) -> tuple[str, ...]:
         """Return the NT domains of a mail domain; may ask the directories."""
+        configured = self.settings.domains[name].login.nt_domain
         wanted = self._nt_names.items()
-        return tuple(known() for (domain, _), known in wanted if domain == name)
+        told = [known() for (domain, _), known in wanted if domain == name]
+        return (*((configured,) if configured else ()), *told)
 
     @cached_property
     def _nt_names(self) -> dict[tuple[DomainName, str], Callable[[], str]]:
