@@ -162,7 +162,8 @@ class KnownNames:
         if same is None or same.account != account or same.until <= self._clock():
             credentials = self._read(account)
             until = self._clock() + _lasts(account)
-            same = _Known(beat, until, found, account, credentials)
+            # A value of its own: that it is the same one tells that nothing happened.
+            same = _Known(beat, until, found, replace(account), credentials)
             self._put(held.accounts, account.number, same)
         resolution = replace(found, accounts=(same.account,))
         self._put(held.names, key, replace(same, resolution=resolution))
