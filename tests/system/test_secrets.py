@@ -61,10 +61,15 @@ def test_no_password_is_written_anywhere(
         TOKEN,
     }
     said = list(_commands(site, bed))
+    words = ("accounts", "app-password", "add", f"bob@{AD}", "--label", "phone")
+    phone = str(site.run(*words).data["password"])
+    passwords |= {phone, phone.replace("-", "")}
+    said += _shown(site, phone)
     site.warm = False  # its command line is looked at
     with site.serving() as serve:
         # The store is open: what is not yet in the file is in the WAL.
         _logins(site, bed)
+        ask(site.saslauthd, f"bob@{AD}", phone)
         assert Path(f"{site.database}-wal").stat().st_size > 0
         bed.dc1.stop()
         bed.od1.stop()
@@ -120,6 +125,20 @@ def _commands(site: Site, bed: Bed) -> Iterator[Done]:
         yield site.run("login", name, stdin=f"{password}\n", json=in_json)
     yield site.run("realms", "krb5-conf", json=False)
     yield site.run("connect", "postfix", json=False)
+
+
+def _shown(site: Site, phone: str) -> list[Done]:
+    """What is told of an app password, and of one that was revoked."""
+    bob = f"bob@{AD}"
+    done = site.run("login", bob, stdin=f"{phone}\n")
+    assert done.code == 0
+    words = (("app-password", "list"), ("export",), ("show",), ("history",))
+    return [
+        done,
+        *(site.run("accounts", *some, bob, json=False) for some in words),
+        site.run("explain", bob),
+        site.run("accounts", "switch", bob, "--method", "ldap-bind"),
+    ]
 
 
 def _people(bed: Bed) -> Iterator[tuple[str, str]]:
