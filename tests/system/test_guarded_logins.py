@@ -110,6 +110,7 @@ def test_a_phone_locks_neither_the_account_nor_its_owner_out(
         assert 0 < bad_count(dc1, "lockme") < THRESHOLD
         with Device(second, PHONE) as phone:
             assert not phone.login(name, right)
+        _names_the_phone(site, name)
         for socket in (first, second):
             with Device(socket, LAPTOP) as laptop:
                 assert laptop.login(name, right)
@@ -122,6 +123,16 @@ def test_a_phone_locks_neither_the_account_nor_its_owner_out(
     assert len(asked) < THRESHOLD + 3
     reasons = {line["reason"] for line in told if line["verdict"] == "rejected"}
     assert reasons == {"wrong-password", "guarded"}
+
+
+def _names_the_phone(site: Site, name: str) -> None:
+    done = site.run("explain", name, "--from-ip", PHONE)
+    steps = {step["name"]: step for step in done.data["steps"]}
+    assert done.code == 1
+    assert steps["guard"]["outcome"] == "failed"
+    assert "3 of 4 wrong passwords" in steps["guard"]["found"]
+    assert steps["failures"]["facts"][0][0] == PHONE
+    assert "times for imap at dovecot-auth" in steps["failures"]["facts"][0][1]
 
 
 def test_an_address_that_tries_many_accounts_is_refused(
