@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,8 +185,7 @@ def bridge(
     *,
     kind: Callable[[Path], scale.Scale] = scale.Scale,
     database: Database | None = None,
-    sync: str = "",
-    login: str = "",
+    lines: Mapping[str, str] | None = None,
     synced: bool = True,
 ) -> Iterator[Bridge]:
     """Give a bridge whose store has all accounts of a running slapd.
@@ -196,14 +195,13 @@ def bridge(
         accounts: How many accounts the slapd has.
         kind: Which slapd; those of two kinds may run at once.
         database: Where the accounts go; a SQLite file in the folder if None.
-        sync: Lines for the domain's table `sync`.
-        login: Lines for its table `login`.
+        lines: More lines for the domain's tables `sync` and `login`.
         synced: Whether the store shall have the accounts, or be empty.
     """
     namespace.enter()
     server = scale.load(folder / "bed", accounts, kind)
     made = Bridge(folder, server, accounts, database or SqliteFile(folder))
-    _configure(made, sync, login)
+    _configure(made, lines or {})
     try:
         server.start()
         if synced:
@@ -214,7 +212,7 @@ def bridge(
         server.stop()
 
 
-def _configure(made: Bridge, sync: str, login: str) -> None:
+def _configure(made: Bridge, lines: Mapping[str, str]) -> None:
     secret = made.folder / "secret"
     secret.touch(mode=0o600)
     secret.write_text(made.server.password(scale.PASSWORD_KEY))
@@ -226,7 +224,7 @@ def _configure(made: Bridge, sync: str, login: str) -> None:
         suffix=OD_BASE,
         users=OD_USERS,
         ca=made.server.ca_file,
-        sync=sync,
-        login=login,
+        sync=lines.get("sync", ""),
+        login=lines.get("login", ""),
     )
     made.config.write_text(text)

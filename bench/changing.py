@@ -54,7 +54,7 @@ def delta_ten(accounts: int, folder: Path) -> Iterator[Pair]:
 def push(accounts: int, folder: Path) -> Iterator[Pair]:
     """Seconds from a change in the directory to its row, with `dirbridge serve`."""
     lines = 'push = true\ninterval = "1h"'
-    with bridge(folder, accounts, sync=lines) as ours, ours.serving():
+    with bridge(folder, accounts, lines={"sync": lines}) as ours, ours.serving():
         titles = (f"Title {number}" for number in count(1))
         _until_visible(ours, next(titles))  # not before the first run is over
         yield Pair(lambda: median(_pushed(ours, next(titles)) for _ in range(PUSHES)))

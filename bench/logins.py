@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +35,8 @@ SASLAUTHD = 'saslauthd -a ldap -n 5 {} -m "$1" -O "$2" && exec sleep infinity'
 CACHE = f"-c -s 4096 -t {24 * 3600}"
 """4 MB: all accounts fit into it."""
 
-NO_CACHE = 'cache = "0s"'
-LONG_CACHE = 'cache = "24h"'
+NO_CACHE = {"login": 'cache = "0s"'}
+LONG_CACHE = {"login": 'cache = "24h"'}
 LOCAL = "local-admin"
 WITHOUT_END = 1_000_000
 HASHERS = 4
@@ -68,7 +68,7 @@ def cached(logins: int, folder: Path) -> Iterator[Pair]:
 def slowest(logins: int, folder: Path) -> Iterator[Pair]:
     """The 99th percentile of cached logins, beside Argon2 checks and alone."""
     load = _compile(folder)
-    with bridge(folder, ACCOUNTS, login=LONG_CACHE) as ours:
+    with bridge(folder, ACCOUNTS, lines=LONG_CACHE) as ours:
         password = ours.server.password(scale.PASSWORD_KEY)
         add = [DIRBRIDGE, "accounts", "add", LOCAL]
         run(add, env=ours.environment, stdin=f"{password}\n")
@@ -84,11 +84,13 @@ def slowest(logins: int, folder: Path) -> Iterator[Pair]:
 
 
 @contextmanager
-def _both(folder: Path, login: str, options: str) -> Iterator[tuple[Load, Load]]:
+def _both(
+    folder: Path, lines: Mapping[str, str], options: str
+) -> Iterator[tuple[Load, Load]]:
     """Give the load for a bridge and for saslauthd, both warm."""
     load = _compile(folder)
     with (
-        bridge(folder, ACCOUNTS, login=login) as ours,
+        bridge(folder, ACCOUNTS, lines=lines) as ours,
         ours.serving("--no-sync"),
         _saslauthd(folder, ours.server, options) as theirs,
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import changing, logins, peers, syncs, writes
+from bench import changing, directories, logins, peers, syncs, writes
 from bench.connecting import failover_frozen, failover_stopped, ldaps_bind
 from bench.deltas import delta_nothing
 from bench.reads import memory, read_in
@@ -187,6 +187,33 @@ ROWS = (
         prepare=logins.slowest,
         must=Bound("<=", 5),
         aim=Bound("<=", 2),
+    ),
+    Row(
+        id="login-kerberos",
+        what="logins by Kerberos, 4 threads, against bare acquire_cred_with_password",
+        n=400,
+        unit="logins/s",
+        prepare=directories.by_kerberos,
+        must=Bound(">=", 0.6),
+        aim=Bound(">=", 0.9),
+    ),
+    Row(
+        id="login-failover-backup",
+        what="a login at the backup after the first domain controller froze",
+        n=1,
+        unit="s",
+        prepare=directories.frozen_with_backup,
+        must=Bound("<=", 4),
+        aim=Bound("<=", 2),
+    ),
+    Row(
+        id="login-failover-none",
+        what="from a login to Unavailable, after all domain controllers froze",
+        n=1,
+        unit="s",
+        prepare=directories.frozen_without,
+        must=Bound("<=", 9),
+        aim=Bound("<=", 5),
     ),
     Row(
         id="ldaps-bind",
