@@ -172,14 +172,17 @@ def _close(stream: IO[bytes]) -> None:
 
 
 def main(source: IO[bytes], target: IO[bytes]) -> None:
-    """Map batches until there are no more, or nobody wants to know."""
+    """Map batches until there are no more, or nobody wants to know.
+
+    Where the one who asks ends in the middle of a batch, so does this one.
+    """
     try:
         mapping: Mapping = unpickled(source)
         while True:
             entries = [_entry(*packed) for packed in unpickled(source)]
             pickle.dump(tuple(answer_to(mapping, entries)), target)
             target.flush()
-    except (EOFError, BrokenPipeError):
+    except (EOFError, pickle.UnpicklingError, BrokenPipeError):
         return
 
 
