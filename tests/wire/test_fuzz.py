@@ -65,6 +65,7 @@ from dirbridge.protocols import (
     ldap_messages,
     netlogon_ping,
     sasl,
+    sasl_gssapi,
     sasl_layer,
     saslauthd,
 )
@@ -149,6 +150,37 @@ def unsealed(data: bytes) -> None:
 def stepped(machine: sasl.Machine, data: bytes) -> None:
     machine.step(data[:4])
     machine.step(data)
+
+
+class Echo:
+    """A context that gives back what it gets, and is complete after an odd octet."""
+
+    complete = False
+
+    def step(self, token: bytes) -> bytes:
+        self.complete = bool(token) and bool(token[-1] & 1)
+        return token[1:]
+
+    def wrap(self, data: bytes) -> bytes:
+        return data
+
+    def unwrap(self, token: bytes) -> bytes:
+        if token[:1] == b"x":
+            raise sasl_gssapi.NotAccepted("not wrapped")
+        return token
+
+    def client(self) -> sasl.Proven:
+        return sasl.Proven("anna@REALM")
+
+
+def exchanged(machine: sasl.Machine, data: bytes) -> None:
+    """Go on until the exchange ends, which it does however long the client talks."""
+    outcome: sasl.Outcome = sasl.Challenge(b"")
+    rounds = 0
+    while isinstance(outcome, sasl.Challenge):
+        outcome = machine.step(data[rounds:])
+        rounds += 1
+        assert rounds <= sasl_gssapi.MOST_TOKENS + 4
 
 
 ENTRY = entry(5, {"objectSid": [b"x" * 28], "mail": [b"a@b.c", b""], "cn": [b"y"]})
@@ -240,6 +272,18 @@ CODECS = [
     remote("netlogon_ping.parse_response", netlogon_ping.parse_response, PING[25:122]),
     remote("sasl.Plain", lambda data: stepped(sasl.Plain(), data), b"\0anna\0secret"),
     remote("sasl.Login", lambda data: stepped(sasl.Login(), data), b"anna", b""),
+    remote(
+        "sasl_gssapi.Gssapi",
+        lambda data: exchanged(sasl_gssapi.Gssapi(Echo()), data),
+        b"a\x01\0\0\0",
+        b"",
+    ),
+    remote(
+        "sasl_gssapi.GssSpnego",
+        lambda data: exchanged(sasl_gssapi.GssSpnego(Echo()), data),
+        b"abc",
+        b"",
+    ),
     Fed("sasl_layer.frame", sasl_layer.frame, (b"token",), LocalProtocolError),
     remote("sasl_layer.Frames", unsealed, b"\0\0\0\3abc\0\0\0\1x"),
     remote(
