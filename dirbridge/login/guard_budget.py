@@ -29,6 +29,7 @@ from datetime import UTC, datetime, timedelta
 from dirbridge.directory.lockout import Lockout
 from dirbridge.errors import StoreError
 from dirbridge.login.guard_addresses import UsualAddresses
+from dirbridge.login.guard_counted import Counted
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
@@ -153,6 +154,7 @@ class Ledger:
         budgets: Callable[[Account, Deadline], Budget],
         usual: UsualAddresses,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        counted: Counted | None = None,
     ) -> None:
         """Take what is counted in, and what may be counted.
 
@@ -161,7 +163,9 @@ class Ledger:
             budgets: Gives an account's budget.
             usual: From where people usually come.
             now: The time (UTC).
+            counted: Knows of whom something is counted.
         """
+        self._counted = counted or Counted(store)
         self._store = store
         self._own = MemoryTries()
         self._budgets = budgets
@@ -216,6 +220,8 @@ class Ledger:
         own = self._own.tries(account)
         if own is not None:
             found[id(self._own)] = own
+        if not self._counted.may_be(account):
+            return found
         try:
             fleet = self._store.tries(account)
         except StoreError:
@@ -231,6 +237,7 @@ class Ledger:
         place: TriesStore = self._store
         try:
             took = place.count_try(account, now, since=since, most=fleet)
+            self._counted.note(account)
         except StoreError:
             place = self._own
             took = place.count_try(account, now, since=since, most=own)

@@ -26,6 +26,11 @@ class MemoryTries:
         """Return what was counted of an account."""
         return self._tries.get(account.number)
 
+    def tried(self, most: int) -> frozenset[int] | None:
+        """Return the numbers of all accounts of which something is counted."""
+        found = frozenset(list(self._tries))
+        return found if len(found) <= most else None
+
     def came_from(self, account: Account, address: IPAddress) -> datetime | None:
         """Return when an account last logged in from an address."""
         return self._known.get((account.number, str(address)))

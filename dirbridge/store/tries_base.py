@@ -58,6 +58,14 @@ class TriesReader(Protocol):
         """Return what was counted of an account, None where nothing is."""
         ...
 
+    def tried(self, most: int) -> frozenset[int] | None:
+        """Return the numbers of all accounts of which something is counted.
+
+        Args:
+            most: How many may be listed; None is returned where there are more.
+        """
+        ...
+
     def came_from(self, account: Account, address: IPAddress) -> datetime | None:
         """Return when an account last logged in from an address, None if never."""
         ...

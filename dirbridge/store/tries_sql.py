@@ -46,6 +46,12 @@ class SqlTries:
         found = self._tried(_TRIES, {"account": account.number})
         return None if found is None else Tries(*found)
 
+    def tried(self, most: int) -> frozenset[int] | None:
+        """Return the numbers of all accounts of which something is counted."""
+        with wrapped(self._database), self._database.reads.begin() as connection:
+            found = connection.execute(_TRIED, {"most": most + 1}).scalars().all()
+        return frozenset(found) if len(found) <= most else None
+
     def came_from(self, account: Account, address: IPAddress) -> datetime | None:
         """Return when an account last logged in from an address."""
         own = {"account": account.number, "address": str(address)}
@@ -121,6 +127,7 @@ def _with_times(statement: str) -> TextClause:
 _TRIES = select(TriesRow.count, TriesRow.last_at, TriesRow.server).where(
     TriesRow.account == bindparam("account")
 )
+_TRIED = select(TriesRow.account).limit(bindparam("most"))
 _CAME = select(KnownAddressRow.last_at).where(
     KnownAddressRow.account == bindparam("account"),
     KnownAddressRow.address == bindparam("address"),

@@ -71,6 +71,10 @@ def test_tries_are_counted_up_to_the_most(
     assert counted(store, anna, NOW + MINUTE, most=4)
     assert store.tries(anna) == Tries(4, NOW + MINUTE, "?")
     assert store.tries(bob) is None
+    assert store.tried(1) == {anna.number}
+    assert counted(store, bob, NOW)
+    assert store.tried(1) is None
+    assert store.tried(2) == {anna.number, bob.number}
 
 
 def test_tries_lapse_with_time_since_the_last_one(store: Store, anna: Account) -> None:

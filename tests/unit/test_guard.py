@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -26,6 +26,7 @@ from dirbridge.login.guard_budget import (
     Ledger,
     budget_of,
 )
+from dirbridge.login.guard_counted import EVERY, MOST, Counted
 from dirbridge.login.guard_gate import WAITERS, Flight, Gate
 from dirbridge.login.guard_looks import BELIEVED, Looks
 from dirbridge.login.guard_memory import BLIND, LONGEST, WrongPasswords
@@ -76,6 +77,7 @@ class World:
     mark: str = "first"
     server: str = "dc1:636"
     local: bool = False
+    every: float = 0.0
     outage: Cause | None = None
     away: Cause | None = None
     store: MemoryTries = field(default_factory=MemoryStore)
@@ -94,7 +96,8 @@ class World:
 
     def bridge(self, budget: Budget = BUDGET) -> Bridge:
         usual = UsualAddresses(self.store, self.errands, self.now)
-        ledger = Ledger(self.store, lambda _a, _d: budget, usual, self.now)
+        counted = Counted(self.store, every=self.every, clock=self.clock)
+        ledger = Ledger(self.store, lambda _a, _d: budget, usual, self.now, counted)
         looks = Looks(self.look, self.clock)
         wrong = WrongPasswords(self.clock)
         guard = Guard(
@@ -394,9 +397,53 @@ def test_what_one_bridge_counted_for_itself_counts_beside_the_fleets() -> None:
     assert world.bad_count == BUDGET.anybody
 
 
+class Slow(MemoryStore):
+    """Counts how often it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists = self.reads = 0
+
+    def tried(self, most: int) -> frozenset[int] | None:
+        self.lists += 1
+        return super().tried(most)
+
+    def tries(self, account: Account) -> Tries | None:
+        self.reads += 1
+        return super().tries(account)
+
+
+def test_nearly_no_login_asks_the_store() -> None:
+    world = World(store=Slow(), every=EVERY)
+    bridge, other = world.bridge(), world.bridge()
+    for _ in range(100):
+        assert isinstance(bridge.login("right", None), Accepted)
+    assert (world.store.lists, world.store.reads) == (1, 0)
+    # What it has counted itself, it knows at once; what another one has, soon.
+    bridge.login("wrong", None)
+    bridge.login("right", None)
+    assert world.store.reads == 1
+    other.login("wrong1", None)
+    world.seconds += EVERY
+    other.login("wrong2", None)
+    bridge.login("right", None)
+    assert world.store.reads == 3
+
+
+def test_in_a_flood_each_account_is_looked_up(world: World) -> None:
+    store = world.store
+    for number in range(MOST + 1):
+        one = replace(ANNA, number=number + 10)
+        store.count_try(one, NOW, since=NOW, most=1)
+    counted = Counted(store)
+    assert counted.may_be(ANNA)
+    assert store.tried(MOST) is None
+    assert store.tried(MOST + 1) == frozenset(range(10, MOST + 11))
+
+
 def test_local_accounts_and_unknown_names_pass(world: World) -> None:
     bridge = world.bridge()
-    local = Account(**{**_fields(ANNA), "origin": Origin.LOCAL})
+    local = replace(ANNA, origin=Origin.LOCAL)
     for account in (None, local):
         request = LoginRequest("x", Secret("y"), remote_ip=PHONE)
         login = Login(request, Deadline.after(9), account)
@@ -411,10 +458,6 @@ def test_who_was_switched_to_a_local_password_passes(world: World) -> None:
         bridge.login(f"wrong{n}")
     world.local = True
     assert isinstance(bridge.login("right"), Accepted)
-
-
-def _fields(account: Account) -> dict[str, object]:
-    return {name: getattr(account, name) for name in account.__dataclass_fields__}
 
 
 def test_a_burst_of_one_password_is_one_try(world: World) -> None:
