@@ -100,6 +100,16 @@ def test_people_of_both_realms_get_in(bed: Bed, serve: Serve, mechanism: str) ->
     assert serve.logins[-1]["server"] == OPEN
 
 
+def test_check_tells_whose_tickets_are_taken(
+    served: tuple[Site, Serve], dc1: Dc1
+) -> None:
+    findings = served[0].run("check").data["findings"]
+    told = {f["where"]: f for f in findings if f["what"] == "single-sign-on"}
+    assert {f["outcome"] for f in told.values()} == {"ok"}
+    assert set(told) == {AD, OD}
+    assert "smtp/mail.example.com" in told[AD]["text"]
+
+
 def test_passwords_go_on_beside(bed: Bed, serve: Serve) -> None:
     password = bed.password("anna", "ad")
     assert smtp_login(ADDRESS, f"anna@{AD}", password)[0] == ACCEPTED
