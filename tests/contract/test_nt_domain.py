@@ -52,12 +52,12 @@ def method(bed: Bed, name: str = "CORP", **changes: object) -> NtDomain:
 
 class NtDomainContract(AuthenticatorContract):
     server = DC1
-    settings: dict[str, object]
+    security: str
 
     @pytest.fixture
     def case(self, bed: Bed, dc1: Dc1, dc2: Dc2) -> Iterator[Case]:
-        authenticator = method(bed, server=self.server, **self.settings)
-        broken = method(bed, server=f"{self.server}:9", **self.settings)
+        authenticator = method(bed, server=self.server, security=self.security)
+        broken = method(bed, server=f"{self.server}:9", security=self.security)
         yield Case(authenticator, broken, ad_people(bed, "ldap"))
         authenticator.close()
 
@@ -70,7 +70,9 @@ class NtDomainContract(AuthenticatorContract):
         assert verdict.reason in REASONS[Answer.UNKNOWN]
 
     def test_a_wrong_password_is_counted_once(self, bed: Bed, case: Case) -> None:
-        both = method(bed, server=self.server, backup_server=DC2, **self.settings)
+        both = method(
+            bed, server=self.server, backup_server=DC2, security=self.security
+        )
         before = bad_passwords(bed, "bob")
         verdict = both.authenticate(
             account(cast.ad("bob")), Secret("surely wrong"), Deadline.after(9)
@@ -90,16 +92,16 @@ class NtDomainContract(AuthenticatorContract):
 
 
 class TestSealedAtDc1(NtDomainContract):
-    settings = {"security": "sealed"}  # noqa: RUF012
+    security = "sealed"
 
 
 class TestSealedAtDc2(NtDomainContract):
     server = DC2
-    settings = {"security": "sealed"}  # noqa: RUF012
+    security = "sealed"
 
 
 class TestSimpleAtDc1(NtDomainContract):
-    settings = {"security": "ldaps"}  # noqa: RUF012
+    security = "ldaps"
 
 
 def asked(authenticator: NtDomain, bed: Bed, password: str = "") -> Verdict:
