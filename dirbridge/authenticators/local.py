@@ -8,6 +8,7 @@ from collections.abc import Callable
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
+from dirbridge.authenticators.modest import Modest
 from dirbridge.errors import StoreError
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
@@ -43,6 +44,7 @@ class LocalAuthenticator:
         """Take the store's way to a local account's verifier."""
         self._verifier_of = verifier_of
         self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._modest = Modest(AT_ONCE)
 
     def authenticate(
         self, account: Account, password: Secret, deadline: Deadline
@@ -65,7 +67,7 @@ class LocalAuthenticator:
         if not self._slots.acquire(timeout=deadline.left()):
             return Unavailable(Cause.OVERLOADED, user, self.method, "local")
         try:
-            HASHER.verify(verifier, password.reveal())
+            self._modest.run(HASHER.verify, verifier, password.reveal())
         except VerifyMismatchError:
             return Rejected(Reason.WRONG_PASSWORD, user, self.method, "local")
         except (InvalidHashError, VerificationError):
