@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 Ts = TypeVarTuple("Ts")
 
+_TICK = 0.01
+"""Seconds by which a timer may come early."""
+
 
 class Hook:
     """One configured hook while it is served.
@@ -51,6 +54,9 @@ class Hook:
         self.connections: set[Connection] = set()
         self.empty = asyncio.Event()
         self.empty.set()
+        self._loop = asyncio.get_running_loop()
+        self._silent: dict[Connection, float] = {}
+        self._look: asyncio.TimerHandle | None = None
 
     def add(self, connection: Connection) -> None:
         """Count a connection in."""
@@ -62,6 +68,31 @@ class Hook:
         self.connections.discard(connection)
         if not self.connections:
             self.empty.set()
+
+    def expect(self, connection: Connection) -> None:
+        """Let a connection go that is not heard of until the deadline.
+
+        One timer serves all of them: a login has only some millionths of a second.
+        """
+        self._silent[connection] = self._loop.time()
+        if self._look is None:
+            self._look = self._loop.call_later(self.desk.deadline, self._let_go)
+
+    def heard(self, connection: Connection) -> None:
+        """Note that a connection has said what it was expected to."""
+        self._silent.pop(connection, None)
+
+    def _let_go(self) -> None:
+        """Close what was silent for too long; the others came later."""
+        self._look = None
+        deadline, now = self.desk.deadline, self._loop.time()
+        for connection, since in tuple(self._silent.items()):
+            left = since + deadline - now
+            if left > _TICK:
+                self._look = self._loop.call_later(left, self._let_go)
+                return
+            del self._silent[connection]
+            connection.transport.close()
 
 
 class Connection(ABC, asyncio.Protocol):

@@ -13,8 +13,11 @@ from dirbridge.model.login import (
     Reason,
     TicketRequest,
 )
+from dirbridge.model.quick import remaker
 from dirbridge.model.secret import Secret
 from dirbridge.protocols import dovecot_auth, sasl, saslauthd
+
+_made = remaker(LoginRequest)
 
 
 def from_saslauthd(
@@ -27,12 +30,15 @@ def from_saslauthd(
         hook: The hook, for the log.
         local_ip: What the settings say, since the protocol carries no address.
     """
-    return LoginRequest(
-        name=rejoined(text(request.login), text(request.realm)),
-        password=Secret(text(request.password)),
-        service=text(request.service),
-        hook=hook,
-        local_ip=local_ip,
+    return _made(
+        rejoined(text(request.login), text(request.realm)),
+        Secret(text(request.password)),
+        text(request.service),
+        hook,
+        local_ip,
+        None,
+        False,
+        None,
     )
 
 

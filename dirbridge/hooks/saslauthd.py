@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from dirbridge.hooks.connection import Connection, Hook
 from dirbridge.hooks.desk import Question
 from dirbridge.hooks.requests import from_saslauthd
@@ -23,19 +21,17 @@ class SaslauthdConnection(Connection):
         super().__init__(hook)
         self._codec = ServerConnection()
         self._question: Question | None = None
-        self._patience: asyncio.TimerHandle | None = None
 
     def opened(self) -> None:
         """Wait for the request, but not for ever."""
-        loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(self.hook.desk.deadline, self.transport.close)
+        self.hook.expect(self)
 
     def received(self, data: bytes) -> None:
         """Ask as soon as the request is whole."""
         self._codec.receive_data(data)
         event = self._codec.next_event()
         if isinstance(event, Request):
-            self._be_patient()
+            self.hook.heard(self)
             request = from_saslauthd(
                 event, hook=self.hook.name, local_ip=self.hook.settings.local_ip
             )
@@ -57,7 +53,7 @@ class SaslauthdConnection(Connection):
 
     def closed(self) -> None:
         """Take the question back."""
-        self._be_patient()
+        self.hook.heard(self)
         if self._question is not None:
             self._question.withdraw()
 
@@ -69,8 +65,3 @@ class SaslauthdConnection(Connection):
         if reply is not None:
             self.transport.write(self._codec.send(reply))
         self.transport.close()
-
-    def _be_patient(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None

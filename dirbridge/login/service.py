@@ -42,6 +42,7 @@ from dirbridge.model.login import (
     Verdict,
 )
 from dirbridge.model.names import DomainName
+from dirbridge.model.quick import remaker
 
 LOG = logging.getLogger("dirbridge.login")
 
@@ -122,8 +123,11 @@ class LoginService:
         account = None if found is None else found.account
         if found is None or account is None or barred_by(account) is not None:
             return None
-        deadline = request.deadline or Deadline.after(self.limit.total_seconds())
-        return self._accepted_at_once(Login(request, deadline, account, found.domains))
+        begun = time.monotonic()
+        deadline = request.deadline or Deadline(begun + self.limit.total_seconds())
+        return self._accepted_at_once(
+            _made_login(request, deadline, account, found.domains, begun)
+        )
 
     def _accepted_at_once(self, login: Login) -> Verdict | None:
         stages = self.stages[: self.instant]
@@ -230,7 +234,7 @@ class LoginService:
 
 
 def _attempt(request: Question, verdict: Verdict, seconds: float) -> Attempt:
-    return Attempt(
+    return _made_attempt(
         verdict,
         request.name[:LONGEST_NAME],
         request.service,
@@ -239,6 +243,10 @@ def _attempt(request: Question, verdict: Verdict, seconds: float) -> Attempt:
         request.local_ip,
         seconds * 1000,
     )
+
+
+_made_attempt = remaker(Attempt)
+_made_login = remaker(Login)
 
 
 def _refused(found: Resolution) -> Rejected | None:
