@@ -277,14 +277,14 @@ class Transport:
         try:
             self.sendall(requests)
             while len(results) < len(numbers):
-                message = self._receive_message()
                 # The server may work on all of them at once: answers come mixed.
-                number, tag = messages.kind_of(message)
+                number, operation = messages.opened(self._receive_message())
+                tag = operation[0] if operation else 0
                 open_one = number in numbers and number not in results
                 if open_one and tag == messages.SEARCH_ENTRY:
-                    entries[number] = messages.parse_entry(message)
+                    entries[number] = messages.entry_of(operation)
                 elif not (open_one and tag == messages.SEARCH_REFERENCE):
-                    result = messages.parse_result(message)
+                    result = messages.result_of(number, operation)
                     self._demand_open(result, open_one)
                     results[number] = result
         except (OSError, RemoteProtocolError) as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from dirbridge.errors import (
@@ -149,7 +150,6 @@ def search_request(  # noqa: PLR0913, PLR0917 - the fields of RFC 4511 section 4
     Raises:
         LocalProtocolError: The filter is none.
     """
-    wanted = (ber.text(name) for name in attributes or (NO_ATTRIBUTES,))
     body = ber.tlv(
         _SEARCH,
         ber.text(base),
@@ -159,9 +159,14 @@ def search_request(  # noqa: PLR0913, PLR0917 - the fields of RFC 4511 section 4
         _NO_TIME_LIMIT,
         _VALUES_TOO,
         _ANY_ENCODED if filter_text is ANY else ldap_filter.encode(filter_text),
-        ber.sequence(*wanted),
+        _wanted(tuple(attributes) or (NO_ATTRIBUTES,)),
     )
     return message(message_id, body, ldap_controls.encode(controls))
+
+
+@lru_cache(maxsize=64)  # a login asks for the same ones each time
+def _wanted(attributes: tuple[str, ...]) -> bytes:
+    return ber.sequence(*map(ber.text, attributes))
 
 
 def read_request(message_id: int, base: str, attributes: Sequence[str]) -> bytes:
@@ -201,7 +206,7 @@ def kind_of(message: bytes) -> tuple[int, int]:
     Raises:
         RemoteProtocolError: It is no message.
     """
-    message_id, operation = _opened(message)
+    message_id, operation = opened(message)
     return message_id, operation[0] if operation else 0
 
 
@@ -211,7 +216,15 @@ def parse_result(message: bytes) -> Result:
     Raises:
         RemoteProtocolError: It is something else.
     """
-    message_id, operation = _opened(message)
+    return result_of(*opened(message))
+
+
+def result_of(message_id: int, operation: bytes) -> Result:
+    """Read what `opened` gave of such an answer.
+
+    Raises:
+        RemoteProtocolError: It is something else.
+    """
     tag = operation[0] if operation else 0
     if tag not in (BIND_ANSWER, EXTENDED_ANSWER, SEARCH_DONE):
         raise RemoteProtocolError(f"an answer of kind {tag:#04x} that nobody asked for")
@@ -254,7 +267,7 @@ def parse_intermediate(message: bytes) -> tuple[str, bytes]:
     Raises:
         RemoteProtocolError: It is something else.
     """
-    _, operation = _opened(message)
+    _, operation = opened(message)
     body, _controls = ber.take(operation, INTERMEDIATE)
     name, body = ber.take_if(body, _RESPONSE_NAME)
     value, _ = ber.take_if(body, _RESPONSE_VALUE)
@@ -267,7 +280,15 @@ def parse_entry(message: bytes) -> Entry:
     Raises:
         RemoteProtocolError: It is something else.
     """
-    _, operation = _opened(message)
+    return entry_of(opened(message)[1])
+
+
+def entry_of(operation: bytes) -> Entry:
+    """Read what `opened` gave of such an entry.
+
+    Raises:
+        RemoteProtocolError: It is something else.
+    """
     body, _controls = ber.take(operation, SEARCH_ENTRY)
     _name, body = ber.take(body, ber.OCTETS)
     return parse_attributes(ber.only(body, ber.SEQUENCE))
@@ -289,5 +310,10 @@ def parse_attributes(data: bytes) -> dict[str, tuple[bytes, ...]]:
     return {name: tuple(values) for name, values in found.items()}
 
 
-def _opened(message: bytes) -> tuple[int, bytes]:
+def opened(message: bytes) -> tuple[int, bytes]:
+    """Split a message into its id, and its operation with what follows.
+
+    Raises:
+        RemoteProtocolError: It is no message.
+    """
     return ber.take_integer(ber.only(message, ber.SEQUENCE))

@@ -244,6 +244,17 @@ CODECS = [
     ),
     remote("ldap_messages.message_size", ldap_messages.message_size, ENTRY, RESULT),
     remote("ldap_messages.kind_of", ldap_messages.kind_of, ENTRY, RESULT),
+    remote("ldap_messages.opened", ldap_messages.opened, ENTRY, RESULT),
+    remote(
+        "ldap_messages.result_of",
+        lambda data: ldap_messages.result_of(1, data),
+        ldap_messages.opened(RESULT)[1],
+    ),
+    remote(
+        "ldap_messages.entry_of",
+        ldap_messages.entry_of,
+        ldap_messages.opened(ENTRY)[1],
+    ),
     remote("ldap_messages.parse_result", ldap_messages.parse_result, RESULT),
     remote(
         "ldap_messages.parse_intermediate",
