@@ -19,6 +19,6 @@ _CAUSES = {
 def cause_of(error: DirectoryError) -> Cause:
     """Return why nobody can say whether the login is right."""
     if error.code.startswith("certificate"):
-        return Cause.CONFIGURATION
+        return Cause.SERVER_NOT_VERIFIED
     other = isinstance(error, Unreachable)
     return _CAUSES.get(error.code, Cause.UNREACHABLE if other else Cause.CONFIGURATION)
