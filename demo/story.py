@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demo import fleet, freezing, logins, serving, stopping, syncing
+from demo import fleet, freezing, logins, methods, phone, serving, stopping, syncing
 from demo.step import Step
 
 STEPS = (
@@ -61,9 +61,19 @@ STEPS = (
         logins.bare_names,
     ),
     Step(
+        "Every login method",
+        "accounts are switched in place and back, and an app password is for one phone",
+        methods.each_method,
+    ),
+    Step(
         "A mail server's socket",
         "testsaslauthd logs in through `dirbridge serve`",
         serving.sockets,
+    ),
+    Step(
+        "A phone with an old password",
+        "it neither locks the account in Active Directory nor its owner out",
+        phone.guarded,
     ),
     Step(
         "A domain controller dies",
