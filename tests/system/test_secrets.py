@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
+
+from spnego._ntlm_raw.md4 import md4
 
 from testbed.bed import Bed
 from tests.system.bridge import AD, OD, Done, Site, use_kerberos
@@ -25,13 +27,21 @@ def forms(password: str) -> Iterator[bytes]:
     yield quote(password).encode()
     yield json.dumps(password)[1:-1].encode()
     yield repr(password)[1:-1].encode()
-    yield binascii.hexlify(raw)
-    yield binascii.hexlify(password.encode("utf-16-le"))
+    wide, nt_hash = password.encode("utf-16-le"), md4(password.encode("utf-16-le"))
+    yield nt_hash
+    for octets in (raw, wide, nt_hash):
+        yield octets.hex().encode()
+        yield octets.hex().upper().encode()
+    yield base64.b64encode(nt_hash)
+    for safe in ("", "/"):
+        escaped = quote(password, safe=safe)
+        yield re.sub("%..", lambda found: found[0].lower(), escaped).encode()
     for lead in (b"", b"\0", b"\0bob\0", f"\0bob@{AD}\0".encode(), b"x", b"xx"):
         # Base64 within something longer: only whole groups of three are ours.
-        encoded = base64.b64encode(lead + raw)
-        start = -(-len(lead) // 3) * 4
-        yield encoded[start : -4 or None]
+        for octets in (raw, wide):
+            encoded = base64.b64encode(lead + octets)
+            start = -(-len(lead) // 3) * 4
+            yield encoded[start:-4]
 
 
 def everything_written(site: Site, said: list[Done], log: str) -> Iterator[bytes]:
@@ -105,6 +115,9 @@ def test_the_search_would_find_a_password() -> None:
         base64.b64encode(line.encode()),
         base64.b64encode(f"user={password};".encode()),
         line.encode().hex().encode(),
+        line.encode("utf-16-le").hex().upper().encode(),
+        md4(password.encode("utf-16-le")).hex().encode(),
+        base64.b64encode(b"\0bob\0" + password.encode()),
         quote(line).encode(),
         json.dumps({"p": password}).encode(),
     ):
