@@ -13,7 +13,7 @@ from dirbridge.cli import plans, progress
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS, Json, Output, code_of
 from dirbridge.errors import ConfigError, DirbridgeError, Problem
-from dirbridge.explain.service import Directory
+from dirbridge.explain.directory import Directory
 from dirbridge.mapping.profile import Profile, load_profile_file
 from dirbridge.model.entry import Found
 from dirbridge.model.mapping import Elsewhere, Mapped, MappingResult, Unmapped

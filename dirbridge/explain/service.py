@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from socket import gethostname
 
 from dirbridge.authenticators.base import Authenticator
-from dirbridge.connectors.base import Connector
 from dirbridge.directory import account_facts
 from dirbridge.directory.account_state import barriers
 from dirbridge.errors import ConfigError, DirectoryError
@@ -23,6 +22,7 @@ from dirbridge.explain.credentials import (
     method_rule,
     of_no_matter,
 )
+from dirbridge.explain.directory import Directory
 from dirbridge.explain.groups import (
     Groups,
     access_step,
@@ -42,7 +42,6 @@ from dirbridge.model.mapping import (
     Elsewhere,
     Mapped,
     MappingResult,
-    Provenance,
     Unmapped,
 )
 from dirbridge.model.names import DirectoryId, DomainName
@@ -61,23 +60,6 @@ _STATE = frozenset({"state", "state_reason"})
 
 ATTEMPTS = 5
 """How many of the newest attempts are shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """One directory of a domain, as explain needs it.
-
-    Attributes:
-        connector: Reads entries, live.
-        mapping: Turns an entry into values, or says why not.
-        provenance: Says of each value which rule gave it.
-        policy: The rules by which a sync would make an account of it.
-    """
-
-    connector: Connector
-    mapping: Callable[[Entry], MappingResult]
-    provenance: Callable[[Entry], Provenance]
-    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from dirbridge import assembly
 from dirbridge.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +135,8 @@ def _serve(orders: socket.socket) -> None:
     for name in main.COMMANDS:
         importlib.import_module(f"dirbridge.cli.{name}")
     importlib.import_module("dirbridge.app")
+    for name in assembly.__all__:
+        importlib.import_module(f"dirbridge.assembly.{name}")
     gc.collect()
     gc.freeze()
     assert threading.active_count() == 1

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dirbridge.app import App, _relayed
+from dirbridge.app import App
+from dirbridge.assembly.realms import relayed
 from dirbridge.config.krb5_conf import Realm
 from dirbridge.ldap import discovery, transport
 from dirbridge.ldap.addresses import Address
@@ -266,7 +267,7 @@ def test_kdcs_that_nobody_named_are_relayed_too(
         monkeypatch.setattr(transport, "resolve", resolve)
         name = RealmName("EXAMPLE.COM")
         by_dns = Failover(name, discovery.discovered_kdcs(name))
-        (relay,) = _relayed(Realm(name, (), (), ()), by_dns).kdcs
+        (relay,) = relayed(Realm(name, (), (), ()), by_dns).kdcs
         assert relay.port is not None
         with socket.create_connection((relay.host, relay.port), timeout=5) as client:
             client.sendall(b"\0\0\0\4ping")
@@ -371,3 +372,28 @@ def test_each_directory_of_a_domain_has_its_own_realm_in_one_file(
     assert "FIRST.ORG = {\n        kdc = 127.0.0.1:" in text
     assert "SECOND.ORG = {\n        kdc = 127.0.0.1:" in text
     assert "default_realm = FIRST.ORG\n" in text
+
+
+def test_a_sync_loads_nothing_of_logins(tmp_path: Path) -> None:
+    """Their libraries take long to load, and first imports are many."""
+    file = tmp_path / "dirbridge.toml"
+    file.write_text(TWO_DOMAINS.format(folder=tmp_path, company="", other=""))
+    program = (
+        "import json, pathlib, sys\n"
+        "import dirbridge.cli.sync\n"
+        "from dirbridge.app import App\n"
+        "from dirbridge.store.memory import MemoryStore\n"
+        "app, store = App.load(pathlib.Path(sys.argv[1])), MemoryStore()\n"
+        "assert app.jobs(store) and app.noticeboard(store)\n"
+        "print(json.dumps([*sys.modules]))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, file], check=True, capture_output=True
+    )
+    loaded = set(json.loads(ran.stdout))
+    assert "dirbridge.assembly.jobs" in loaded
+    logins = ("methods", "guards", "tickets", "logins", "checks", "upkeep")
+    assert not loaded & {f"dirbridge.assembly.{name}" for name in logins}
+    unwanted = {"login.service", "authenticators.kerberos", "explain.service"}
+    assert not loaded & {f"dirbridge.{name}" for name in unwanted}
+    assert not loaded & {"gssapi", "spnego", "ldap3"}
