@@ -29,9 +29,11 @@ class Answers:
         """Return: somebody who may know said that it is wrong."""
         return Rejected(reason, self.user, self.method, self.server, detail)
 
-    def unavailable(self, cause: Cause, detail: str = "") -> Unavailable:
-        """Return: nobody can say."""
-        return Unavailable(cause, self.user, self.method, self.server, detail)
+    def unavailable(
+        self, cause: Cause, detail: str = "", *, sent: bool = False
+    ) -> Unavailable:
+        """Return: nobody can say; `sent` says whether a server may have counted it."""
+        return Unavailable(cause, self.user, self.method, self.server, detail, sent)
 
     def told(self, judged: Reason | Cause, detail: str = "") -> Rejected | Unavailable:
         """Return what a reason or a cause means."""

@@ -142,7 +142,9 @@ class LdapBind:
             return self._ask(answer, account, bind, deadline)
         except DirectoryError as error:
             answer = replace(answer, server=error.server)
-            return answer.unavailable(cause_of(error), f"{error.code} {error.detail}")
+            detail = f"{error.code} {error.detail}"
+            sent = isinstance(error, Unanswered)
+            return answer.unavailable(cause_of(error), detail, sent=sent)
 
     def check(self) -> list[Finding]:
         """Say whether binds can be sent; the servers are the connector's to try."""

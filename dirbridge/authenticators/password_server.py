@@ -186,7 +186,9 @@ class PasswordServerLogin:
         except DirectoryError as error:
             cause = Cause.SERVER_NOT_VERIFIED if asked.doubts else cause_of(error)
             answer = replace(answer, server=error.server)
-            return answer.unavailable(cause, f"{error.code} {error.detail}".strip())
+            detail = f"{error.code} {error.detail}".strip()
+            sent = isinstance(error, Unanswered)
+            return answer.unavailable(cause, detail, sent=sent)
 
     def _failover(self, servers: tuple[Endpoint, ...]) -> Failover:
         """Return what remembers which of these servers are down."""
@@ -279,16 +281,18 @@ def _judged(answer: Answers, outcome: Outcome) -> Verdict:
     match outcome:
         case Right():
             return answer.accepted()
-        case Refused(refusal=refusal):
+        case Refused(refusal=refusal, counted=counted):
             meaning = _meaning(outcome)
             if isinstance(meaning, Reason):
                 return answer.rejected(meaning, refusal.said)
-            return answer.unavailable(meaning, refusal.said)
+            return answer.unavailable(meaning, refusal.said, sent=counted)
         case NoMechanism(offered=offered):
             names = ", ".join(offered) or "nothing"
             return answer.unavailable(Cause.CONFIGURATION, f"it offers {names}")
         case NotProven(doubt=doubt):
-            return answer.unavailable(Cause.SERVER_NOT_VERIFIED, doubt.value)
+            # The one proof that is due after the password's own.
+            sent = doubt is Doubt.PROOF
+            return answer.unavailable(Cause.SERVER_NOT_VERIFIED, doubt.value, sent=sent)
         case TurnedAway(refusal=refusal):
             return answer.unavailable(Cause.BUSY, refusal.said)
         case _:

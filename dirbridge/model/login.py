@@ -172,6 +172,8 @@ class Unavailable:
         method: The method that was tried last.
         server: The server that was tried last.
         detail: Its own words, without secrets.
+        sent: Whether a server may have judged the password, and counted it as a wrong
+            one, without that its answer reached us.
     """
 
     cause: Cause
@@ -179,6 +181,7 @@ class Unavailable:
     method: str = ""
     server: str = ""
     detail: str = ""
+    sent: bool = False
 
 
 Verdict = Accepted | Rejected | Unavailable

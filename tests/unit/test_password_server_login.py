@@ -243,6 +243,7 @@ def test_a_refusal_that_says_nothing_of_the_password(
     site.master.users[SLOT] = User(RIGHT, at_auth2=said)
     verdict = site.ask()
     assert isinstance(verdict, Unavailable)
+    assert verdict.sent
     assert verdict.cause is cause
     assert site.tries == [1, 0]
 
@@ -369,6 +370,7 @@ def test_nobody_left(site: Site) -> None:
         server.stop()
     verdict = site.ask()
     assert isinstance(verdict, Unavailable)
+    assert not verdict.sent
     assert verdict.cause is Cause.UNREACHABLE
     assert where(site.replica) in verdict.server
 
@@ -392,6 +394,7 @@ def test_once_the_response_is_out_nobody_else_is_asked(
     verdict = site.ask(password, seconds=1)
     assert isinstance(verdict, Unavailable)
     assert verdict.cause is cause
+    assert verdict.sent
     assert site.tries[1] == 0
     assert site.replica.connections == 0
 
@@ -440,6 +443,7 @@ def test_a_spoofed_server_alone_is_reported_as_one(
     spoofed.master.behave(instead={"AUTH2": BELIEVE}, shows=shows)
     verdict = spoofed.ask("anything")
     assert isinstance(verdict, Unavailable)
+    assert not verdict.sent
     assert verdict.cause is Cause.SERVER_NOT_VERIFIED
     assert spoofed.tries == [0, 0]
 
@@ -450,6 +454,7 @@ def test_a_server_that_does_not_know_the_secret(site: Site, proof: bytes) -> Non
     site.master.behave(instead={"AUTH2": proof})
     verdict = site.ask()
     assert isinstance(verdict, Unavailable)
+    assert verdict.sent
     assert verdict.cause is Cause.SERVER_NOT_VERIFIED
     assert site.replica.connections == 0
 
@@ -506,6 +511,7 @@ def test_a_master_that_may_have_counted_is_no_second_opinion(site: Site) -> None
     site.master.behave(instead={"AUTH2": CLOSE})
     verdict = site.ask()
     assert isinstance(verdict, Unavailable)
+    assert verdict.sent
     assert site.tries == [1, 0]
 
 
