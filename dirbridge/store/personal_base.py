@@ -53,7 +53,9 @@ class PersonalStore(PersonalReader, Protocol):
         What is left is what the numbers need: when something happened to which id,
         which fields changed, and how a login ended. Other accounts' rows lose what
         names this one. Revoked app passwords go, and of a removed account all of its
-        credentials. The account itself stays.
+        credentials. The account itself stays, and with a living one the count of wrong
+        passwords that went to its directory: the directory has not forgotten them, and
+        would lock it.
 
         Args:
             account: Whose.

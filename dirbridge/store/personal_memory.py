@@ -62,7 +62,8 @@ class MemoryPersonal(MemoryTries):
                 credentials=_credentials_left(held.credentials, account),
             )
         self.forget_addresses(account)
-        self.forget_tries(account)
+        if account.state is AccountState.REMOVED:
+            self.forget_tries(account)
         changes = sum(_differing(held.audit[n], rows[n]) for n in rows)
         return Erased(changes, _differing(held.attempts, attempts))
 

@@ -141,14 +141,13 @@ def _is_theirs(account: Account) -> ColumnElement[bool]:
 
 def _forget_credentials(connection: Connection, account: Account) -> None:
     number = account.number
-    for known in (KnownAddressRow, TriesRow):
-        connection.execute(delete(known).where(known.account == number))
+    connection.execute(delete(KnownAddressRow).where(KnownAddressRow.account == number))
     apps = delete(AppPasswordRow).where(AppPasswordRow.account == number)
     if account.state is not AccountState.REMOVED:
         connection.execute(apps.where(AppPasswordRow.revoked_at.is_not(None)))
         return
     connection.execute(apps)
-    for held in (ChoiceRow, VerifierRow, OfflineVerifierRow):
+    for held in (ChoiceRow, VerifierRow, OfflineVerifierRow, TriesRow):
         connection.execute(delete(held).where(held.account == number))
 
 

@@ -175,6 +175,7 @@ def test_credentials_that_count_stay_while_the_account_does(
     new = store.add_app_password(anne, AppPassword(0, "laptop", b"y", NOW))
     store.revoke_app_password(anne, old.number, NOW)
     store.note_address(anne, IP, NOW)
+    store.count_try(anne, NOW, since=NOW - timedelta(1), most=9)
     before = store.credentials(anne)
     if removed:
         anne = replace(anne, state=AccountState.REMOVED)
@@ -185,6 +186,7 @@ def test_credentials_that_count_stay_while_the_account_does(
     assert store.app_passwords(anne) == (() if removed else (new,))
     assert store.credentials(anne) == (Credentials() if removed else before)
     assert store.came_from(anne, IP) is None
+    assert (store.tries(anne) is None) is removed
     assert not any(word in texts(all_rows(store)) for word in PERSONAL)
 
 
