@@ -22,7 +22,7 @@ from dirbridge.login.guard_addresses import UsualAddresses
 from dirbridge.login.guard_budget import Budget, Budgets, Ledger, budget_of
 from dirbridge.login.guard_looks import Looks
 from dirbridge.login.limits import AddressLimit, AddressLimits
-from dirbridge.login.offline import Downs, Offline
+from dirbridge.login.offline import RESERVE, Downs, Offline
 from dirbridge.login.pacing import Pacing
 from dirbridge.login.stage import Stage
 from dirbridge.model.account import Account
@@ -103,6 +103,11 @@ class Guards:
             if directory.type is DirectoryType.ACTIVE_DIRECTORY
         }
         return PositiveCache(lifetimes, credentials, told=told)
+
+    @property
+    def reserves(self) -> dict[DomainName, float]:
+        """Seconds of a login that are kept for an offline one, where there are such."""
+        return dict.fromkeys(self.offline_logins, RESERVE)
 
     @cached_property
     def offline_logins(self) -> dict[DomainName, timedelta]:

@@ -64,6 +64,7 @@ class Logins:
             methods=choices,
             tickets=self.tickets.judge(resolver, choices, refresh, look),
             limit=self.settings.serve.deadline,
+            reserves=self.guards.reserves,
             attempted=attempted,
             refresh=refresh,
         )

@@ -6,6 +6,9 @@ each such login, and for a time that an admin has chosen. Whatever the directory
 ends it at once: its password where that was the wrong one, and for any other reason
 whatever was typed.
 
+A method that waits for a silent server would use up the time, and a look without time
+says nothing. So `RESERVE` seconds of each login are kept for it.
+
 Argon2 takes a tenth of a second and 64 MiB, so verifiers are made behind the logins, by
 one thread, once a day for each account. Until that thread has looked at a rejected
 password, its account has no offline login.
@@ -69,6 +72,9 @@ MISSED = 900.0
 LOOK_SECONDS = 2.0
 """Most seconds to find out whether any server answers."""
 
+RESERVE = LOOK_SECONDS + 0.5
+"""Seconds of a login that are kept for that look, and for Argon2 after it."""
+
 DOWN_SECONDS = 3.0
 """Seconds for which a directory that was away is believed to be."""
 
@@ -86,10 +92,15 @@ class Downs:
         self._until: dict[tuple[DomainName, str], float] = {}
 
     def __call__(self, account: Account, deadline: Deadline) -> bool:
-        """Whether no server of an account's directory answers."""
+        """Whether no server of an account's directory answers.
+
+        Where there is not the time to ask them, nobody knows: False.
+        """
         which = (account.domain, account.source)
         if self._clock() < self._until.get(which, 0.0):
             return True
+        if deadline.left() < LOOK_SECONDS:
+            return False
         soon = Deadline.after(deadline.within(LOOK_SECONDS))
         found = self._look(account, soon)
         down = isinstance(found, Cause) and found in AWAY
@@ -156,6 +167,11 @@ class Offline:
         """Let every login pass: the directory is asked first."""
         del login
         return None
+
+    def passes(self, login: Login) -> bool:
+        """Let every login pass; see `Swift`."""
+        del login
+        return True
 
     def after(self, login: Login, verdict: Verdict) -> Verdict:
         """Learn from the directory, or stand in for it."""

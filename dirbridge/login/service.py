@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import BoundedSemaphore
@@ -75,6 +75,8 @@ class LoginService:
             their `before`, and in their `after` for an acceptance.
         tickets: Judges logins by ticket.
         limit: How long an answer may take where the request has no deadline.
+        reserves: Seconds of each login's time that its methods do not get, by domain;
+            a stage needs them after an outage. At most half of the time.
         attempted: Told each attempt, for the attempts log; must not block.
         lines: Told each attempt that `quick` answered, for the log; must not block
             where an event loop is served.
@@ -89,6 +91,7 @@ class LoginService:
     instant: int = 0
     tickets: Tickets = no_tickets
     limit: timedelta = timedelta(seconds=9)
+    reserves: Mapping[DomainName, float] = field(default_factory=dict)
     attempted: Callable[[Attempt], None] = lambda _attempt: None
     lines: Callable[[Attempt], None] = log_at_once
     refresh: Refresh = lambda _domains, _deadline: None
@@ -217,9 +220,10 @@ class LoginService:
         return resolver.resolve(request.name, request.local_ip, request.remote_ip)
 
     def _ask(self, login: Login) -> Verdict:
-        account, deadline = login.account, login.deadline
+        account = login.account
         if account is None:
             return Rejected(Reason.UNKNOWN)
+        deadline = self._without_reserve(login.deadline, account)
         methods = self.methods(account)
         if account.origin is Origin.LOCAL:
             return first_to_know(methods, account, login.password, deadline)
@@ -231,6 +235,13 @@ class LoginService:
             return first_to_know(methods, account, login.password, deadline)
         finally:
             place.release()
+
+    def _without_reserve(self, deadline: Deadline, account: Account) -> Deadline:
+        reserve = self.reserves.get(account.domain, 0.0)
+        if not reserve or account.origin is Origin.LOCAL:
+            return deadline
+        left = deadline.left()
+        return Deadline.after(left - min(reserve, left / 2))
 
 
 def _attempt(request: Question, verdict: Verdict, seconds: float) -> Attempt:

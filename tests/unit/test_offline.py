@@ -11,15 +11,19 @@ from argon2 import PasswordHasher
 
 from dirbridge.authenticators.live import Standing
 from dirbridge.errors import StoreError
+from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.errands import Errands
 from dirbridge.login.offline import (
     DOWN_SECONDS,
+    LOOK_SECONDS,
     MISSES,
     RENEWED,
+    RESERVE,
     SEEN,
     Downs,
     Offline,
 )
+from dirbridge.login.service import LoginService
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, AccountValues, Origin
 from dirbridge.model.credentials import OfflineVerifier
@@ -343,3 +347,55 @@ def test_a_directory_is_down_when_nobody_answers() -> None:
     assert asked == [5]
     now[0] += DOWN_SECONDS
     assert not downs(world.anna, Deadline.after(9))
+
+
+def test_without_time_to_ask_nobody_is_down() -> None:
+    world, asked = World(), []
+
+    def look(_account: Account, deadline: Deadline) -> object:
+        asked.append(deadline.left())
+        return Cause.TIMEOUT
+
+    downs = Downs(look)
+    assert not downs(world.anna, Deadline.after(LOOK_SECONDS - 0.1))
+    assert not downs(world.anna, Deadline.after(0))
+    assert asked == []
+    assert downs(world.anna, Deadline.after(LOOK_SECONDS + 1))
+    # Once it is known, no time is needed.
+    assert downs(world.anna, Deadline.after(0))
+
+
+class Silent:
+    """A method whose server is silent for as long as it gets."""
+
+    method = "kerberos"
+
+    def __init__(self) -> None:
+        self.given: list[float] = []
+
+    def authenticate(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Verdict:
+        self.given.append(deadline.left())
+        return Unavailable(Cause.TIMEOUT, account.canonical, self.method)
+
+    def check(self) -> list[object]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reserves", "expected"),
+    [(9, {COM: RESERVE}, 9 - RESERVE), (2, {COM: RESERVE}, 1), (9, {ORG: RESERVE}, 9)],
+)
+def test_the_look_has_time_of_its_own(
+    world: World, seconds: float, reserves: dict[DomainName, float], expected: float
+) -> None:
+    silent = Silent()
+    service = LoginService(
+        Resolver((MailDomain(COM, primary=True),), world.store),
+        lambda _account: (silent,),
+        reserves=reserves,
+    )
+    request = LoginRequest("anna", Secret("x"), deadline=Deadline.after(seconds))
+    assert isinstance(service.answer(request), Unavailable)
+    assert silent.given == [pytest.approx(expected, abs=0.5)]
