@@ -89,6 +89,10 @@ class SpoofedKdc(Server):
         for name in services:
             self._run("kadmin.local", "addprinc", "-randkey", name)
 
+    def write_keytab(self, path: Path, service: str) -> None:
+        """Append the key that it has for a service to a keytab."""
+        self._run("kadmin.local", "ktadd", "-norandkey", "-k", str(path), service)
+
     def _run(self, tool: str, *command: str) -> None:
         argv = [tool, "-r", self.realm, *command]
         run(argv, env=self._environment(), secret=True)

@@ -54,7 +54,7 @@ def verify(
             usage="initiate",
             mech=_KERBEROS,
         )
-        acceptor = Context(creds=_keys(keytab), usage="accept")
+        acceptor = Context(creds=_keys(service, keytab), usage="accept")
         acceptor.step(initiator.step())
         if not acceptor.complete:
             raise NotVerified("the ticket was not accepted")
@@ -79,10 +79,16 @@ def sid_of(name: gssapi.Name) -> bytes | None:
     return None
 
 
-def _keys(keytab: Path) -> gssapi.Credentials:
+def _keys(service: str, keytab: Path) -> gssapi.Credentials:
+    """Return the one key that counts.
+
+    The file may hold keys of other realms too, and whoever has one of those is not
+    the KDC of this one: without the name, any key would do.
+    """
     store: dict[bytes | str, bytes | str] = {
         "keytab": f"FILE:{keytab}",
         # We made the token ourselves; a replay cache would be a file in /tmp.
         "rcache": "none:",
     }
-    return gssapi.Credentials(usage="accept", store=store, mechs=[_KERBEROS])
+    name = gssapi.Name(service, _PRINCIPAL)
+    return gssapi.Credentials(name=name, usage="accept", store=store, mechs=[_KERBEROS])

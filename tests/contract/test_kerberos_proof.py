@@ -23,6 +23,7 @@ from dirbridge.authenticators import gss
 from dirbridge.authenticators.kdc_proofs import ByBind, by_bind
 from dirbridge.authenticators.kdc_relay import KdcRelay
 from dirbridge.authenticators.kerberos import KerberosAuthenticator, Realm
+from dirbridge.authenticators.keytab import read_keytab
 from dirbridge.authenticators.live import Look, Standing, live_look
 from dirbridge.config.settings import DirectoryType
 from dirbridge.config.types import HostPort
@@ -154,6 +155,22 @@ class TestSpoofedKdc:
         monkeypatch.setattr("dirbridge.authenticators.gss", mutated)
         asked = KerberosAuthenticator(od_realm(bed))
         assert isinstance(ask(asked, account(cast.od("anna")), MADE_UP), Accepted)
+
+    @pytest.mark.usefixtures("led_astray")
+    def test_is_refused_though_another_realms_key_is_its_own(
+        self, bed: Bed, spoofed: SpoofedKdc, tmp_path: Path
+    ) -> None:
+        """Two companies' keys in one file: the one's admin is not the other's KDC."""
+        theirs = tmp_path / "theirs"
+        spoofed.write_keytab(theirs, SERVICES[0])
+        renamed = theirs.read_bytes().replace(OD.encode(), b"XY.EXAMPLE.COM")
+        both = tmp_path / "both"
+        header = 2
+        both.write_bytes(bed.keytab("od").read_bytes() + renamed[header:])
+        assert {key.realm for key in read_keytab(both)} == {OD, "XY.EXAMPLE.COM"}
+        asked = KerberosAuthenticator(od_realm(bed, keytab=both, service=SERVICES[0]))
+        verdict = ask(asked, account(cast.od("anna")), MADE_UP)
+        assert cause_of(verdict) is Cause.KDC_NOT_VERIFIED
 
     def test_the_ticket_must_be_for_whoever_was_asked_for(
         self, bed: Bed, kdc: Kdc, krb5: None
@@ -599,6 +616,7 @@ FORKED = """
 import os, pathlib, sys
 from dirbridge.app import App
 from dirbridge.authenticators.kerberos import KerberosAuthenticator, Realm
+from dirbridge.authenticators.keytab import read_keytab
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.secret import Secret
 from testbed import cast
