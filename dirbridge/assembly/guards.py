@@ -71,7 +71,7 @@ class Guards:
                 Looks(self.look),
                 ledger,
                 usual,
-                asks=lambda account: choices.by_directory(account) is True,
+                methods=choices.in_directory,
             ),
             Offline(self.offline_logins, store, Downs(self.look), errands),
         )

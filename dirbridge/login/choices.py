@@ -49,8 +49,15 @@ class Choices:
 
     def by_directory(self, account: Account) -> bool | None:
         """Whether an account logs in by its directory; None where nobody can say."""
-        methods = {each.method for each in self(account)}
-        return None if methods == {""} else bool(methods - {LOCAL})
+        methods = self.in_directory(account)
+        return None if methods is None else bool(methods)
+
+    def in_directory(self, account: Account) -> tuple[str, ...] | None:
+        """Return the methods that ask a directory; None where nobody can say which."""
+        methods = tuple(each.method for each in self(account))
+        if methods == (_StoreAway.method,):
+            return None
+        return tuple(method for method in methods if method != LOCAL)
 
     def _named(self, account: Account, method: str) -> Authenticator:
         return self.local if method == LOCAL else self.named(account, method)

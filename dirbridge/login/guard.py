@@ -25,7 +25,14 @@ from dirbridge.login.guard_gate import Flight, Gate
 from dirbridge.login.guard_memory import WrongPasswords
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, Origin
-from dirbridge.model.login import Accepted, Reason, Rejected, Verdict
+from dirbridge.model.login import (
+    Accepted,
+    Cause,
+    Reason,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
 
 METHOD = "guard"
 """What a verdict says that was given from memory."""
@@ -49,7 +56,7 @@ class Guard:
         ledger: Ledger,
         usual: UsualAddresses,
         *,
-        asks: Callable[[Account], bool] = lambda _account: True,
+        methods: Callable[[Account], tuple[str, ...] | None],
         wrong: WrongPasswords | None = None,
         gate: Gate | None = None,
     ) -> None:
@@ -59,11 +66,12 @@ class Guard:
             looks: Looks at accounts.
             ledger: Counts tries.
             usual: Knows from where people come.
-            asks: Whether a directory is asked about an account's password at all.
+            methods: Names the methods that ask a directory about an account's password;
+                () where none is asked, None where that cannot be read.
             wrong: Remembers wrong passwords.
             gate: Lets them pass one by one.
         """
-        self._asks = asks
+        self._methods = methods
         self._looks = looks
         self._ledger = ledger
         self._usual = usual
@@ -75,9 +83,18 @@ class Guard:
     def before(self, login: Login) -> Verdict | None:
         """Answer what is known to be wrong, or beyond the budget."""
         account = login.account
-        if account is None or account.origin is Origin.LOCAL or not self._asks(account):
+        if account is None or account.origin is Origin.LOCAL:
             return None
-        digest = self._wrong.digest(account, login.password)
+        methods = self._methods(account)
+        if methods is None:
+            # Asked without a count, the directory might lock the account.
+            return Unavailable(Cause.STORE, account.canonical, METHOD)
+        return self._checked(account, login, methods) if methods else None
+
+    def _checked(
+        self, account: Account, login: Login, methods: tuple[str, ...]
+    ) -> Verdict | None:
+        digest = self._wrong.digest(account, login.password, methods)
         if self._is_wrong(account, login, digest):
             detail = "the same password as before; nothing changed in the directory"
             user = account.canonical
@@ -93,6 +110,25 @@ class Guard:
         with self._lock:
             self._passing[id(login)] = _Passing(digest, flight, passage)
         return None
+
+    def passes(self, login: Login) -> bool:
+        """Let a login pass that `before` lets pass without a wait; see `Swift`."""
+        account = login.account
+        if account is None:
+            return False
+        methods = () if account.origin is Origin.LOCAL else self._methods(account)
+        if not methods:
+            return methods is not None
+        digest = self._wrong.digest(account, login.password, methods)
+        passage = self._ledger.begin_at_once(account, login)
+        if passage is None or self._wrong.find(digest) is not None:
+            return False
+        flight = self._gate.enter_at_once(account.number, digest, login.deadline)
+        if flight is None:
+            return False
+        with self._lock:
+            self._passing[id(login)] = _Passing(digest, flight, passage)
+        return True
 
     def after(self, login: Login, verdict: Verdict) -> Verdict:
         """Learn from the directory's verdict."""

@@ -54,6 +54,13 @@ class Counted:
         number = account.number
         return known is None or number in known or number in self._own
 
+    def is_none(self, account: Account) -> bool:
+        """Whether it is known, without a look, that nothing is counted."""
+        known = self._known
+        if known is None or self._clock() >= self._good_until:
+            return False
+        return account.number not in known and account.number not in self._own
+
     def note(self, account: Account) -> None:
         """Take down that this process has counted."""
         with self._lock:

@@ -52,11 +52,27 @@ class WrongPasswords:
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, Wrong] = OrderedDict()
 
-    def digest(self, account: Account, password: Secret) -> bytes:
-        """Return what stands for a password of an account."""
-        typed = password.reveal().encode("utf-8", "surrogatepass")
-        whose = account.number.to_bytes(8, "big")
-        return blake2b(typed, key=self._key, salt=whose, digest_size=16).digest()
+    def digest(
+        self, account: Account, password: Secret, methods: tuple[str, ...] = ()
+    ) -> bytes:
+        """Return what stands for a password of an account, and for whom it was asked.
+
+        The password may be right where the account is asked for by another name, or
+        by other methods.
+
+        Args:
+            account: The account.
+            password: What was typed.
+            methods: The methods that are asked.
+        """
+        values = account.values
+        names = (values.dn, *values.login_names, values.upn, values.principal, *methods)
+        whose = "\0".join([str(account.number), *(one or "" for one in names)])
+        keyed = blake2b(key=self._key, digest_size=16)
+        for part in (whose, password.reveal()):
+            octets = part.encode("utf-8", "surrogatepass")
+            keyed.update(len(octets).to_bytes(8, "big") + octets)
+        return keyed.digest()
 
     def find(self, digest: bytes) -> Wrong | None:
         """Return what is remembered of a password, None where it is too long ago."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
@@ -64,5 +64,22 @@ class Stage(Protocol):
 
         Called for each login that this stage let pass, in the reverse order. A
         verdict without a method was given before anybody was asked.
+        """
+        ...
+
+
+@runtime_checkable
+class Swift(Protocol):
+    """A stage that most logins pass without a wait, even on an event loop.
+
+    The `after` of such a stage waits for nobody where a directory's acceptance
+    follows on `passes`.
+    """
+
+    def passes(self, login: Login) -> bool:
+        """Let a login pass like `before` that gives None, if that waits for nobody.
+
+        False: it may have to wait, or to be answered, so `before` is to be asked;
+        nothing has happened yet.
         """
         ...

@@ -76,7 +76,7 @@ class World:
     looks: int = 0
     mark: str = "first"
     server: str = "dc1:636"
-    local: bool = False
+    methods: tuple[str, ...] | None = ("ldap-bind",)
     every: float = 0.0
     outage: Cause | None = None
     away: Cause | None = None
@@ -101,7 +101,7 @@ class World:
         looks = Looks(self.look, self.clock)
         wrong = WrongPasswords(self.clock)
         guard = Guard(
-            looks, ledger, usual, asks=lambda _account: not self.local, wrong=wrong
+            looks, ledger, usual, methods=lambda _account: self.methods, wrong=wrong
         )
         return Bridge(self, guard, ledger)
 
@@ -132,9 +132,10 @@ class Bridge:
         typed: str,
         address: IPAddress | None = PHONE,
         ask: Callable[[str], Verdict] | None = None,
+        account: Account = ANNA,
     ) -> Verdict:
         request = LoginRequest("anna", Secret(typed), remote_ip=address)
-        login = Login(request, Deadline.after(9), ANNA)
+        login = Login(request, Deadline.after(9), account)
         verdict = self.guard.before(login)
         if verdict is None:
             verdict = self.guard.after(login, (ask or self.world.ask)(typed))
@@ -179,6 +180,42 @@ def test_a_change_of_the_password_or_the_lock_lets_a_try_pass(world: World) -> N
     world.password, world.mark = "new", "second"
     world.seconds += BELIEVED + 0.1
     assert isinstance(bridge.login("new"), Accepted)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"dn": "uid=anna,ou=new"},
+        {"login_names": ("anna2",)},
+        {"upn": "anna@new.org"},
+        {"principal": "anna@NEW.ORG"},
+    ],
+)
+def test_a_password_may_be_right_by_another_name(
+    world: World, changed: dict[str, object]
+) -> None:
+    bridge = world.bridge()
+    bridge.login("new")
+    world.password = "new"  # of whom the directory knows by another name
+    mended = replace(ANNA, values=replace(ANNA.values, **changed))
+    assert bridge.login("new", account=ANNA).method == "guard"
+    assert isinstance(bridge.login("new", account=mended), Accepted)
+
+
+def test_a_password_may_be_right_by_another_method(world: World) -> None:
+    bridge = world.bridge()
+    bridge.login("new")
+    world.password, world.methods = "new", ("kerberos",)
+    assert isinstance(bridge.login("new"), Accepted)
+
+
+def test_whoever_cannot_be_guarded_is_not_asked_for(world: World) -> None:
+    bridge, world.methods = world.bridge(), None
+    told = [bridge.login(f"wrong{n}") for n in range(9)]
+    assert told == [Unavailable(Cause.STORE, ANNA.canonical, "guard")] * 9
+    assert world.asked == 0
+    world.methods = ("ldap-bind",)
+    assert isinstance(bridge.login("right"), Accepted)
 
 
 def test_where_no_change_is_told_less_is_remembered(world: World) -> None:
@@ -456,7 +493,7 @@ def test_who_was_switched_to_a_local_password_passes(world: World) -> None:
     bridge = world.bridge()
     for n in range(5):
         bridge.login(f"wrong{n}")
-    world.local = True
+    world.methods = ()
     assert isinstance(bridge.login("right"), Accepted)
 
 
