@@ -63,6 +63,7 @@ LONGEST = (
     *("test_turns", "test_first_day", "test_fleet", "test_history", "test_watching"),
     *("test_store_view", "test_serve_failover", "test_sealed", "test_authenticator"),
     *("test_sync_kill", "test_secrets", "test_explain", "test_store_memories"),
+    *("test_login_outages", "test_login_soak", "test_login_cast", "test_login_secrets"),
     *("test_saved_plans", "test_connector", "test_store", "test_access"),
 )
 
