@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import click
 
+from dirbridge.app import App
 from dirbridge.cli.asking import confirm
 from dirbridge.cli.finding import find_account
 from dirbridge.cli.histories import all_ids
@@ -41,13 +42,29 @@ def erase(call: Call, *, name: str, yes: bool) -> int:
             confirm(f"Erase what is remembered of {account.canonical}, for good?")
         if account.state is AccountState.REMOVED:
             _strip(store, account)
-        erased = store.erase(account, all_ids(store, account))
+        ids = all_ids(store, account)
+        erased = store.erase(account, ids, _suffixes(app, account))
     call.out.say(
         f"erased personal values from {erased.changes} changes and "
         f"{erased.attempts} login attempts"
     )
     call.out.finish({"changes": erased.changes, "attempts": erased.attempts})
     return DONE
+
+
+def _suffixes(app: App, account: Account) -> frozenset[str]:
+    """Return what people of an account's domain may write behind the `@`."""
+    own = (one for one in app.mail_domains if one.name == account.domain)
+    known = {account.domain, *(suffix for one in own for suffix in one.suffixes)}
+    return frozenset(known | {_as_typed(suffix) for suffix in known})
+
+
+def _as_typed(suffix: str) -> str:
+    """Return an IDN with its own letters, where it has any (RFC 3490)."""
+    try:
+        return suffix.encode("ascii").decode("idna")
+    except UnicodeError:
+        return suffix
 
 
 def _strip(store: Store, account: Account) -> None:
@@ -57,6 +74,12 @@ def _strip(store: Store, account: Account) -> None:
         # Its addresses stay: nobody shall get another's mail.
         values = replace(
             account.values,
+            dn="",
+            login_names=(),
+            upn=None,
+            principal=None,
+            forward=None,
+            forward_dn=None,
             display_name=None,
             given_name=None,
             surname=None,

@@ -10,7 +10,7 @@ from typing import Any
 
 from dirbridge.model.account import Account
 from dirbridge.model.login import Accepted, Attempt, Verdict
-from dirbridge.model.names import fold
+from dirbridge.model.names import fold, split_address
 from dirbridge.store.base import AuditRow, Run
 from dirbridge.store.credentials import ADMIN, run_of
 
@@ -35,9 +35,28 @@ def told_names(account: Account) -> frozenset[str]:
     return frozenset(one for one in (*single, *addresses) if one)
 
 
-def typed_names(account: Account) -> frozenset[str]:
-    """Return what its person may have typed to log in."""
-    return told_names(account) | set(account.values.login_names)
+def typed_names(account: Account, suffixes: Collection[str]) -> frozenset[str]:
+    """Return what its person may have typed to log in, NT names left out.
+
+    Args:
+        account: The account.
+        suffixes: What people of its domain may write behind the `@`.
+    """
+    local = local_names(account)
+    whole = {f"{name}@{suffix}" for name in local for suffix in suffixes}
+    return told_names(account) | local | whole
+
+
+def local_names(account: Account) -> frozenset[str]:
+    """Return an account's names without any domain, as they stand before an `@`."""
+    addresses = map(split_address, told_names(account))
+    own = {account.mailbox, *account.values.login_names}
+    return frozenset(name for name in own | {a[0] for a in addresses if a} if name)
+
+
+def is_nt_name_of(typed: str, local: Collection[str]) -> bool:
+    r"""Whether a folded name is `DOMAIN\user` with one of these folded users."""
+    return typed.partition("\\")[2] in local
 
 
 def own_row(row: AuditRow) -> AuditRow:

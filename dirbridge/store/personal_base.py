@@ -47,7 +47,12 @@ class PersonalReader(Protocol):
 class PersonalStore(PersonalReader, Protocol):
     """What may be written, all at once or not at all."""
 
-    def erase(self, account: Account, ids: Collection[DirectoryId]) -> Erased:
+    def erase(
+        self,
+        account: Account,
+        ids: Collection[DirectoryId],
+        suffixes: Collection[str] = (),
+    ) -> Erased:
         """Strip personal values from history and attempts, for good.
 
         What is left is what the numbers need: when something happened to which id,
@@ -60,5 +65,8 @@ class PersonalStore(PersonalReader, Protocol):
         Args:
             account: Whose.
             ids: Its stable id, and those that it had before.
+            suffixes: What people of its domain may write behind the `@`. An attempt
+                of nobody that is known is theirs by one of their names, with one of
+                these, an NT domain, or nothing.
         """
         ...

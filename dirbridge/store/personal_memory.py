@@ -15,6 +15,8 @@ from dirbridge.model.names import DirectoryId, fold
 from dirbridge.store.base import AuditRow, RecordedAttempt
 from dirbridge.store.personal import (
     attempt_left,
+    is_nt_name_of,
+    local_names,
     others_row,
     own_row,
     row_of_erasure,
@@ -46,12 +48,21 @@ class MemoryPersonal(MemoryTries):
                 newest[verdict.server] = one
         return tuple(newest.values())
 
-    def erase(self, account: Account, ids: Collection[DirectoryId]) -> Erased:
+    def erase(
+        self,
+        account: Account,
+        ids: Collection[DirectoryId],
+        suffixes: Collection[str] = (),
+    ) -> Erased:
         """Strip personal values from history and attempts."""
         with self._lock:
             held = self._content
             rows = {n: _rows_left(told, account, ids) for n, told in held.audit.items()}
-            attempts = tuple(_attempt_left(one, account) for one in held.attempts)
+            theirs = _theirs(account, suffixes)
+            attempts = tuple(
+                replace(one, attempt=attempt_left(one.attempt)) if theirs(one) else one
+                for one in held.attempts
+            )
             number = max((run.number for run in held.runs), default=0) + 1
             run = replace(run_of_erasure(account, self._clock()), number=number)
             self._content = replace(
@@ -77,11 +88,19 @@ def _rows_left(
     )
 
 
-def _attempt_left(one: RecordedAttempt, account: Account) -> RecordedAttempt:
-    user, typed = one.attempt.verdict.user, fold(one.attempt.request_name)
-    own = fold(user) == fold(account.canonical)
-    nobodys = not user and typed in map(fold, typed_names(account))
-    return replace(one, attempt=attempt_left(one.attempt)) if own or nobodys else one
+def _theirs(
+    account: Account, suffixes: Collection[str]
+) -> Callable[[RecordedAttempt], bool]:
+    typed = frozenset(map(fold, typed_names(account, suffixes)))
+    local = frozenset(map(fold, local_names(account)))
+    own = fold(account.canonical)
+
+    def is_theirs(one: RecordedAttempt) -> bool:
+        user, name = fold(one.attempt.verdict.user), fold(one.attempt.request_name)
+        nobodys = name in typed or is_nt_name_of(name, local)
+        return user == own or (not user and nobodys)
+
+    return is_theirs
 
 
 def _credentials_left(

@@ -25,6 +25,7 @@ from dirbridge.store.base import AuditRow, RecordedAttempt, Run
 from dirbridge.store.database import Database, wrapped
 from dirbridge.store.personal import (
     in_json,
+    local_names,
     others_row,
     own_row,
     row_of_erasure,
@@ -63,12 +64,17 @@ class SqlPersonal:
             found = connection.execute(_LAST, wanted).all()
         return tuple(map(rows.attempt, found))
 
-    def erase(self, account: Account, ids: Collection[DirectoryId]) -> Erased:
+    def erase(
+        self,
+        account: Account,
+        ids: Collection[DirectoryId],
+        suffixes: Collection[str] = (),
+    ) -> Erased:
         """Strip personal values from history and attempts."""
         done: list[Erased] = []
 
         def work(connection: Connection) -> Run:
-            done[:] = [_erased(connection, account, ids)]
+            done[:] = [_erased(connection, account, ids, suffixes)]
             run = run_of_erasure(account, self._clock())
             known = Application(self._database, connection).remember(run)
             told = row_of_erasure(known, account)
@@ -82,14 +88,17 @@ class SqlPersonal:
 
 
 def _erased(
-    connection: Connection, account: Account, ids: Collection[DirectoryId]
+    connection: Connection,
+    account: Account,
+    ids: Collection[DirectoryId],
+    suffixes: Collection[str],
 ) -> Erased:
     changes = sum(
         connection.execute(_REWRITE, new).rowcount
         for new in _rows_left(connection, account, ids)
     )
     attempts = connection.execute(
-        update(AttemptRow).where(_is_theirs(account)).values(_NOBODY)
+        update(AttemptRow).where(_is_theirs(account, suffixes)).values(_NOBODY)
     ).rowcount
     _forget_credentials(connection, account)
     return Erased(changes, attempts)
@@ -130,12 +139,17 @@ def _mentions(names: Collection[str]) -> ColumnElement[bool]:
     )
 
 
-def _is_theirs(account: Account) -> ColumnElement[bool]:
+def _is_theirs(account: Account, suffixes: Collection[str]) -> ColumnElement[bool]:
     """Their attempts, and those of nobody that is known, with one of their names."""
-    typed = {key(name) for name in typed_names(account)}
+    typed = {key(name) for name in typed_names(account, suffixes)}
+    nt_names = (
+        AttemptRow.name_key.endswith(f"\\{key(name)}", autoescape=True)
+        for name in local_names(account)
+    )
+    nobodys = or_(AttemptRow.name_key.in_(typed), *nt_names)
     return or_(
         AttemptRow.user_key == key(account.canonical),
-        and_(AttemptRow.user_key == "", AttemptRow.name_key.in_(typed)),
+        and_(AttemptRow.user_key == "", nobodys),
     )
 
 

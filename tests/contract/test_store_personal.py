@@ -143,14 +143,23 @@ def test_attempts_keep_how_they_ended_and_nothing_of_whom(store: Store) -> None:
         attempt(user, "ÄNNE", Accepted(user, "ldap-bind", "dc1")),
         attempt(user, "", Unavailable(Cause.TIMEOUT, user, detail="Änne waits")),
         attempt("", "änne.müller@COMPANY.com", Rejected(Reason.UNKNOWN)),
+        attempt("", " Änne.Müller@company.org ", Rejected(Reason.UNKNOWN)),
+        attempt("", "ÄNNE@company.org", Rejected(Reason.EMPTY_PASSWORD)),
+        attempt("", "änne.müller", Rejected(Reason.UNKNOWN)),
+        attempt("", "CORP\\Änne", Rejected(Reason.UNKNOWN)),
     ]
     others = [
         attempt(berta.canonical, "änne"),
         attempt("", "somebody", Rejected(Reason.UNKNOWN)),
+        attempt("", "änne@elsewhere.org", Rejected(Reason.UNKNOWN)),
+        attempt("", "corp\\somebody else", Rejected(Reason.UNKNOWN)),
     ]
     store.record([*theirs, *others], NOW)
 
-    assert store.erase(anne, [anne.values.directory_id]).attempts == len(theirs)
+    erased = store.erase(
+        anne, [anne.values.directory_id], ["company.com", "company.org"]
+    )
+    assert erased.attempts == len(theirs)
 
     assert store.attempts(user) == ()
     left = [r.attempt for r in store.attempts("") if not r.attempt.request_name]
@@ -158,9 +167,10 @@ def test_attempts_keep_how_they_ended_and_nothing_of_whom(store: Store) -> None:
         assert (one.remote_ip, one.verdict.user) == (None, "")
         assert (one.service, one.hook, one.milliseconds) == ("imap", "hook", 12.5)
     words = [type(one.verdict).__name__ for one in reversed(left)]
-    assert words == ["Rejected", "Accepted", "Unavailable", "Rejected"]
+    assert words == ["Rejected", "Accepted", "Unavailable", *["Rejected"] * 5]
     assert store.attempts(berta.canonical)[0].attempt == others[0]
-    assert store.attempts("somebody")[0].attempt == others[1]
+    for other in others[1:]:
+        assert store.attempts(other.request_name)[0].attempt == other
 
 
 @pytest.mark.parametrize("removed", [False, True])

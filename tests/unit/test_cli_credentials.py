@@ -16,6 +16,7 @@ from dirbridge.cli.main import exit_code
 from dirbridge.model.account import Account, AccountState, Origin
 from dirbridge.model.account_sentences import SENTENCES, account_problem
 from dirbridge.model.entry import EntryKind
+from dirbridge.model.fields import show
 from dirbridge.model.login import Accepted, LoginRequest, Rejected, Unavailable
 from dirbridge.model.names import Address, DomainName
 from dirbridge.model.plan import Op
@@ -286,15 +287,48 @@ def test_an_erased_person_is_in_no_history(run: Run, store: Store) -> None:
 
 
 def test_a_removed_account_loses_its_persons_names(run: Run, store: Store) -> None:
-    gone = replace(account(store), state=AccountState.REMOVED)
+    named = replace(
+        account(store).values,
+        dn="CN=Anna Berg,OU=Staff,DC=example,DC=com",
+        upn="anna.berg@corp.example.com",
+        principal="anna@CORP.EXAMPLE.COM",
+        login_names=("anna", "a.berg"),
+        forward=Address("anna.berg@private.example"),
+    )
+    gone = replace(account(store), values=named, state=AccountState.REMOVED)
     change = stores.change(Op.REMOVE, gone)
     store.apply(stores.plan(change, domain=EXAMPLE), stores.a_run(EXAMPLE))
     assert run("accounts", "erase", ANNA, "--yes")[0] == 0
     left = account(store)
-    assert (left.values.display_name, left.state) == (None, AccountState.REMOVED)
-    assert left.values.primary_address == ANNA
+    assert left.state is AccountState.REMOVED
+    held = {name: value for name, value in show(left).items() if "anna" in str(value)}
+    assert held == {"primary_address": ANNA}
+    assert "berg" not in str(left).lower()
+    with store.view() as view:
+        assert not list(view.holders(EXAMPLE, ["a.berg"], ["a.berg"]))
     rows = store.history(left.values.directory_id)
     assert "Anna" not in " ".join(f"{r.before}{r.after}{r.why}{r.name}" for r in rows)
+
+
+@pytest.mark.parametrize(
+    "typed", ["anna@example.org", "anna@xn--bro-hoa.example", "ANNA@büro.example"]
+)
+def test_attempts_of_a_removed_person_by_any_domain_are_erased(
+    run: Run, store: Store, config: Path, typed: str
+) -> None:
+    domain = '[domains."example.com"]'
+    aliases = 'aliases = ["example.org", "xn--bro-hoa.example"]\n'
+    config.write_text(f"{domain}\n{aliases}{config.read_text()}")
+    gone = replace(account(store), state=AccountState.REMOVED)
+    store.apply(
+        stores.plan(stores.change(Op.REMOVE, gone), domain=EXAMPLE),
+        stores.a_run(EXAMPLE),
+    )
+    for name in (typed, "nobody@example.org"):
+        run("login", name, "--from-ip", "192.0.2.7", stdin="wrong\n")
+    assert run("accounts", "erase", ANNA, "--yes")[1]["data"]["attempts"] == 1
+    assert store.attempts(typed) == ()
+    assert len(store.attempts("nobody@example.org")) == 1
 
 
 def explained(run: Run, *words: str) -> dict[str, dict[str, Any]]:
