@@ -167,4 +167,5 @@ class Methods:
             ),
             look=self.look,
             by_bind=by_bind(one.name, one.settings, one.connector.failover),
+            proofs=self.realms.proofs[realm.name],
         )

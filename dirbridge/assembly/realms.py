@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dirbridge.authenticators.kdc_relay import KdcRelay
+from dirbridge.authenticators.sent_proofs import SentProofs
 from dirbridge.config import krb5_conf
 from dirbridge.config.krb5_conf import Realm
 from dirbridge.config.loading import Configuration
@@ -50,12 +51,18 @@ class Realms:
         if not self.in_use:
             return None
         text = krb5_conf.render(
-            relayed(realm, self.kdcs_by_dns.get(realm.name)) for realm in self.in_use
+            relayed(realm, self.kdcs_by_dns.get(realm.name), self.proofs[realm.name])
+            for realm in self.in_use
         )
         run_dir = self.configuration.settings.serve.run_dir
         path = krb5_conf.install(text, run_dir, f"krb5-{os.getpid()}.conf")
         atexit.register(path.unlink, missing_ok=True)
         return path
+
+    @cached_property
+    def proofs(self) -> dict[RealmName, SentProofs]:
+        """What the relays know of each realm's proofs of passwords."""
+        return {realm.name: SentProofs() for realm in self.in_use}
 
     @cached_property
     def kdcs_by_dns(self) -> dict[RealmName, Failover]:
@@ -67,13 +74,15 @@ class Realms:
         }
 
 
-def relayed(realm: Realm, by_dns: Failover | None = None) -> Realm:
+def relayed(
+    realm: Realm, by_dns: Failover | None = None, proofs: SentProofs | None = None
+) -> Realm:
     """Put a relay before the realm's KDCs; it lives as long as this process.
 
     libkrb5 by itself waits too long for a KDC that is frozen, and would ask any host
     that DNS names.
     """
-    relay = KdcRelay(realm.name, realm.kdcs, failover=by_dns)
+    relay = KdcRelay(realm.name, realm.kdcs, failover=by_dns, proofs=proofs)
     return replace(realm, kdcs=(relay.start(),))
 
 

@@ -19,7 +19,9 @@ import contextlib
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 
+from dirbridge.authenticators.sent_proofs import SentProofs
 from dirbridge.config.types import HostPort
 from dirbridge.errors import DirectoryError, RemoteProtocolError, Unreachable
 from dirbridge.ldap.failover import Failover, ServerState
@@ -56,6 +58,7 @@ class KdcRelay:
         kdcs: Sequence[HostPort],
         *,
         failover: Failover | None = None,
+        proofs: SentProofs | None = None,
         limit: int = 64,
     ) -> None:
         """Prepare a relay; nothing is listened on yet.
@@ -64,11 +67,13 @@ class KdcRelay:
             realm: The realm, for errors.
             kdcs: Its KDCs in order.
             failover: Who is asked; default is one with the usual cool-down.
+            proofs: Learns which proofs of passwords are unanswered.
             limit: Most requests at once; more are turned away.
         """
         endpoints = [Endpoint(kdc.host, kdc.port or _KDC_PORT) for kdc in kdcs]
         self._realm = realm
         self._failover = failover or Failover(realm, endpoints)
+        self._proofs = proofs or SentProofs()
         self._free = threading.BoundedSemaphore(limit)
         self._listener: socket.socket | None = None
         self._closed = threading.Event()
@@ -142,7 +147,7 @@ class KdcRelay:
             except OSError as error:
                 raise self._unreachable(kdc, error) from error
             try:
-                with stream:
+                with stream, self._proofs.sent() if proof else nullcontext():
                     # Nobody else may get a proof, so its KDC has all the time.
                     return _exchange(stream, request, deadline if proof else limit)
             except (OSError, RemoteProtocolError) as error:

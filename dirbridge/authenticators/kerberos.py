@@ -30,6 +30,7 @@ from dirbridge.authenticators.kdc_proofs import Believed, ByBind, ByKeytab, KdcP
 from dirbridge.authenticators.live import Look, Standing
 from dirbridge.authenticators.own_entry import Doubt
 from dirbridge.authenticators.principals import Asked, Ticket, is_for, principal_of
+from dirbridge.authenticators.sent_proofs import SentProofs
 from dirbridge.authenticators.vetoes import Vetoes
 from dirbridge.config.settings import DirectoryType, Method
 from dirbridge.directory.kerberos_codes import BLURRED, CAUSES, REASONS
@@ -87,6 +88,7 @@ class KerberosAuthenticator:
         *,
         look: Look | None = None,
         by_bind: ByBind | None = None,
+        proofs: SentProofs | None = None,
         workers: int = WORKERS,
     ) -> None:
         """Prepare the method; nobody is asked yet.
@@ -95,12 +97,14 @@ class KerberosAuthenticator:
             realm: The realm.
             look: Reads an account's entry; None where the directory is not asked.
             by_bind: How the KDC proves itself where there is no keytab.
+            proofs: What the relay before the realm's KDCs knows.
             workers: Most checks at once.
         """
         self._realm = realm
         self._look = look
         self._by_bind = by_bind
         self._proof = _proof_of(realm, by_bind)
+        self._proofs = proofs or SentProofs()
         self._bounded = Bounded("kerberos", workers)
         self._vetoes = Vetoes()
 
@@ -149,10 +153,12 @@ class KerberosAuthenticator:
     def _within(
         self, answer: Answers, work: Callable[[], Verdict], seconds: float
     ) -> Verdict:
+        begun = self._proofs.now()
         try:
             return self._bounded.call(work, seconds)
         except Overdue:
-            return answer.unavailable(Cause.TIMEOUT, "the KDC is silent")
+            sent = self._proofs.unanswered(begun)
+            return answer.unavailable(Cause.TIMEOUT, "the KDC is silent", sent=sent)
         except Full:
             return answer.unavailable(Cause.OVERLOADED, "too many checks wait already")
 
@@ -167,10 +173,12 @@ class KerberosAuthenticator:
     ) -> Verdict:
         from dirbridge.authenticators import gss  # noqa: PLC0415 - see its first lines
 
+        begun = self._proofs.now()
         try:
             tickets = gss.acquire(asked.text, password, enterprise=asked.enterprise)
         except gss.GssFailure as error:
-            verdict = _judged(answer, error.code, error.words)
+            sent = self._proofs.unanswered(begun)
+            verdict = _judged(answer, error.code, error.words, sent=sent)
             return self._told(answer, account, error.code, verdict, deadline)
         proven = proof.prove(tickets, asked, account, deadline)
         if isinstance(proven, Doubt):
@@ -279,7 +287,7 @@ def _ask_for_nobody(answer: Answers) -> Verdict:
     return answer.accepted()
 
 
-def _judged(answer: Answers, code: int, words: str) -> Verdict:
+def _judged(answer: Answers, code: int, words: str, *, sent: bool = False) -> Verdict:
     if code in REASONS:
         return answer.rejected(REASONS[code], words)
-    return answer.unavailable(CAUSES.get(code, Cause.INTERNAL), words)
+    return answer.unavailable(CAUSES.get(code, Cause.INTERNAL), words, sent=sent)

@@ -25,6 +25,7 @@ from dirbridge.authenticators.kdc_relay import KdcRelay
 from dirbridge.authenticators.kerberos import KerberosAuthenticator, Realm
 from dirbridge.authenticators.keytab import read_keytab
 from dirbridge.authenticators.live import Look, Standing, live_look
+from dirbridge.authenticators.sent_proofs import SentProofs
 from dirbridge.config.settings import DirectoryType
 from dirbridge.config.types import HostPort
 from dirbridge.ldap.failover import Failover
@@ -421,14 +422,17 @@ class TestFrozenInTheMiddle:
     ) -> None:
         true = HostPort(host=kdc.address, port=kdc.port)
         with Between(true, answers=1) as first, Between(true) as second:
-            relay = KdcRelay(OD, [first.place, second.place])
+            proofs = SentProofs()
+            relay = KdcRelay(OD, [first.place, second.place], proofs=proofs)
             text = bed.krb5_conf.read_text()
             text = text.replace("kdc.od.example.com:8888", str(relay.start()))
             (tmp_path / "krb5.conf").write_text(text)
             monkeypatch.setenv("KRB5_CONFIG", str(tmp_path / "krb5.conf"))
-            asked = KerberosAuthenticator(od_realm(bed))
+            asked = KerberosAuthenticator(od_realm(bed), proofs=proofs)
             anna = account(cast.od("anna"))
-            assert isinstance(ask(asked, anna, "surely wrong"), Unavailable)
+            verdict = ask(asked, anna, "surely wrong")
+            assert isinstance(verdict, Unavailable)
+            assert verdict.sent
             assert (first.asked, second.asked) == (2, 0)
             # The next login finds the other one.
             assert reason_of(ask(asked, anna, "wrong too")) is Reason.WRONG_PASSWORD

@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirbridge.authenticators.kdc_relay import FIRST_OCTETS, MAX_MESSAGE, KdcRelay
+from dirbridge.authenticators.sent_proofs import SentProofs
 from dirbridge.config.types import HostPort
 from dirbridge.protocols import ber
+from testbed.process import wait_until
 
 
 def framed(data: bytes) -> bytes:
@@ -49,8 +51,10 @@ def kdc(answer: bytes | None = b"answer to ") -> Iterator[HostPort]:
 
 
 @contextmanager
-def relay(*kdcs: HostPort, limit: int = 64) -> Iterator[tuple[str, int]]:
-    made = KdcRelay("EXAMPLE.COM", kdcs, limit=limit)
+def relay(
+    *kdcs: HostPort, limit: int = 64, proofs: SentProofs | None = None
+) -> Iterator[tuple[str, int]]:
+    made = KdcRelay("EXAMPLE.COM", kdcs, limit=limit, proofs=proofs)
     address = made.start()
     try:
         assert address.port is not None
@@ -237,3 +241,31 @@ def test_a_proof_goes_on_where_nobody_took_it() -> None:
     stopped = HostPort(host="127.0.0.1", port=9)
     with kdc() as second, relay(stopped, second) as address:
         assert ask(address, framed(proof)) == framed(b"answer to " + proof)
+
+
+def test_it_knows_which_proofs_are_unanswered() -> None:
+    proof, first = framed(as_request(2, 149)), framed(as_request(149))
+    proofs = SentProofs()
+    begun = proofs.now()
+    with kdc() as only, relay(only, proofs=proofs) as address:
+        assert ask(address, proof)
+        assert not proofs.unanswered(begun)
+    with closing_kdc() as (closing, _), relay(closing, proofs=proofs) as address:
+        assert ask(address, first) == b""
+        assert not proofs.unanswered(begun)
+        assert ask(address, proof) == b""
+        assert proofs.unanswered(begun)
+        assert not proofs.unanswered(proofs.now())
+
+
+def test_a_proof_that_is_waited_for_is_unanswered() -> None:
+    proofs = SentProofs()
+    begun = proofs.now()
+    with (
+        kdc(None) as silent,
+        relay(silent, proofs=proofs) as address,
+        socket.create_connection(address) as stream,
+    ):
+        stream.sendall(framed(as_request(2)))
+        wait_until(lambda: proofs.unanswered(begun), "a proof on its way")
+        assert not proofs.unanswered(proofs.now())
