@@ -16,6 +16,7 @@ from dirbridge.cli.showing import account_json, credentials_json
 from dirbridge.model.account import Account
 from dirbridge.model.names import DirectoryId
 from dirbridge.store.base import AuditRow, RecordedAttempt, StoreReader
+from dirbridge.store.tries_base import Tries
 
 _EVERYTHING = 1_000_000
 
@@ -95,8 +96,8 @@ def _earlier_ids(rows: Iterable[AuditRow]) -> list[DirectoryId]:
 def export(call: Call, *, name: str) -> int:
     """Print all that is stored of the account NAME, for who asks what is known of them.
 
-    It is JSON with the account, its credentials, changes and login attempts. There is
-    no password in it: none is stored.
+    It is JSON with the account, its credentials, changes, login attempts, from where
+    it logs in, and its wrong tries. There is no password in it: none is stored.
     """
     app = call.app()
     with app.open_store() as store:
@@ -113,12 +114,29 @@ def export(call: Call, *, name: str) -> int:
                 _attempt_json(one)
                 for one in store.attempts(account.canonical, _EVERYTHING)
             ],
+            "usual_addresses": [
+                {"address": one.address, "last_login_at": one.last_at.isoformat()}
+                for one in store.places(account)
+            ],
+            "wrong_tries": _tries_json(store.tries(account)),
         }
     if not call.out.json:
         # For a person as well: whoever asked gets it as a file.
         call.out.say(json.dumps(data, ensure_ascii=False, indent=2, default=str))
     call.out.finish(data)
     return DONE
+
+
+def _tries_json(tries: Tries | None) -> Json | None:
+    if tries is None:
+        return None
+    # "?" stands for a server that has not answered yet.
+    server = "" if tries.server == "?" else tries.server
+    return {
+        "count": tries.count,
+        "last_at": tries.last_at.isoformat(),
+        "server": server,
+    }
 
 
 def _attempt_json(recorded: RecordedAttempt) -> Json:

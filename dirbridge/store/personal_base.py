@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from dirbridge.model.account import Account
@@ -29,8 +30,25 @@ class Erased:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """From where somebody logs in.
+
+    Attributes:
+        address: The client's address; of IPv6, its network's first one.
+        last_at: When they did so last (UTC), to a day.
+    """
+
+    address: str
+    last_at: datetime
+
+
 class PersonalReader(Protocol):
     """What may be asked; every method may raise `StoreError`."""
+
+    def places(self, account: Account) -> tuple[Place, ...]:
+        """Return from where an account logs in, the newest first."""
+        ...
 
     def last_accepted(
         self, account: Account, method: str

@@ -24,7 +24,7 @@ from dirbridge.store.personal import (
     told_names,
     typed_names,
 )
-from dirbridge.store.personal_base import Erased
+from dirbridge.store.personal_base import Erased, Place
 from dirbridge.store.tries import MemoryTries
 
 
@@ -47,6 +47,15 @@ class MemoryPersonal(MemoryTries):
             if right and fold(verdict.user) == user:
                 newest[verdict.server] = one
         return tuple(newest.values())
+
+    def places(self, account: Account) -> tuple[Place, ...]:
+        """Return from where an account logs in, the newest first."""
+        own = [
+            Place(address, at)
+            for (number, address), at in list(self._known.items())
+            if number == account.number
+        ]
+        return tuple(sorted(own, key=lambda one: one.last_at, reverse=True))
 
     def erase(
         self,

@@ -33,7 +33,7 @@ from dirbridge.store.personal import (
     told_names,
     typed_names,
 )
-from dirbridge.store.personal_base import Erased
+from dirbridge.store.personal_base import Erased, Place
 from dirbridge.store.retrying import Writing
 from dirbridge.store.schema import (
     AppPasswordRow,
@@ -63,6 +63,13 @@ class SqlPersonal:
         with wrapped(self._database), self._database.reads.begin() as connection:
             found = connection.execute(_LAST, wanted).all()
         return tuple(map(rows.attempt, found))
+
+    def places(self, account: Account) -> tuple[Place, ...]:
+        """Return from where an account logs in, the newest first."""
+        own = {"account": account.number}
+        with wrapped(self._database), self._database.reads.begin() as connection:
+            found = connection.execute(_PLACES, own).all()
+        return tuple(Place(*row) for row in found)
 
     def erase(
         self,
@@ -191,6 +198,11 @@ _LAST = rows.ATTEMPT.where(
         .group_by(AttemptRow.server)
     )
 ).order_by(AttemptRow.number)
+_PLACES = (
+    select(KnownAddressRow.address, KnownAddressRow.last_at)
+    .where(KnownAddressRow.account == bindparam("account"))
+    .order_by(KnownAddressRow.last_at.desc())
+)
 _TOLD = select(ChangeRow.position, *rows.CHANGE.selected_columns)
 _REWRITE = (
     update(ChangeRow)

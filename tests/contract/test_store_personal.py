@@ -25,6 +25,7 @@ from dirbridge.model.login import (
 from dirbridge.model.names import Address, DirectoryId
 from dirbridge.model.plan import Op
 from dirbridge.store.base import AuditRow, Store
+from dirbridge.store.personal_base import Place
 from tests.contract.test_store import COMPANY, a_run, change, made, person, plan, values
 from tests.stores import KINDS, empty
 
@@ -198,6 +199,20 @@ def test_credentials_that_count_stay_while_the_account_does(
     assert store.came_from(anne, IP) is None
     assert (store.tries(anne) is None) is removed
     assert not any(word in texts(all_rows(store)) for word in PERSONAL)
+
+
+def test_from_where_somebody_logs_in_is_told_newest_first(store: Store) -> None:
+    anne, berta = people(store)
+    other = ip_address("2001:db8::")
+    store.note_address(anne, IP, NOW)
+    store.note_address(anne, other, NOW + timedelta(1))
+    store.note_address(berta, IP, NOW)
+    assert store.places(anne) == (
+        Place(str(other), NOW + timedelta(1)),
+        Place(str(IP), NOW),
+    )
+    store.erase(anne, [anne.values.directory_id])
+    assert (store.places(anne), len(store.places(berta))) == ((), 1)
 
 
 def test_an_erasure_is_told_moves_no_version_and_names_nobody(store: Store) -> None:

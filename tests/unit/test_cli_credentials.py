@@ -6,6 +6,8 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +286,21 @@ def test_an_erased_person_is_in_no_history(run: Run, store: Store) -> None:
     assert run("accounts", "export", "anna")[1]["data"]["attempts"] == []
     assert len(run("accounts", "export", "berta")[1]["data"]["attempts"]) == 1
     assert account(store).values.display_name == "Anna Berg"
+
+
+def test_an_export_tells_of_the_guard_as_well(run: Run, store: Store) -> None:
+    exported = run("accounts", "export", "anna")[1]["data"]
+    assert (exported["usual_addresses"], exported["wrong_tries"]) == ([], None)
+    anna, now = account(store), datetime.now(UTC)
+    store.note_address(anna, ip_address("203.0.113.99"), now)
+    store.count_try(anna, now, since=now - timedelta(1), most=9)
+    told = {"last_at": now.isoformat(), "count": 1, "server": ""}
+    usual = [{"address": "203.0.113.99", "last_login_at": now.isoformat()}]
+    exported = run("accounts", "export", "anna")[1]["data"]
+    assert (exported["usual_addresses"], exported["wrong_tries"]) == (usual, told)
+    assert run("accounts", "erase", "anna", "--yes")[0] == 0
+    exported = run("accounts", "export", "anna")[1]["data"]
+    assert (exported["usual_addresses"], exported["wrong_tries"]) == ([], told)
 
 
 def test_a_removed_account_loses_its_persons_names(run: Run, store: Store) -> None:
