@@ -22,7 +22,7 @@ from dirbridge.authenticators.live import Look, Standing
 from dirbridge.login.guard_addresses import UsualAddresses
 from dirbridge.login.guard_budget import DIRECTORY, Ledger, Passage
 from dirbridge.login.guard_gate import Flight, Gate
-from dirbridge.login.guard_memory import WrongPasswords
+from dirbridge.login.guard_memory import RightPasswords, WrongPasswords
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.login import (
@@ -76,6 +76,7 @@ class Guard:
         self._ledger = ledger
         self._usual = usual
         self._wrong = wrong or WrongPasswords()
+        self._right = RightPasswords()
         self._gate = gate or Gate()
         self._lock = threading.Lock()
         self._passing: dict[int, _Passing] = {}
@@ -102,7 +103,8 @@ class Guard:
         flight = self._gate.enter(account.number, digest, login.deadline)
         if not isinstance(flight, Flight):
             return flight
-        passage = self._ledger.begin(account, login)
+        proven = self._right.has(digest)
+        passage = self._ledger.begin(account, login, proven=proven)
         if passage is None:
             spent = Rejected(Reason.GUARDED, account.canonical, METHOD, METHOD)
             self._gate.leave(account.number, flight, spent)
@@ -120,8 +122,9 @@ class Guard:
         if not methods:
             return methods is not None
         digest = self._wrong.digest(account, login.password, methods)
-        passage = self._ledger.begin_at_once(account, login)
-        if passage is None or self._wrong.find(digest) is not None:
+        known = self._right.has(digest) and self._wrong.find(digest) is None
+        passage = self._ledger.begin_at_once(account) if known else None
+        if passage is None:
             return False
         flight = self._gate.enter_at_once(account.number, digest, login.deadline)
         if flight is None:
@@ -162,9 +165,11 @@ class Guard:
     ) -> None:
         match verdict:
             case Rejected(Reason.WRONG_PASSWORD, method=method) if method in DIRECTORY:
+                self._right.forget(digest)
                 standing = self._looks(account, login.deadline)
                 if isinstance(standing, Standing):
                     self._wrong.keep(digest, standing.password_mark)
             case Accepted(method=method) if method in DIRECTORY:
                 self._wrong.forget(digest)
+                self._right.add(digest)
                 self._usual.saw(account, login.request.remote_ip)

@@ -8,10 +8,14 @@ well. The last try of a window is kept for addresses from which the owner logged
 before: who uses up the others from elsewhere does not lock the owner out of their mail.
 
 A try is taken before the directory is asked, and given back unless the password is
-wrong. But nothing is written for a login from a usual address, or from none, as long as
-nothing was counted; nearly all are such. There the first wrong try is counted
-afterwards, so at most one for each bridge is late: a bridge lets one unproven password
-of an account through at a time (`guard_gate`).
+wrong, or may be: a server that had it and did not answer may have counted it. So
+however many bridges there are, no more wrong ones reach the directory than the budget.
+But nothing is read and written for a password that the directory accepted before, as
+long as nothing is counted; nearly all are such. Where that is wrong by now it is
+counted afterwards, so at most one for each bridge that has seen it accepted is late.
+
+A login at another server does not make the one that counted forget. Kerberos does not
+say which KDC it was, so its tries are forgotten with the window only.
 
 Where the store cannot be written in time (a first import holds SQLite for minutes),
 this process counts for itself until then.
@@ -26,6 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from dirbridge.config.settings import Method
 from dirbridge.directory.lockout import Lockout
 from dirbridge.errors import StoreError
 from dirbridge.login.guard_addresses import UsualAddresses
@@ -33,7 +38,7 @@ from dirbridge.login.guard_counted import Counted
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
-from dirbridge.model.login import Accepted, Reason, Rejected, Verdict
+from dirbridge.model.login import Accepted, Reason, Rejected, Unavailable, Verdict
 from dirbridge.store.tries import MemoryTries
 from dirbridge.store.tries_base import Tries, TriesStore
 
@@ -54,6 +59,9 @@ DIRECTORY = frozenset({"kerberos", "ldap-bind", "nt-domain", "password-server"})
 """The methods that ask a directory, which may count."""
 
 _COUNTED = 10**6
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""Nothing was counted before that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +145,16 @@ class Passage:
     Attributes:
         before: What had been counted, None where nothing was.
         taken: Where a try was taken for it; None where none was.
+        taken_at: When it was taken.
         last_at: What then counts as the last one, if it is given back.
+        proven: Whether the directory accepted the password before.
     """
 
     before: Tries | None = None
     taken: TriesStore | None = None
-    last_at: datetime | None = None
+    taken_at: datetime = _EVER
+    last_at: datetime = _EVER
+    proven: bool = False
 
 
 class Ledger:
@@ -172,18 +184,37 @@ class Ledger:
         self._usual = usual
         self._now = now
 
-    def begin(self, account: Account, login: Login) -> Passage | None:
+    def begin(
+        self, account: Account, login: Login, *, proven: bool = False
+    ) -> Passage | None:
         """Let a password pass, taking a try for it where need be; None: none is left.
 
         Args:
             account: Whose.
             login: The login.
+            proven: Whether the directory accepted this password before.
         """
-        held = self._held(account)
-        address = login.request.remote_ip
+        held = self._held(account, proven=proven)
         # Nearly all logins; the policy is not even looked up.
-        if not held and (address is None or self._usual.has(account, address)):
-            return Passage()
+        if not held and proven:
+            return Passage(proven=True)
+        first = None if held else self._first(account)
+        if first is not None:
+            return first
+        held = held or self._held(account, proven=False)
+        return self._next(account, login, held, proven=proven)
+
+    def _first(self, account: Account) -> Passage | None:
+        """Take the first try, which every budget has; None: somebody else did."""
+        now = self._now()
+        taken = self._take(account, now, _EVER, 1, 1)
+        return None if taken is None else Passage(None, taken, now, now)
+
+    def _next(
+        self, account: Account, login: Login, held: dict[int, Tries], *, proven: bool
+    ) -> Passage | None:
+        """Take a try where something is counted; None: none is left."""
+        address = login.request.remote_ip
         budget = self._budgets(account, login.deadline)
         now = self._now()
         since = _before(now, budget.window)
@@ -200,15 +231,13 @@ class Ledger:
         if taken is None:
             return None
         before = live.get(id(taken))
-        return Passage(before, taken, before.last_at if before else now)
+        return Passage(before, taken, now, before.last_at if before else now, proven)
 
-    def begin_at_once(self, account: Account, login: Login) -> Passage | None:
-        """Let a password pass as `begin` does most; None: that needs a look first."""
-        address = login.request.remote_ip
+    def begin_at_once(self, account: Account) -> Passage | None:
+        """Let a proven password pass as `begin` does most; None: a look is needed."""
         if self._own.tries(account) is not None or not self._counted.is_none(account):
             return None
-        known = address is None or self._usual.has_lately(account, address)
-        return Passage() if known else None
+        return Passage(proven=True)
 
     def end(
         self, account: Account, login: Login, passage: Passage, told: Verdict
@@ -216,19 +245,24 @@ class Ledger:
         """Learn what became of a password that was let pass."""
         match told:
             case Rejected(Reason.WRONG_PASSWORD, method=method) if method in DIRECTORY:
-                self._wrong(account, login, passage, _host(told.server))
+                self._wrong(account, login, passage, _server(told))
+            case Unavailable(sent=True, method=method) if method in DIRECTORY:
+                self._unanswered(account, login, passage, _server(told))
             case Accepted(method=method) if method in DIRECTORY:
-                self._right(account, passage, _host(told.server))
+                self._right(account, passage, _server(told))
             case _:
                 self._give_back(account, passage)
 
-    def _held(self, account: Account) -> dict[int, Tries]:
-        """Return what was counted, by the place where it was."""
+    def _held(self, account: Account, *, proven: bool) -> dict[int, Tries]:
+        """Return what was counted, by the place where it was.
+
+        For a proven password it may be a moment old.
+        """
         found: dict[int, Tries] = {}
         own = self._own.tries(account)
         if own is not None:
             found[id(self._own)] = own
-        if not self._counted.may_be(account):
+        if proven and not self._counted.may_be(account):
             return found
         try:
             fleet = self._store.tries(account)
@@ -267,6 +301,15 @@ class Ledger:
             # will let us forget it.
             return
 
+    def _unanswered(
+        self, account: Account, login: Login, passage: Passage, server: str
+    ) -> None:
+        """Take an unproven password for wrong: the server may have done so."""
+        if passage.proven:
+            self._give_back(account, passage)
+        else:
+            self._wrong(account, login, passage, server)
+
     def _right(self, account: Account, passage: Passage, server: str) -> None:
         """Forget what the server forgets as well: another one may go on counting."""
         before = passage.before
@@ -280,10 +323,13 @@ class Ledger:
             self._give_back(account, passage)
 
     def _give_back(self, account: Account, passage: Passage) -> None:
-        if passage.taken is None or passage.last_at is None:
+        taken = passage.taken
+        if taken is None:
             return
+        if passage.before is None:
+            self._counted.forget(account)
         try:
-            passage.taken.give_back_try(account, passage.last_at)
+            taken.give_back_try(account, passage.taken_at, passage.last_at)
         except StoreError:
             # It lapses with the window: too careful rather than an account locked.
             return
@@ -304,7 +350,14 @@ def _before(now: datetime, window: timedelta) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _host(server: str) -> str:
-    """Return a server without its port: each method has one of its own."""
+def _server(told: Verdict) -> str:
+    """Return which server counts, "" where nobody can say.
+
+    Without its port, as each method has one of its own. What `kerberos` names is its
+    realm, of which one KDC was asked.
+    """
+    if told.method == Method.KERBEROS:
+        return ""
+    server = told.server
     host, _, port = server.rpartition(":")
     return host if host and port.isdigit() else server

@@ -66,6 +66,11 @@ class Counted:
         with self._lock:
             self._own[account.number] = self._clock()
 
+    def forget(self, account: Account) -> None:
+        """Take down that what this process has counted is given back."""
+        with self._lock:
+            self._own.pop(account.number, None)
+
     def _look(self) -> None:
         begun = self._clock()
         try:

@@ -23,6 +23,10 @@ ROOM = 20_000
 """How many are remembered; the oldest is forgotten first."""
 
 
+RIGHT = 50_000
+"""How many right ones are known; the ones not used for longest are forgotten."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """A password that the directory refused.
@@ -34,6 +38,36 @@ class Wrong:
 
     at: float
     mark: str
+
+
+class RightPasswords:
+    """Know which passwords a directory accepted; safe from any thread.
+
+    They are known by `WrongPasswords.digest`.
+    """
+
+    def __init__(self, room: int = RIGHT) -> None:
+        """Take how many may be known."""
+        self._room = room
+        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+
+    def has(self, digest: bytes) -> bool:
+        """Whether this one was right when the directory was asked last."""
+        return digest in self._known
+
+    def add(self, digest: bytes) -> None:
+        """Know that it is right."""
+        with self._lock:
+            self._known[digest] = None
+            self._known.move_to_end(digest)
+            while len(self._known) > self._room:
+                self._known.popitem(last=False)
+
+    def forget(self, digest: bytes) -> None:
+        """Know it no longer."""
+        with self._lock:
+            self._known.pop(digest, None)
 
 
 class WrongPasswords:

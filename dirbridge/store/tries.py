@@ -64,14 +64,17 @@ class MemoryTries:
                 one = server if held.server in ("?", server) else ""
                 self._tries[account.number] = replace(held, last_at=at, server=one)
 
-    def give_back_try(self, account: Account, last_at: datetime) -> None:
+    def give_back_try(
+        self, account: Account, taken_at: datetime, last_at: datetime
+    ) -> None:
         """Take back a try that was not found wrong."""
         with self._tries_lock:
             held = self._tries.get(account.number)
             if held is not None and held.count <= 1:
                 del self._tries[account.number]
             elif held is not None:
-                less = replace(held, count=held.count - 1, last_at=last_at)
+                last = last_at if held.last_at == taken_at else held.last_at
+                less = replace(held, count=held.count - 1, last_at=last)
                 self._tries[account.number] = less
 
     def forget_tries(self, account: Account) -> None:

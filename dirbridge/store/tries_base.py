@@ -107,12 +107,16 @@ class TriesStore(TriesReader, Protocol):
         """Note when and by which server the newest try was found wrong."""
         ...
 
-    def give_back_try(self, account: Account, last_at: datetime) -> None:
-        """Take back a try that was not found wrong, and forget the last one.
+    def give_back_try(
+        self, account: Account, taken_at: datetime, last_at: datetime
+    ) -> None:
+        """Take back a try that was not found wrong.
 
         Args:
             account: Whose.
-            last_at: When the last one before it went to the directory.
+            taken_at: When it was counted.
+            last_at: When the last one before it went to the directory; that counts as
+                the last one again, unless another one came after `taken_at`.
         """
         ...
 

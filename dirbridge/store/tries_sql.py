@@ -85,10 +85,12 @@ class SqlTries:
         """Note when and by which server the newest try was found wrong."""
         self._tell(_PLACE, {"account": account.number, "at": at, "server": server})
 
-    def give_back_try(self, account: Account, last_at: datetime) -> None:
+    def give_back_try(
+        self, account: Account, taken_at: datetime, last_at: datetime
+    ) -> None:
         """Take back a try that was not found wrong."""
-        own = {"account": account.number, "at": last_at}
-        if not self._tell(_FORGET_ONE, own):
+        own = {"account": account.number, "taken": taken_at, "at": last_at}
+        if not self._tell(_FORGET_ONE, {"account": account.number}):
             self._tell(_GIVE_BACK, own)
 
     def forget_tries(self, account: Account) -> None:
@@ -120,7 +122,7 @@ class SqlTries:
 
 
 def _with_times(statement: str) -> TextClause:
-    names = (name for name in ("at", "since") if f":{name}" in statement)
+    names = (name for name in ("at", "since", "taken") if f":{name}" in statement)
     return text(statement).bindparams(*(bindparam(n, type_=Utc) for n in names))
 
 
@@ -149,7 +151,8 @@ _PLACE = _with_times(
     " WHERE account = :account RETURNING count"
 )
 _GIVE_BACK = _with_times(
-    "UPDATE tries SET count = count - 1, last_at = :at"
+    "UPDATE tries SET count = count - 1,"
+    " last_at = CASE WHEN last_at = :taken THEN :at ELSE last_at END"
     " WHERE account = :account AND count > 1 RETURNING count"
 )
 _FORGET_ONE = text(

@@ -101,11 +101,19 @@ def test_a_try_is_placed_at_its_server(store: Store, anna: Account) -> None:
 def test_a_try_is_given_back(store: Store, anna: Account) -> None:
     counted(store, anna, NOW)
     counted(store, anna, NOW + MINUTE)
-    store.give_back_try(anna, NOW)
+    store.give_back_try(anna, NOW + MINUTE, NOW)
     assert store.tries(anna) == Tries(1, NOW, "?")
-    store.give_back_try(anna, NOW)
-    store.give_back_try(anna, NOW)
+    store.give_back_try(anna, NOW, NOW)
+    store.give_back_try(anna, NOW, NOW)
     assert store.tries(anna) is None
+
+
+def test_a_wrong_try_meanwhile_stays_the_last_one(store: Store, anna: Account) -> None:
+    counted(store, anna, NOW)
+    counted(store, anna, NOW + MINUTE)
+    store.place_try(anna, NOW + 2 * MINUTE, "dc1")
+    store.give_back_try(anna, NOW + MINUTE, NOW)
+    assert store.tries(anna) == Tries(1, NOW + 2 * MINUTE, "dc1")
 
 
 def test_tries_are_forgotten(store: Store, anna: Account) -> None:

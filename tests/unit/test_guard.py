@@ -367,15 +367,17 @@ def test_a_login_with_the_right_password_writes_nothing() -> None:
         for _ in range(10):
             assert isinstance(bridge.login("right", LAPTOP), Accepted)
             world.seconds += 60
-    # The first time, the address is not known.
-    assert world.store.written == ["count", "give back", "address"]
+    # Each process sees it accepted for the first time once.
+    once = ["count", "give back"]
+    assert world.store.written == [*once, "address", *once * 9]
     assert world.store.tries(ANNA) is None
+    world.store.written.clear()
     world.seconds += 86_400
     bridge.login("right", LAPTOP)
-    assert world.store.written[3:] == ["address"]
-    for _ in range(10):
-        assert isinstance(world.bridge().login("right", None), Accepted)
-    assert world.store.written[4:] == []
+    assert world.store.written == ["address"]
+    bridge.login("right", None)
+    bridge.login("right", ip_address("192.0.2.99"))
+    assert world.store.written == ["address", "address"]
 
 
 def test_bridges_count_before_they_ask_for_a_stranger(world: World) -> None:
@@ -455,16 +457,88 @@ def test_nearly_no_login_asks_the_store() -> None:
     bridge, other = world.bridge(), world.bridge()
     for _ in range(100):
         assert isinstance(bridge.login("right", None), Accepted)
-    assert (world.store.lists, world.store.reads) == (1, 0)
+    assert (world.store.lists, world.store.reads) == (1, 1)
     # What it has counted itself, it knows at once; what another one has, soon.
     bridge.login("wrong", None)
     bridge.login("right", None)
-    assert world.store.reads == 1
+    assert world.store.reads == 3
     other.login("wrong1", None)
     world.seconds += EVERY
-    other.login("wrong2", None)
     bridge.login("right", None)
-    assert world.store.reads == 3
+    assert world.store.reads == 5
+
+
+@pytest.mark.parametrize("bridges", [1, 2, 3, 8])
+@pytest.mark.parametrize("threshold", [2, 3, 4, 5, 10])
+def test_a_fleet_stays_below_every_threshold(bridges: int, threshold: int) -> None:
+    world = World(threshold=threshold, every=EVERY)
+    budget = budget_of(Lockout(threshold, 30 * MINUTE))
+    fleet = [world.bridge(budget) for _ in range(bridges)]
+    for each in fleet:
+        assert isinstance(each.login("right"), Accepted)
+    # All within the time for which a list of the counted ones is believed.
+    for n in range(40):
+        world.seconds += 0.005
+        fleet[n % bridges].login(f"wrong{n}", None if n % 3 else PHONE)
+    assert world.bad_count == budget.tries < threshold
+
+
+@pytest.mark.parametrize("address", [PHONE, None])
+def test_a_fleet_at_once_stays_below_the_threshold(
+    world: World, address: IPAddress | None
+) -> None:
+    budget = budget_of(Lockout(2, 30 * MINUTE))
+    fleet = [world.bridge(budget) for _ in range(4)]
+    fleet[0].login("right", address)
+    with ThreadPoolExecutor(4) as pool:
+        told = [
+            pool.submit(each.login, f"wrong{n}", address)
+            for n, each in enumerate(fleet)
+        ]
+        reasons = sorted(reason(one.result(20)) for one in told)
+    assert reasons == [Reason.GUARDED] * 3 + [Reason.WRONG_PASSWORD]
+    assert world.bad_count == 1
+
+
+def test_a_server_that_does_not_answer_may_have_counted(world: World) -> None:
+    bridge = world.bridge()
+    user = ANNA.canonical
+
+    def silent(_typed: str) -> Verdict:
+        world.bad_count += 1
+        return Unavailable(
+            Cause.TIMEOUT, user, "ldap-bind", "dc1:636", "timeout", sent=True
+        )
+
+    for _ in range(8):
+        bridge.login("old", None, ask=silent)
+        world.seconds += 60
+    assert world.bad_count == BUDGET.anybody
+    assert world.store.tries(ANNA) == Tries(2, NOW + MINUTE, "dc1")
+
+
+def test_what_was_right_before_is_not_counted_where_nobody_answers(
+    world: World,
+) -> None:
+    bridge = world.bridge()
+    bridge.login("right", PHONE)
+    bridge.login("wrong", PHONE)
+    silent = Unavailable(Cause.TIMEOUT, method="ldap-bind", server="dc1", sent=True)
+    for _ in range(8):
+        assert bridge.login("right", PHONE, ask=lambda _typed: silent) is silent
+    assert world.store.tries(ANNA) == Tries(1, NOW, "dc1")
+
+
+def test_a_realm_is_no_server(world: World) -> None:
+    bridge = world.bridge()
+    user, realm = ANNA.canonical, "COMPANY.COM"
+    right = Accepted(user, "kerberos", realm)
+    wrong = Rejected(Reason.WRONG_PASSWORD, user, "kerberos", realm)
+    bridge.login("wrong", PHONE, ask=lambda _typed: wrong)
+    for _ in range(3):
+        assert bridge.login("right", PHONE, ask=lambda _typed: right) is right
+    # It may have been another KDC, which counts for itself.
+    assert world.store.tries(ANNA) == Tries(1, NOW, "")
 
 
 def test_in_a_flood_each_account_is_looked_up(world: World) -> None:
