@@ -29,7 +29,9 @@ def first_to_know(
     """Ask one method after another until one of them knows.
 
     The next one is asked only when nobody could say, or when the method does not
-    know the account at all or holds no password for it; a wrong password stands.
+    know the account at all or holds no password for it; a wrong password stands. So
+    does the silence of a server that may have counted the password: asked of the next
+    method, a wrong one would count twice.
     """
     last: Verdict | None = None
     for authenticator in authenticators:
@@ -39,7 +41,7 @@ def first_to_know(
         verdict = authenticator.authenticate(account, password, deadline)
         verdict = _named(verdict, account.canonical)
         match verdict:
-            case Accepted():
+            case Accepted() | Unavailable(sent=True):
                 return verdict
             case Rejected(reason=Reason.UNKNOWN | Reason.NO_PASSWORD) | Unavailable():
                 last = _weightier(verdict, last)
