@@ -3,6 +3,11 @@
 Who sprays passwords over many accounts is told apart from an office whose people
 mistype by the number of *distinct* names that fail: one phone with an old password,
 however often it tries, is one. Counts are this process's own and in memory.
+
+Counted is what was typed, and every rejection, whatever it was for. Would a name that
+somebody has be counted in another way than one that nobody has (by its account, or not
+at all where only app passwords are taken), then the place that is left would tell which
+of them there are.
 """
 
 from __future__ import annotations
@@ -30,8 +35,11 @@ from dirbridge.model.names import fold
 ROOM = 20_000
 """How many addresses are counted; who failed longest ago is forgotten first."""
 
-_NOT_COUNTED = frozenset({Reason.GUARDED, Reason.ADDRESS_GUARDED, Reason.APP_PASSWORD})
-"""Rejections that say nothing of the password."""
+Failure = tuple[float, str]
+"""When a name failed last, and whose it is, "" where it is nobody's."""
+
+Failures = OrderedDict[str, Failure]
+"""By what was typed, folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class AddressLimit:
     """What is allowed to one address.
 
     Attributes:
-        accounts: How many accounts may fail within the window; 0 for no limit.
+        accounts: How many names may fail within the window; 0 for no limit.
         window: How long a failure counts.
         trusted: Networks that have no limit.
     """
@@ -70,7 +78,7 @@ class AddressLimits:
         self._clock = clock
         self._room = room
         self._lock = threading.Lock()
-        self._failing: OrderedDict[IPAddress, OrderedDict[str, float]] = OrderedDict()
+        self._failing: OrderedDict[IPAddress, Failures] = OrderedDict()
 
     def before(self, login: Login) -> Verdict | None:
         """Refuse an address that is over its limit; nobody is asked."""
@@ -91,10 +99,10 @@ class AddressLimits:
         match verdict:
             case Accepted(user=user) if place in self._failing:
                 with self._lock:
-                    self._live(place).pop(fold(user), None)
-            case Rejected(reason=reason, user=user) if reason not in _NOT_COUNTED:
+                    self._forgive(place, user)
+            case Rejected(user=user):
                 with self._lock:
-                    self._note(place, fold(user or login.request.name))
+                    self._note(place, fold(login.request.name), user)
             case _:
                 pass
         return verdict
@@ -103,9 +111,14 @@ class AddressLimits:
         address = login.request.remote_ip
         return place_of(address) if self._limit.holds_for(address) else None
 
-    def _note(self, place: IPAddress, name: str) -> None:
+    def _forgive(self, place: IPAddress, user: str) -> None:
         names = self._live(place)
-        names[name] = self._clock()
+        for name in [name for name, (_, whose) in names.items() if whose == user]:
+            del names[name]
+
+    def _note(self, place: IPAddress, name: str, user: str) -> None:
+        names = self._live(place)
+        names[name] = (self._clock(), user)
         names.move_to_end(name)
         while len(names) > self._limit.accounts:
             names.popitem(last=False)
@@ -114,11 +127,11 @@ class AddressLimits:
         while len(self._failing) > self._room:
             self._failing.popitem(last=False)
 
-    def _live(self, place: IPAddress) -> OrderedDict[str, float]:
+    def _live(self, place: IPAddress) -> Failures:
         """Return who fails from there, without those of before the window."""
-        names = self._failing.get(place, OrderedDict())
+        names = self._failing.get(place) or Failures()
         since = self._clock() - self._limit.window.total_seconds()
-        while names and next(iter(names.values())) <= since:
+        while names and next(iter(names.values()))[0] <= since:
             names.popitem(last=False)
         if not names:
             self._failing.pop(place, None)

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from dirbridge.login.stage import Login
-from dirbridge.model.login import Reason, Rejected, Verdict
+from dirbridge.model.login import Rejected, Verdict
 from dirbridge.model.names import DomainName
 
 LONGEST = 1.0
@@ -46,7 +46,7 @@ _FEW = 5
 _RESERVE = 0.8
 """The share of the time up to the deadline that may be waited for."""
 
-_UNASKED = frozenset({"", "guard"})
+_UNASKED = frozenset({"", "guard", "limits", "app-password"})
 """The methods of verdicts for which no directory was asked."""
 
 Kind = tuple[DomainName, str]
@@ -78,7 +78,7 @@ class Pacing:
     def after(self, login: Login, verdict: Verdict) -> Verdict:
         """Wait with a rejection until nearly all would be there."""
         match verdict:
-            case Rejected(reason=reason) if reason is not Reason.ADDRESS_GUARDED:
+            case Rejected():
                 self._pace(login, verdict)
             case _:
                 pass

@@ -101,17 +101,40 @@ def test_who_mistyped_and_got_in_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "verdict",
+    "told",
     [
-        Unavailable(Cause.TIMEOUT),
-        Rejected(Reason.GUARDED, "x@company.com"),
-        Rejected(Reason.APP_PASSWORD, "x@company.com"),
+        Rejected(Reason.WRONG_PASSWORD, "anna@company.com", "ldap-bind", "dc1"),
+        Rejected(Reason.DISABLED, "anna@company.com"),
+        Rejected(Reason.GUARDED, "anna@company.com", "guard", "guard"),
+        Rejected(Reason.APP_PASSWORD, "anna@company.com", "app-password", "local"),
     ],
+    ids=lambda one: one.reason,
 )
-def test_what_says_nothing_of_passwords_does_not_count(verdict: Verdict) -> None:
-    door = Door()
+def test_a_name_that_there_is_counts_like_one_that_nobody_has(told: Verdict) -> None:
+    answers = []
+    for verdict in (told, Rejected(Reason.UNKNOWN)):
+        door = Door()
+        for name in ("anna", "anna@company.com", " ANNA", "Anna@company.com"):
+            assert door.login(name, verdict) is verdict
+        assert door.login("carla", verdict) is verdict
+        answers.append(door.fail("dora"))
+    assert answers == [Reason.ADDRESS_GUARDED] * 2
+
+
+def test_outages_do_not_count() -> None:
+    door, outage = Door(), Unavailable(Cause.TIMEOUT)
     for name in "abcdefgh":
-        assert door.login(name, verdict) is verdict
+        assert door.login(name, outage) is outage
+
+
+def test_who_gets_in_counts_by_none_of_their_names() -> None:
+    door = Door()
+    wrong = Rejected(Reason.WRONG_PASSWORD, "anna@company.com", "ldap-bind", "dc1")
+    for name in ("anna", "a.berg"):
+        door.login(name, wrong)
+    door.succeed("anna")
+    assert [door.fail(name) for name in ("b", "c", "d")] == [Reason.WRONG_PASSWORD] * 3
+    assert door.fail("e") == Reason.ADDRESS_GUARDED
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,23 @@ def test_nobody_waits_for_long_or_past_the_deadline() -> None:
     assert world.took(UNKNOWN, 0.001, left=0.5) < 0.5
 
 
+@pytest.mark.parametrize(
+    "unasked",
+    [
+        Rejected(Reason.ADDRESS_GUARDED, "anna@company.com", "limits", "limits"),
+        Rejected(Reason.APP_PASSWORD, "anna@company.com", "app-password", "local"),
+        Rejected(Reason.GUARDED, "anna@company.com", "guard", "guard"),
+    ],
+)
+def test_what_asked_nobody_waits_and_is_no_measure_for_others(
+    unasked: Rejected,
+) -> None:
+    world = World()
+    told = [world.took(unasked, 0.001) for _ in range(20)]
+    assert told == [pytest.approx(FIRST)] * 20
+    assert world.took(UNKNOWN, 0.001) == pytest.approx(FIRST)
+
+
 def test_the_first_ones_slow_nobody_down() -> None:
     world = World()
     for _ in range(4):
@@ -114,11 +131,7 @@ def test_what_is_long_ago_does_not_count() -> None:
 
 @pytest.mark.parametrize(
     "verdict",
-    [
-        Accepted("anna@company.com", "ldap-bind", "dc1"),
-        Unavailable(Cause.TIMEOUT),
-        Rejected(Reason.ADDRESS_GUARDED),
-    ],
+    [Accepted("anna@company.com", "ldap-bind", "dc1"), Unavailable(Cause.TIMEOUT)],
 )
 def test_what_tells_nothing_of_a_name_does_not_wait(verdict: Verdict) -> None:
     assert World().took(verdict, 0.001) == pytest.approx(0.001)
