@@ -31,8 +31,16 @@ _LAYERS = ContextReq.integrity | ContextReq.confidentiality
 _KEY_EXCHANGE = 0x40000000 | 0x8000
 """NTLMSSP_NEGOTIATE_KEY_EXCH and _ALWAYS_SIGN (MS-NLMP 2.2.2.5)."""
 
-# What pyspnego raises over tokens that are none: it unpacks them unchecked.
-_NONSENSE = (SpnegoError, ValueError, struct.error, LookupError, TypeError)
+# What pyspnego raises over tokens that are none: it unpacks them unchecked. A time
+# beyond the year 9999 is an OverflowError.
+_NONSENSE = (
+    SpnegoError,
+    ValueError,
+    struct.error,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+)
 
 
 @dataclass

@@ -358,6 +358,24 @@ def test_any_challenge_gives_one_error(data: bytes, raw: bool) -> None:
         waiting().step(challenge + data[:40])
 
 
+@pytest.mark.parametrize("seal", [True, False])
+def test_a_challenge_from_beyond_the_year_9999(
+    seal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = tmp_path / "users"
+    users.write_text("CORP:nobody:other\n")
+    monkeypatch.setenv("NTLM_USER_FILE", str(users))
+    initiator = Ntlm("CORP\\anna", Secret("right"), "dc1", seal=seal)
+    protocol = "negotiate" if seal else "ntlm"
+    options = spnego.NegotiateOptions[f"use_{protocol}"]
+    server = spnego.server(protocol=protocol, options=options)
+    challenge = bytearray(server.step(initiator.step(None)) or b"")
+    time_stamp = challenge.index(bytes.fromhex("07000800")) + 4  # MsvAvTimestamp
+    challenge[time_stamp : time_stamp + 8] = b"\xff" * 8
+    with pytest.raises(ExchangeFailed):
+        initiator.step(bytes(challenge))
+
+
 def test_what_ntlm_cannot_unseal_is_a_broken_seal() -> None:
     for token in (b"", b"x", bytes(16), bytes(100)):
         with pytest.raises(SealBroken):
