@@ -29,7 +29,7 @@ THREADS = 100
 GROWTH = 5 * 1024 * 1024
 POOLED = 8
 """Connections to servers that are kept, of a few hundred that were made."""
-EACH_AT_LEAST = 3
+EACH_AT_LEAST = 2
 CHEAP = {f"bob@{AD}", f"o'brien@{AD}"}
 """One comes from the cache, the other from the digest of an app password."""
 CACHED = ("jürgen", "zoe vdb", "foreign", "rename.me", "delete.me")
@@ -73,28 +73,34 @@ class Clients:
     def __init__(self, socket: Path, jobs: list[Kind]) -> None:
         self._socket = socket
         self._jobs = jobs
-        self._left = itertools.count()
+        self._done = [0] * len(jobs)
         self._stop = threading.Event()
 
     def log_in(self, times: int) -> None:
-        self._left = itertools.count(times, -1)
+        """Log in so many times in all, and some times for each kind."""
+        self._done = [0] * len(self._jobs)
         self._stop.clear()
         with ThreadPoolExecutor(len(self._jobs)) as pool:
-            for done in [pool.submit(self._client, job) for job in self._jobs]:
-                done.result()
+            clients = [pool.submit(self._client, at) for at in range(len(self._jobs))]
+            while not self._enough(times) and not any(one.done() for one in clients):
+                self._stop.wait(0.1)
+            self._stop.set()
+            for client in clients:
+                client.result()
 
-    def _client(self, job: Kind) -> None:
-        client = AuthClient(self._socket)
+    def _enough(self, times: int) -> bool:
+        return sum(self._done) >= times and min(self._done) >= EACH_AT_LEAST
+
+    def _client(self, at: int) -> None:
+        job, client = self._jobs[at], AuthClient(self._socket)
         try:
-            for number in itertools.count(1):
-                if next(self._left) <= 0 or self._stop.is_set():
-                    break
-                if not _login(client, number, job):  # an outage: it was closed
+            while not self._stop.is_set():
+                if not _login(client, self._done[at] + 1, job):  # it was closed
                     client.close()
                     client = AuthClient(self._socket)
+                self._done[at] += 1
                 self._stop.wait(job.pause)
         finally:
-            self._stop.set()
             client.close()
 
 
