@@ -188,17 +188,23 @@ class LoginService:
     def _staged(self, login: Login, refused: Rejected | None) -> Verdict:
         """Let the stages see a login on its way in, and its verdict on the way out."""
         passed: list[Stage] = []
-        verdict: Verdict | None = None
+        # Stands where somebody raises, a bug: no stage may be left waiting for it.
+        verdict: Verdict = Unavailable(Cause.INTERNAL)
+        try:
+            verdict = self._inwards(login, passed) or refused or self._ask(login)
+        finally:
+            for stage in reversed(passed):
+                verdict = stage.after(login, verdict)
+        return verdict
+
+    def _inwards(self, login: Login, passed: list[Stage]) -> Verdict | None:
+        """Ask the stages until one answers; note those that let the login pass."""
         for stage in self.stages:
             verdict = stage.before(login)
             if verdict is not None:
-                break
+                return verdict
             passed.append(stage)
-        if verdict is None:
-            verdict = refused or self._ask(login)
-        for stage in reversed(passed):
-            verdict = stage.after(login, verdict)
-        return verdict
+        return None
 
     def _meant(
         self, request: LoginRequest, deadline: Deadline

@@ -24,6 +24,7 @@ from dirbridge.login.domains import MailDomain, Resolver, Way
 from dirbridge.login.log_line import log_line
 from dirbridge.login.refusals import refuse
 from dirbridge.login.service import LoginService
+from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, AccountState, AccountValues, Origin
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import ReadKind
@@ -502,6 +503,37 @@ class Hanging:
 
     def check(self) -> list[Finding]:
         return []
+
+
+class Broken(Answers):
+    """An authenticator with a bug."""
+
+    def authenticate(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Verdict:
+        raise ZeroDivisionError
+
+
+class Notes:
+    """A stage that lets everybody pass and notes what comes back."""
+
+    def __init__(self) -> None:
+        self.told: list[Verdict] = []
+
+    def before(self, _login: Login) -> Verdict | None:
+        return None
+
+    def after(self, _login: Login, verdict: Verdict) -> Verdict:
+        self.told.append(verdict)
+        return verdict
+
+
+def test_a_bug_leaves_no_stage_waiting(store: MemoryStore) -> None:
+    outer, inner = Notes(), Notes()
+    bridge = replace(service(store, Broken("one", None)), stages=(outer, inner))
+    with pytest.raises(ZeroDivisionError):
+        ask(bridge, "anna")
+    assert outer.told == inner.told == [Unavailable(Cause.INTERNAL)]
 
 
 def at_once(bridge: LoginService, names: Iterable[str]) -> list[Future[Verdict]]:
