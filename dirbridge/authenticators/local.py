@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from dirbridge.authenticators.modest import Modest
+from dirbridge.authenticators.turns import Turns
 from dirbridge.errors import StoreError
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
@@ -43,7 +43,7 @@ class LocalAuthenticator:
     def __init__(self, verifier_of: Callable[[Account], str | None]) -> None:
         """Take the store's way to a local account's verifier."""
         self._verifier_of = verifier_of
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._turns = Turns(AT_ONCE)
         self._modest = Modest(AT_ONCE)
 
     def authenticate(
@@ -59,13 +59,13 @@ class LocalAuthenticator:
             return Unavailable(Cause.STORE, user, self.method, "local", error.code)
         if verifier is None:
             return Rejected(Reason.NO_PASSWORD, user, self.method, "local")
-        return self._verified(verifier, password, user, deadline)
+        with self._turns.turn(account.number, deadline) as free:
+            if free:
+                return self._verified(verifier, password, user)
+        detail = "too many local logins wait for their check"
+        return Unavailable(Cause.OVERLOADED, user, self.method, "local", detail)
 
-    def _verified(
-        self, verifier: str, password: Secret, user: str, deadline: Deadline
-    ) -> Verdict:
-        if not self._slots.acquire(timeout=deadline.left()):
-            return Unavailable(Cause.OVERLOADED, user, self.method, "local")
+    def _verified(self, verifier: str, password: Secret, user: str) -> Verdict:
         try:
             self._modest.run(HASHER.verify, verifier, password.reveal())
         except VerifyMismatchError:
@@ -73,8 +73,6 @@ class LocalAuthenticator:
         except (InvalidHashError, VerificationError):
             detail = "the stored verifier is broken"
             return Unavailable(Cause.STORE, user, self.method, "local", detail)
-        finally:
-            self._slots.release()
         return Accepted(user, self.method, "local")
 
     def check(self) -> list[Finding]:

@@ -3,8 +3,8 @@
 Theory. A login that waits for a directory holds a thread. So that a domain whose
 servers hang cannot hold them all, at most `AT_ONCE` logins of one domain wait for
 its directories at the same time. The next one waits for a moment only, which a
-burst of logins at a healthy directory needs, and is then told as an outage. Local
-accounts ask no directory and are not counted.
+burst of logins at a healthy directory needs, and is then told as an outage. Passwords
+that are checked here ask no directory, whoever's they are, and are not counted.
 
 Between the resolved name and the methods stand the stages; see `login.stage`.
 """
@@ -21,6 +21,7 @@ from threading import BoundedSemaphore
 from dirbridge.authenticators.base import Authenticator
 from dirbridge.errors import StoreError
 from dirbridge.login.cache_names import KnownNames
+from dirbridge.login.choices import LOCAL
 from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.log_line import log_line
 from dirbridge.login.methods import first_to_know
@@ -29,6 +30,7 @@ from dirbridge.login.stage import Login, Stage
 from dirbridge.login.tickets import Tickets, no_tickets
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.deadline import Deadline
+from dirbridge.model.finding import Finding
 from dirbridge.model.login import (
     Accepted,
     Attempt,
@@ -43,6 +45,7 @@ from dirbridge.model.login import (
 )
 from dirbridge.model.names import DomainName
 from dirbridge.model.quick import remaker
+from dirbridge.model.secret import Secret
 
 LOG = logging.getLogger("dirbridge.login")
 
@@ -234,13 +237,11 @@ class LoginService:
         if account.origin is Origin.LOCAL:
             return first_to_know(methods, account, login.password, deadline)
         place = self._places.setdefault(account.domain, BoundedSemaphore(AT_ONCE))
-        if not place.acquire(timeout=deadline.within(_MOMENT)):
-            detail = f"{AT_ONCE} logins of {account.domain} wait for its directory"
-            return Unavailable(Cause.OVERLOADED, account.canonical, detail=detail)
-        try:
-            return first_to_know(methods, account, login.password, deadline)
-        finally:
-            place.release()
+        placed = [
+            method if method.method == LOCAL else _Placed(method, place)
+            for method in methods
+        ]
+        return first_to_know(placed, account, login.password, deadline)
 
     def _without_reserve(self, deadline: Deadline, account: Account) -> Deadline:
         reserve = self.reserves.get(account.domain, 0.0)
@@ -248,6 +249,31 @@ class LoginService:
             return deadline
         left = deadline.left()
         return Deadline.after(left - min(reserve, left / 2))
+
+
+class _Placed:
+    """A method that asks a directory, while there is a place to wait for it."""
+
+    def __init__(self, asked: Authenticator, place: BoundedSemaphore) -> None:
+        self.method = asked.method
+        self._asked = asked
+        self._place = place
+
+    def authenticate(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Verdict:
+        """Check a password; see `Authenticator.authenticate`."""
+        if not self._place.acquire(timeout=deadline.within(_MOMENT)):
+            detail = f"{AT_ONCE} logins of {account.domain} wait for its directory"
+            return Unavailable(Cause.OVERLOADED, account.canonical, detail=detail)
+        try:
+            return self._asked.authenticate(account, password, deadline)
+        finally:
+            self._place.release()
+
+    def check(self) -> list[Finding]:
+        """Return what the method says."""
+        return self._asked.check()
 
 
 def _attempt(request: Question, verdict: Verdict, seconds: float) -> Attempt:
