@@ -258,7 +258,7 @@ class ByBind:
         if result.code != SUCCESS:
             return _refused(transport, result)
         doubt = self._identify(transport, account)
-        return doubt or Ticket(asked.text)
+        return doubt or Ticket(asked.text, own=True)
 
 
 def by_bind(

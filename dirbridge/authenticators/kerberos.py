@@ -9,9 +9,11 @@ So the account's entry is read live, after the KDC has spoken and never instead 
 - accepted: the ticket must be for the entry's person, and nothing in the entry may
   stand against the login.
 
-Where the directory cannot be asked meanwhile, the KDC's word counts: it refuses whom
-the directory has disabled, and mail goes on. Only who was let in by a KDC and refused
-by the entry before has to wait until the entry can be read again.
+Where the directory is away meanwhile, the KDC's word counts: it refuses whom the
+directory has disabled, and mail goes on. Only who was let in by a KDC and refused by
+the entry before has to wait until the entry can be read again. Where it is not away but
+refuses us, or is not the right one, that may last: then only tickets count that are
+known to be the account's, by the SID that its entry had.
 
 A KDC time-out cannot be set, so the whole check runs in a bounded worker that is
 left behind when the deadline passes. Nothing is written to disk.
@@ -31,7 +33,7 @@ from dirbridge.authenticators.live import Look, Standing
 from dirbridge.authenticators.own_entry import Doubt
 from dirbridge.authenticators.principals import Asked, Ticket, is_for, principal_of
 from dirbridge.authenticators.sent_proofs import SentProofs
-from dirbridge.authenticators.vetoes import Vetoes
+from dirbridge.authenticators.vetoes import Sids, Vetoes
 from dirbridge.config.settings import DirectoryType, Method
 from dirbridge.directory.kerberos_codes import BLURRED, CAUSES, REASONS
 from dirbridge.ldap.bounded import Bounded, Full, Overdue
@@ -51,6 +53,11 @@ LOOK_SECONDS = 3.0
 _SPARE = 0.1
 """Seconds of a deadline that are left for the way back."""
 
+# An outage that ends by itself, for which mail does not stop. A fault of the set-up
+# may last until the name has gone to somebody else.
+_PASSING = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.BUSY})
+
+_SID = "objectSid"
 _CHECK_SECONDS = 10.0
 _ANOTHER = "the name belongs to another entry by now"
 _GONE = "the directory has no such entry any more"
@@ -107,6 +114,7 @@ class KerberosAuthenticator:
         self._proofs = proofs or SentProofs()
         self._bounded = Bounded("kerberos", workers)
         self._vetoes = Vetoes()
+        self._sids = Sids()
 
     @property
     def method(self) -> str:
@@ -220,7 +228,10 @@ class KerberosAuthenticator:
         if isinstance(standing, Reason):
             return answer.rejected(standing, _GONE)
         if isinstance(standing, Cause):
-            return self._unseen(answer, account, asked, standing)
+            return self._unseen(answer, account, asked, ticket, standing)
+        self._sids.note(
+            account.values.directory_id, next(iter(standing.entry.values(_SID)), None)
+        )
         same = is_for(ticket, standing.entry, self._realm.name)
         if same is False or (same is None and asked.enterprise):
             return answer.rejected(Reason.UNKNOWN, _ANOTHER)
@@ -231,7 +242,12 @@ class KerberosAuthenticator:
         return answer.accepted()
 
     def _unseen(
-        self, answer: Answers, account: Account, asked: Asked, cause: Cause
+        self,
+        answer: Answers,
+        account: Account,
+        asked: Asked,
+        ticket: Ticket,
+        cause: Cause,
     ) -> Verdict:
         """Judge without the entry: the KDC's word counts, unless it misled before."""
         if cause is Cause.OVERLOADED:  # ours, and somebody may have made it so
@@ -239,9 +255,21 @@ class KerberosAuthenticator:
         known = self._vetoes.of(account.values.directory_id)
         if known is not None:
             return answer.unavailable(cause, f"refused when last seen: {known}")
-        if asked.enterprise:
+        same = self._is_known_for(ticket, account)
+        if same is False:
+            return answer.rejected(Reason.UNKNOWN, _ANOTHER)
+        if same is None and asked.enterprise:
             return answer.unavailable(cause, "an enterprise name needs the entry")
+        if same is None and cause not in _PASSING:
+            return answer.unavailable(cause, "whose name it is shows in the entry only")
         return answer.accepted()
+
+    def _is_known_for(self, ticket: Ticket, account: Account) -> bool | None:
+        """Tell whether a ticket is the account's, None where that is not known."""
+        seen = self._sids.of(account.values.directory_id)
+        if ticket.own or seen is None or ticket.sid is None:
+            return True if ticket.own else None
+        return ticket.sid == seen
 
     def _against(self, standing: Standing) -> Reason | None:
         """Return what in an entry stands against a login that the KDC admits.

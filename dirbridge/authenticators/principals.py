@@ -45,10 +45,12 @@ class Ticket:
     Attributes:
         name: The client's principal, as libkrb5 writes it.
         sid: The account's SID by the ticket's PAC, None where it has none.
+        own: Whether the directory itself said that it is the account's, by its id.
     """
 
     name: str
     sid: bytes | None = None
+    own: bool = False
 
 
 def principal_of(account: Account, realm: str, *, lookup: bool) -> Asked | None:

@@ -390,6 +390,57 @@ class TestWithoutTheDirectory:
         there = True
         assert reason_of(login(disabled)) is Reason.DISABLED
 
+    @pytest.mark.parametrize("cause", [Cause.CONFIGURATION, Cause.SERVER_NOT_VERIFIED])
+    def test_a_fault_that_may_last_gives_no_name_away(
+        self, cause: Cause, bed: Bed, dc1: Dc1, ad_look: Look, krb5: None
+    ) -> None:
+        """The service account is refused; meanwhile somebody may be hired."""
+        there = False
+
+        def look(who: Account, deadline: Deadline) -> Standing | Reason | Cause:
+            return ad_look(who, deadline) if there else cause
+
+        asked = KerberosAuthenticator(ad_realm(bed), look=look)
+        anna = cast.ad("anna")
+        who, right = ad_account(dc1, anna), bed.password(anna)
+        assert cause_of(ask(asked, who, right)) is cause
+        there = True
+        assert isinstance(ask(asked, who, right), Accepted)
+        there = False
+        assert isinstance(ask(asked, who, right), Accepted)
+        assert reason_of(ask(asked, who, "surely wrong")) is Reason.WRONG_PASSWORD
+
+    def test_a_name_that_is_known_to_be_somebody_elses(
+        self, bed: Bed, dc1: Dc1, ad_look: Look, krb5: None
+    ) -> None:
+        there = True
+
+        def look(who: Account, deadline: Deadline) -> Standing | Reason | Cause:
+            return ad_look(who, deadline) if there else Cause.UNREACHABLE
+
+        asked = KerberosAuthenticator(ad_realm(bed), look=look)
+        anna, bob = cast.ad("anna"), cast.ad("bob")
+        right = bed.password(anna)
+        own, other = ad_account(dc1, anna), ad_account(dc1, bob)
+        id_of_bob = other.values.directory_id
+        stolen = replace(own, values=replace(own.values, directory_id=id_of_bob))
+        assert reason_of(ask(asked, stolen, right)) is Reason.UNKNOWN
+        there = False
+        assert reason_of(ask(asked, stolen, right)) is Reason.UNKNOWN
+
+    def test_a_bind_tells_whose_ticket_it_is(
+        self, bed: Bed, dc1: Dc1, krb5: None
+    ) -> None:
+        """Though the service account is refused: the person's own bind was not."""
+        anna = cast.ad("anna")
+        asked = KerberosAuthenticator(
+            ad_realm(bed, keytab=None),
+            by_bind=bind_to(bed, security="sealed"),
+            look=lambda _account, _deadline: Cause.CONFIGURATION,
+        )
+        verdict = ask(asked, ad_account(dc1, anna), bed.password(anna))
+        assert isinstance(verdict, Accepted)
+
     def test_our_own_overload_lifts_no_restriction(
         self, bed: Bed, kdc: Kdc, krb5: None
     ) -> None:
