@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -13,9 +14,11 @@ from dirbridge.assembly.realms import Realms
 from dirbridge.assembly.tickets import SingleSignOn
 from dirbridge.config.inspection import inspect
 from dirbridge.config.loading import Configuration
+from dirbridge.config.login_rules import idle_keys
 from dirbridge.connectors.examination import empty_findings, foreign_findings
 from dirbridge.errors import ConfigError, Problem, StoreError
 from dirbridge.model.finding import Finding, Outcome
+from dirbridge.model.names import DomainName
 from dirbridge.model.sentences import problems_of
 from dirbridge.sync.protection import idle_names
 
@@ -63,6 +66,7 @@ class Checks:
             self.tickets.check,
             self._check_switched,
             self._check_protected,
+            self._check_idle_keys,
         ):
             yield from _tried(check)
         for channel in self.notices.channels:
@@ -91,6 +95,17 @@ class Checks:
             for finding in self.methods.named(domain, source, method).check()
             if finding.code == "method-missing"
         ]
+
+    def _check_idle_keys(self) -> list[Finding]:
+        """Look whether a method looks at each key; makes no store."""
+        used = defaultdict[DomainName, set[str]](set)
+        for (domain, _), methods in self.methods.by_directory.items():
+            used[domain].update(one.method for one in methods)
+        if self.database.is_there():
+            with self.database.open(as_owner=False) as store:
+                for domain, _, method in store.switched():
+                    used[domain].add(method)
+        return list(idle_keys(self.configuration.settings, used))
 
     def _check_protected(self) -> list[Finding]:
         """Look whether accounts have the names in `protected`; makes no store."""

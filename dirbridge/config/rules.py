@@ -9,6 +9,7 @@ from itertools import chain, combinations
 
 from dirbridge.config.broken import Broken
 from dirbridge.config.connection_rules import connections
+from dirbridge.config.login_rules import logins
 from dirbridge.config.problems import Location
 from dirbridge.config.settings import (
     DirectorySettings,
@@ -328,6 +329,7 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _hooks,
     _directories,
     connections,
+    logins,
     _directory_names,
     _same_directory_twice,
     _retention,

@@ -22,6 +22,7 @@ from dirbridge.config.types import (
     DnText,
     DomainText,
     Duration,
+    DurationOrNone,
     FilterText,
     HomeTemplate,
     HostPort,
@@ -209,9 +210,9 @@ class LoginSettings(Table):
     password_server_port: StrictInt = Field(default=3659, ge=1, le=65535)
     password_server_cram: StrictBool = False
     offline_logins: Duration | None = None
-    cache: Duration = timedelta(seconds=60)
+    cache: DurationOrNone = timedelta(seconds=60)
     require_app_password_from: OneOrMany[Network] = ()
-    wrong_tries: StrictInt | None = Field(default=None, ge=1)
+    wrong_tries: StrictInt | None = None
     wrong_window: Duration | None = None
 
 
@@ -271,7 +272,7 @@ class RetentionSettings(Table):
 class GuardSettings(Table):
     """When a client address has failed too often."""
 
-    accounts_per_address: StrictInt = Field(default=20, ge=0)
+    accounts_per_address: StrictInt = 20
     address_window: Duration = timedelta(minutes=15)
     trusted_networks: OneOrMany[Network] = (
         IPv4Network("127.0.0.0/8"),

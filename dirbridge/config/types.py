@@ -57,6 +57,11 @@ def parse_duration(value: str | int) -> timedelta:
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
 
 
+def _duration_or_none(value: str | int) -> timedelta:
+    """Read a duration for which 0 needs no unit: it is for never."""
+    return timedelta() if str(value).strip() == "0" else parse_duration(value)
+
+
 def _patience(value: str | int) -> timedelta:
     """Read how long to wait; without any time nobody could ever answer."""
     waits = parse_duration(value)
@@ -411,6 +416,7 @@ _STORE_URLS = (
 )
 
 Duration = Annotated[timedelta, _checked(parse_duration, timedelta)]
+DurationOrNone = Annotated[timedelta, _checked(_duration_or_none, timedelta)]
 Patience = Annotated[timedelta, _checked(_patience, timedelta)]
 Size = Annotated[int, _checked(parse_size)]
 DomainText = Annotated[DomainName, _checked(parse_domain)]
