@@ -54,6 +54,7 @@ password = {{ file = "{folder}/secrets/{od}" }}
 [domains."{od}".login]
 methods = ["kerberos"]
 kerberos_realm = "od.example.com"
+cache = "0s"
 
 [domains."{od}".sync]
 interval = "{interval}s"

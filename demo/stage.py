@@ -62,6 +62,8 @@ directory_domain = "corp.example.com"
 [domains."{ad}".login]
 methods = ["kerberos", "ldap-bind"]
 kerberos_realm = "corp.example.com"
+# Each login shall ask a server, so that it can be seen which one answers.
+cache = "0s"
 
 [domains."{od}"]
 description = "The orchard, on Open Directory"
@@ -78,6 +80,7 @@ password = {{ file = "{folder}/secrets/{od}" }}
 [domains."{od}".login]
 methods = ["kerberos"]
 kerberos_realm = "od.example.com"
+cache = "0s"
 """
 
 REALM = """\
