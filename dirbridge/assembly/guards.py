@@ -66,14 +66,10 @@ class Guards:
         errands = Errands("login-errands")
         usual = UsualAddresses(store, errands)
         ledger = Ledger(store, self.budgets, usual)
+        # What the guard tells as an outage, an offline login may stand in for.
         return (
-            Guard(
-                Looks(self.look),
-                ledger,
-                usual,
-                methods=choices.in_directory,
-            ),
             Offline(self.offline_logins, store, Downs(self.look), errands),
+            Guard(Looks(self.look), ledger, usual, methods=choices.in_directory),
         )
 
     def _address_limits(self) -> AddressLimits:

@@ -26,6 +26,7 @@ from dirbridge.login.guard_memory import RightPasswords, WrongPasswords
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.login import (
+    AWAY,
     Accepted,
     Cause,
     Reason,
@@ -106,12 +107,20 @@ class Guard:
         proven = self._right.has(digest)
         passage = self._ledger.begin(account, login, proven=proven)
         if passage is None:
-            spent = Rejected(Reason.GUARDED, account.canonical, METHOD, METHOD)
+            spent = self._spent(account, login)
             self._gate.leave(account.number, flight, spent)
             return spent
         with self._lock:
             self._passing[id(login)] = _Passing(digest, flight, passage)
         return None
+
+    def _spent(self, account: Account, login: Login) -> Verdict:
+        """Say what is told where no password may be asked; an outage stays one."""
+        standing = self._looks(account, login.deadline)
+        if isinstance(standing, Cause) and standing in AWAY:
+            detail = "the budget is spent, and no server answers a look"
+            return Unavailable(standing, account.canonical, METHOD, METHOD, detail)
+        return Rejected(Reason.GUARDED, account.canonical, METHOD, METHOD)
 
     def passes(self, login: Login) -> bool:
         """Let a login pass that `before` lets pass without a wait; see `Swift`."""

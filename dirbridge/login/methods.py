@@ -31,20 +31,23 @@ def first_to_know(
     The next one is asked only when nobody could say, or when the method does not
     know the account at all or holds no password for it; a wrong password stands. So
     does the silence of a server that may have counted the password: asked of the next
-    method, a wrong one would count twice.
+    method, a wrong one would count twice. An outage tells what another method said
+    against the account.
     """
     last: Verdict | None = None
+    against: Reason | None = None
     for authenticator in authenticators:
         if not deadline.left():
             late = Unavailable(Cause.TIMEOUT, account.canonical, authenticator.method)
-            return _weightier(late, last)
+            return _doubted(_weightier(late, last), against)
         verdict = authenticator.authenticate(account, password, deadline)
         verdict = _named(verdict, account.canonical)
         match verdict:
             case Accepted() | Unavailable(sent=True):
-                return verdict
+                return _doubted(verdict, against)
             case Rejected(reason=Reason.UNKNOWN | Reason.NO_PASSWORD) | Unavailable():
                 last = _weightier(verdict, last)
+                against = against or _against(verdict)
             case Rejected():
                 return verdict
             case _:
@@ -52,7 +55,22 @@ def first_to_know(
     no_method = Unavailable(
         Cause.CONFIGURATION, user=account.canonical, detail="no login method"
     )
-    return last or no_method
+    return _doubted(last or no_method, against)
+
+
+def _against(verdict: Verdict) -> Reason | None:
+    """Return what a verdict says against the account itself."""
+    match verdict:
+        case Rejected(reason=Reason.UNKNOWN):
+            return Reason.UNKNOWN
+        case _:
+            return None
+
+
+def _doubted(verdict: Verdict, against: Reason | None) -> Verdict:
+    if against is not None and isinstance(verdict, Unavailable):
+        return replace(verdict, against=against)
+    return verdict
 
 
 def _named(verdict: Verdict, user: str) -> Verdict:

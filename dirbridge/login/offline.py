@@ -9,6 +9,9 @@ whatever was typed.
 A method that waits for a silent server would use up the time, and a look without time
 says nothing. So `RESERVE` seconds of each login are kept for it.
 
+It counts for the account as the last sync knows it, as its password may be another one
+where anything of the entry changed since; the next accepted login renews it.
+
 Argon2 takes a tenth of a second and 64 MiB, so verifiers are made behind the logins, by
 one thread, once a day for each account. Until that thread has looked at a rejected
 password, its account has no offline login.
@@ -31,6 +34,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from dirbridge.authenticators.live import Look
 from dirbridge.authenticators.local import HASHER
+from dirbridge.authenticators.modest import Modest
 from dirbridge.errors import StoreError
 from dirbridge.login.errands import Errands
 from dirbridge.login.guard_budget import DIRECTORY
@@ -39,6 +43,7 @@ from dirbridge.model.account import Account, Origin
 from dirbridge.model.credentials import OfflineVerifier
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import (
+    AWAY,
     Accepted,
     Cause,
     Reason,
@@ -52,9 +57,6 @@ from dirbridge.store.credentials_base import CredentialsStore
 
 METHOD = "offline"
 """What a verdict says that a verifier gave."""
-
-AWAY = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.BUSY})
-"""Why nobody could be asked, where an offline login may help."""
 
 RENEWED = timedelta(days=1)
 """How often a verifier is made anew."""
@@ -116,11 +118,13 @@ class _Kept:
     Attributes:
         digest: What stands for the password that the directory accepted last.
         at: When it was looked whether its verifier is still there.
+        mark: The account's digest then.
         verifier: The verifier of that very password, "" while none is known.
     """
 
     digest: bytes = field(repr=False)
     at: datetime
+    mark: bytes = field(repr=False)
     verifier: str = field(default="", repr=False)
 
 
@@ -156,6 +160,8 @@ class Offline:
         self._hasher = hasher
         self._key = secrets.token_bytes(32)
         self._slots = threading.BoundedSemaphore(AT_ONCE)
+        # And one for the errands.
+        self._modest = Modest(AT_ONCE + 1)
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._doubted: dict[int, int] = {}
@@ -186,6 +192,8 @@ class Offline:
                 self._proven(account, login.password)
             case Rejected(reason=reason, method=method) if method in DIRECTORY:
                 self._refused(account, login.password, reason)
+            case Unavailable(against=Reason() as reason):
+                self._refused(account, login.password, reason)
             case Unavailable(cause=cause) if cause in AWAY:
                 if self._stands_in(account, login, lifetime):
                     return Accepted(account.canonical, METHOD, METHOD)
@@ -203,16 +211,18 @@ class Offline:
         if lifetime is None or account.origin is Origin.LOCAL:
             return None
         held = self._store.credentials(account).offline
-        return None if held is None else held.proven_at + lifetime
+        counts = held is not None and held.mark == account.digest
+        return held.proven_at + lifetime if held is not None and counts else None
 
     def _proven(self, account: Account, password: Secret) -> None:
-        digest, now = self._digest(account, password), self._now()
+        digest, now, mark = self._digest(account, password), self._now(), account.digest
         kept = self._kept.get(account.number)
         same = kept if kept and kept.digest == digest else None
-        if same and now - same.at < SEEN and account.number not in self._lost:
+        seen = same and same.mark == mark and now - same.at < SEEN
+        if seen and account.number not in self._lost:
             return
         # At once, or two logins at the same time would make it twice.
-        self._keep(account, replace(same, at=now) if same else _Kept(digest, now))
+        self._keep(account, _Kept(digest, now, mark, same.verifier if same else ""))
         if not self._errands.add(lambda: self._prove(account, password, digest, now)):
             self._forget(account)
 
@@ -223,13 +233,16 @@ class Offline:
         try:
             held = self._store.credentials(account).offline
             if held is None or not self._will_do(account, held, password, digest, now):
-                verifier = self._hasher.hash(password.reveal())
-                held = OfflineVerifier(verifier, now)
+                verifier = self._modest.run(self._hasher.hash, password.reveal())
+                held = OfflineVerifier(verifier, now, account.digest)
+                self._store.set_offline(account, held)
+            elif held.mark != account.digest:
+                held = replace(held, proven_at=now, mark=account.digest)
                 self._store.set_offline(account, held)
         except StoreError:
             self._forget(account)
             return
-        self._keep(account, _Kept(digest, now, held.verifier))
+        self._keep(account, _Kept(digest, now, held.mark, held.verifier))
         self._lost.discard(account.number)
 
     def _will_do(
@@ -276,23 +289,32 @@ class Offline:
 
     def _stands_in(self, account: Account, login: Login, lifetime: timedelta) -> bool:
         """Whether the password is the one that the directory accepted last."""
+        held = self._counting(account, lifetime)
+        if held is None or not self._is_down(account, login.deadline):
+            return False
+        with self._slot(login.deadline) as free:
+            # Others may have guessed while this one waited.
+            if not free or self._missed_often(account):
+                return False
+            if self._fits(held, login.password):
+                return True
+            self._missed[account.number] = [*self._misses(account), self._now()]
+            return False
+
+    def _counting(
+        self, account: Account, lifetime: timedelta
+    ) -> OfflineVerifier | None:
+        """Return the verifier if it counts during an outage."""
         doubted = account.number in self._doubted or account.number in self._lost
         if doubted or self._missed_often(account):
-            return False
+            return None
         try:
             held = self._store.credentials(account).offline
         except StoreError:
-            return False
+            return None
         if held is None or self._now() - held.proven_at >= lifetime:
-            return False
-        if not self._is_down(account, login.deadline):
-            return False
-        with self._slot(login.deadline) as free:
-            if free and self._fits(held, login.password):
-                return True
-            if free:
-                self._missed[account.number] = [*self._misses(account), self._now()]
-            return False
+            return None
+        return held if held.mark == account.digest else None
 
     @contextmanager
     def _slot(self, deadline: Deadline) -> Iterator[bool]:
@@ -313,7 +335,8 @@ class Offline:
 
     def _fits(self, held: OfflineVerifier, password: Secret) -> bool:
         with suppress(VerificationError, InvalidHashError):
-            return self._hasher.verify(held.verifier, password.reveal())
+            verify, typed = self._hasher.verify, password.reveal()
+            return self._modest.run(verify, held.verifier, typed)
         return False
 
     def _digest(self, account: Account, password: Secret) -> bytes:

@@ -32,10 +32,13 @@ class OfflineVerifier:
     Attributes:
         verifier: Argon2id of the password that the directory accepted (PHC string).
         proven_at: When it did so last (UTC).
+        mark: The account's digest at that time, which changes with a new password
+            where the directory tells of one; see `Account.digest`.
     """
 
     verifier: str = field(repr=False)
     proven_at: datetime
+    mark: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,10 @@ class Cause(StrEnum):
     INTERNAL = "internal"
 
 
+AWAY = frozenset({Cause.UNREACHABLE, Cause.TIMEOUT, Cause.BUSY})
+"""Causes of which none is a fault of the set-up, or our own: nobody answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoginRequest:
     """One login as a hook hands it in.
@@ -174,6 +178,7 @@ class Unavailable:
         detail: Its own words, without secrets.
         sent: Whether a server may have judged the password, and counted it as a wrong
             one, without that its answer reached us.
+        against: What a directory said against the account that was asked as well.
     """
 
     cause: Cause
@@ -182,6 +187,7 @@ class Unavailable:
     server: str = ""
     detail: str = ""
     sent: bool = False
+    against: Reason | None = None
 
 
 Verdict = Accepted | Rejected | Unavailable

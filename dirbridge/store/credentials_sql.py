@@ -148,6 +148,7 @@ class SqlCredentials:
         own: dict[str, object] = {"account": account.number}
         if offline is not None:
             own |= {"verifier": offline.verifier, "at": offline.proven_at}
+            own["mark"] = offline.mark
         # A login's errand, which a sync shall not hold up for minutes.
         hurried = self._database.hurried
         with wrapped(self._database), hurried.begin() as connection:
@@ -191,7 +192,9 @@ def _read(connection: Connection, number: int) -> Credentials:
         methods=() if chosen is None else tuple(json.loads(chosen.text)),
         verifier=None if local is None else local.text,
         app_passwords=tuple(sorted(apps, key=lambda one: one.number)),
-        offline=None if offline is None else OfflineVerifier(offline.text, offline.at),
+        offline=None
+        if offline is None
+        else OfflineVerifier(offline.text, offline.at, bytes(offline.digest)),
     )
 
 
@@ -225,7 +228,7 @@ _CREDENTIALS: CompoundSelect[*tuple[Any, ...]] = union_all(
         literal_column(f"'{_OFFLINE}'"),
         _NOTHING,
         OfflineVerifierRow.verifier,
-        _NOTHING,
+        OfflineVerifierRow.mark,
         OfflineVerifierRow.proven_at,
     ).where(OfflineVerifierRow.account == _MINE),
 )
@@ -269,7 +272,8 @@ _KEEP = text(
     " ON CONFLICT (account) DO UPDATE SET verifier = excluded.verifier"
 )
 _PROVE = text(
-    "INSERT INTO offline_verifiers (account, verifier, proven_at)"
-    " VALUES (:account, :verifier, :at) ON CONFLICT (account)"
-    " DO UPDATE SET verifier = excluded.verifier, proven_at = excluded.proven_at"
+    "INSERT INTO offline_verifiers (account, verifier, proven_at, mark)"
+    " VALUES (:account, :verifier, :at, :mark) ON CONFLICT (account)"
+    " DO UPDATE SET verifier = excluded.verifier, proven_at = excluded.proven_at,"
+    " mark = excluded.mark"
 ).bindparams(bindparam("at", type_=Utc()))

@@ -409,6 +409,7 @@ class OfflineVerifierRow(Base):
     account: Mapped[int] = _account()
     verifier: Mapped[str]
     proven_at: Mapped[datetime]
+    mark: Mapped[bytes]
 
 
 class TriesRow(Base):

@@ -25,7 +25,7 @@ from tests.stores import KINDS, empty
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 DAY = timedelta(days=1)
 PHONE = AppPassword(0, "Anna's 📱 phone", b"\0\xff" * 16, NOW)
-OFFLINE = OfflineVerifier("$argon2id$v=19$offline", NOW)
+OFFLINE = OfflineVerifier("$argon2id$v=19$offline", NOW, b"\x00digest")
 SECRETS = ("$argon2id", PHONE.digest.hex(), "\\u0000")
 
 

@@ -286,6 +286,23 @@ def test_the_usual_address_keeps_one_try(world: World) -> None:
     assert world.bad_count == 0
 
 
+@pytest.mark.parametrize("away", [Cause.UNREACHABLE, Cause.TIMEOUT, Cause.BUSY])
+def test_an_outage_is_told_as_one_though_the_budget_is_spent(
+    world: World, away: Cause
+) -> None:
+    bridge = world.bridge()
+    for n in range(9):
+        bridge.login(f"wrong{n}", PHONE)
+    world.outage = world.away = away
+    assert reason(bridge.login("right", LAPTOP)) == Reason.GUARDED  # seen just now
+    world.seconds += BELIEVED + 0.1
+    told = bridge.login("right", LAPTOP)
+    assert isinstance(told, Unavailable)
+    assert (told.cause, told.method) == (away, "guard")
+    world.away = Cause.CONFIGURATION
+    assert reason(bridge.login("right", LAPTOP)) == Reason.GUARDED
+
+
 def test_the_kept_try_is_one_for_each_window(world: World) -> None:
     bridge = world.bridge()
     bridge.login("right", LAPTOP)

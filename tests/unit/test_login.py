@@ -483,7 +483,9 @@ def test_nobody_is_asked_once_the_time_is_up(store: MemoryStore) -> None:
     assert late(Deadline.after(0)) == Unavailable(Cause.TIMEOUT)
     assert (first.asked, second.asked) == (0, 0)
     cut = late(Deadline.after(0.1))
-    assert cut == Unavailable(Cause.TIMEOUT, "anna@company.com", "two")
+    assert cut == Unavailable(
+        Cause.TIMEOUT, "anna@company.com", "two", against=Reason.UNKNOWN
+    )
     assert (first.asked, second.asked) == (1, 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from dirbridge.authenticators.live import Standing
 from dirbridge.errors import StoreError
 from dirbridge.login.domains import MailDomain, Resolver
 from dirbridge.login.errands import Errands
+from dirbridge.login.methods import first_to_know
 from dirbridge.login.offline import (
     DOWN_SECONDS,
     LOOK_SECONDS,
@@ -399,3 +401,82 @@ def test_the_look_has_time_of_its_own(
     request = LoginRequest("anna", Secret("x"), deadline=Deadline.after(seconds))
     assert isinstance(service.answer(request), Unavailable)
     assert silent.given == [pytest.approx(expected, abs=0.5)]
+
+
+class Says:
+    """A method that gives one verdict."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.method, self.verdict = verdict.method, verdict
+
+    def authenticate(self, *_: object) -> Verdict:
+        return self.verdict
+
+    def check(self) -> list[object]:
+        return []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_whom_a_kdc_does_not_know_is_out(world: World, order: int) -> None:
+    world.login("right", RIGHT)
+    gone = Rejected(Reason.UNKNOWN, USER, "kerberos", "COMPANY.COM")
+    methods = [Says(gone), Says(AWAY)][::order]
+    told = first_to_know(methods, world.anna, Secret("right"), Deadline.after(5))
+    assert told == replace(AWAY, against=Reason.UNKNOWN)
+    assert world.login("right", told) is told
+    # Nor is that forgotten when the KDC is away as well.
+    assert world.login("right", AWAY) is AWAY
+    assert world.held is None
+
+
+def test_a_lack_of_a_local_password_says_nothing_against_anybody(world: World) -> None:
+    world.login("right", RIGHT)
+    none = Rejected(Reason.NO_PASSWORD, USER, "local", "local")
+    methods = [Says(none), Says(AWAY)]
+    told = first_to_know(methods, world.anna, Secret("right"), Deadline.after(5))
+    assert world.login("right", told) == IN
+
+
+def test_what_a_sync_has_changed_ends_it_until_the_next_login(world: World) -> None:
+    world.login("old", RIGHT)
+    changed = replace(world.anna, digest=b"another pwdLastSet")
+    assert world.stage.until(world.anna) == NOW + WEEK
+    assert world.stage.until(changed) is None
+    assert world.login("old", AWAY, changed) is AWAY
+    world.login("new", RIGHT, changed)
+    assert world.login("old", AWAY, changed) is AWAY
+    assert world.login("new", AWAY, changed) == IN
+
+
+def test_a_password_that_stayed_is_not_hashed_again(world: World) -> None:
+    world.login("right", RIGHT)
+    changed = replace(world.anna, digest=b"another telephone")
+    world.now += timedelta(hours=1)
+    world.login("right", RIGHT, changed)
+    assert world.login("right", AWAY, changed) == IN
+    assert world.stage.until(changed) == NOW + timedelta(hours=1) + WEEK
+    assert world.hasher.hashed == 1
+
+
+def test_its_checks_step_back_behind_other_logins(world: World) -> None:
+    names: set[str] = set()
+    hash_it, verify = world.hasher.hash, world.hasher.verify
+
+    def noting(work: Callable[..., object]) -> Callable[..., object]:
+        def noted(*args: object) -> object:
+            names.add(threading.current_thread().name.partition("_")[0])
+            return work(*args)
+
+        return noted
+
+    world.hasher.hash, world.hasher.verify = noting(hash_it), noting(verify)
+    world.login("right", RIGHT)
+    assert world.login("right", AWAY) == IN
+    assert names == {"modest"}
+
+
+def test_whom_the_guard_holds_back_gets_in_while_nobody_answers(world: World) -> None:
+    """The guard tells an outage as such, though its budget is spent."""
+    world.login("right", RIGHT)
+    spent = Unavailable(Cause.UNREACHABLE, USER, "guard", "guard")
+    assert world.login("right", spent) == IN

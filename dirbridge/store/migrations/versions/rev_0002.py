@@ -132,6 +132,7 @@ def _make_credentials() -> None:
         sa.Column("account", _NUMBER, nullable=False),
         sa.Column("verifier", sa.Text(), nullable=False),
         sa.Column("proven_at", _TIME, nullable=False),
+        sa.Column("mark", sa.LargeBinary(), nullable=False),
         _of_account("offline_verifiers"),
         sa.PrimaryKeyConstraint("account", name="pk_offline_verifiers"),
     )
