@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def opened(folder: Path) -> Iterator[Path]:
-    """Yield a test's folder and all above it that pytest made for us alone."""
-    yield folder
-    yield from (each for each in folder.parents if each not in _ROOTS)
+@contextmanager
+def open_home() -> Iterator[Path]:
+    """Make a folder that other users may pass, and remove it in the end.
 
-
-_TEMPORARY = Path(tempfile.gettempdir()).resolve()
-_ROOTS = frozenset((_TEMPORARY, *_TEMPORARY.parents))
+    pytest's own stand below one that each start of it, also of another run, closes
+    to others again.
+    """
+    with tempfile.TemporaryDirectory(prefix="dirbridge-") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        yield home

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from dirbridge.model.names import DirectoryId, DomainName, RealmName
 from dirbridge.model.secret import Secret
 from dirbridge.store.memory import MemoryStore
 from dirbridge.sync.local import local_plan
-from tests.folders import opened
+from tests.folders import open_home
 
 # Many of these start processes or wait for a clock: not for every save.
 pytestmark = pytest.mark.slow
@@ -55,16 +56,22 @@ password = {{ file = "secret" }}
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def home() -> Iterator[Path]:
+    """A folder that other users may pass."""
+    with open_home() as home:
+        yield home
+
+
+@pytest.fixture
+def config(home: Path) -> Path:
     """A configuration whose store belongs to nobody."""
-    folder = tmp_path / "db"
+    folder = home / "db"
     folder.mkdir()
-    for place in (folder, *opened(tmp_path)):
-        place.chmod(0o755)
+    folder.chmod(0o755)
     if os.geteuid() == 0:
         os.chown(folder, NOBODY, NOBODY)
-    config = tmp_path / "dirbridge.toml"
-    config.write_text(CONFIG.format(folder=tmp_path))
+    config = home / "dirbridge.toml"
+    config.write_text(CONFIG.format(folder=home))
     return config
 
 
@@ -241,6 +248,19 @@ def test_a_protected_name_that_nobody_has_is_told(tmp_path: Path) -> None:
     assert (found.outcome, found.code) == (Outcome.WARNING, "protects-nobody")
     assert '"ana@company.com"' in found.text
     assert found.next
+
+
+def test_a_key_that_no_method_looks_at_is_told_by_check(tmp_path: Path) -> None:
+    file = tmp_path / "dirbridge.toml"
+    table = '[domains."company.com".login]\nmethods = ["local"]\nntlm = true\n'
+    directory = DIRECTORY.format(name="directory", port=1)
+    file.write_text(CONFIG.format(folder=tmp_path) + directory + table)
+    (tmp_path / "db").mkdir()
+
+    (found,) = [one for one in App.load(file).findings() if one.code == "idle-key"]
+
+    assert (found.outcome, '"nt-domain"' in found.next) == (Outcome.WARNING, True)
+    assert list((tmp_path / "db").iterdir()) == []
 
 
 def test_kdcs_that_nobody_named_are_relayed_too(

@@ -10,11 +10,12 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.folders import opened
+from tests.folders import open_home
 
 # Many of these start processes or wait for a clock: not for every save.
 pytestmark = pytest.mark.slow
@@ -64,8 +65,9 @@ class Init:
 
 
 @pytest.fixture
-def init(tmp_path: Path) -> Init:
-    return Init(tmp_path)
+def init() -> Iterator[Init]:
+    with open_home() as home:
+        yield Init(home)
 
 
 def test_all_is_given(init: Init) -> None:
@@ -186,8 +188,7 @@ def test_relative_paths_count_from_here(init: Init) -> None:
 def test_the_password_belongs_to_whoever_owns_the_store(init: Init) -> None:
     store = init.folder / "db"
     store.mkdir()
-    for place in (store, *opened(init.folder)):
-        place.chmod(0o755)
+    store.chmod(0o755)
     os.chown(store, NOBODY, NOBODY)
     problems = init.run()
     for path in (init.secret, init.secret.parent):
