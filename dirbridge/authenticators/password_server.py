@@ -286,9 +286,10 @@ def _judged(answer: Answers, outcome: Outcome) -> Verdict:
             if isinstance(meaning, Reason):
                 return answer.rejected(meaning, refusal.said)
             return answer.unavailable(meaning, refusal.said, sent=counted)
-        case NoMechanism(offered=offered):
+        case NoMechanism(offered=offered, clear=clear):
             names = ", ".join(offered) or "nothing"
-            return answer.unavailable(Cause.CONFIGURATION, f"it offers {names}")
+            why = ", and nothing is encrypted" if clear else ""
+            return answer.unavailable(Cause.CONFIGURATION, f"it offers {names}{why}")
         case NotProven(doubt=doubt):
             # The one proof that is due after the password's own.
             sent = doubt is Doubt.PROOF

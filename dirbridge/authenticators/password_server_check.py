@@ -12,6 +12,7 @@ from dirbridge.ldap.transport import Endpoint
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.names import DomainName
+from dirbridge.protocols import cast5_cbc
 from dirbridge.protocols.password_server_login import CRAM_MD5, DIGEST_MD5
 from dirbridge.protocols.password_server_session import Examination, Examined
 
@@ -38,6 +39,8 @@ def examine(
         cram: Whether CRAM-MD5 is admitted.
     """
     found = [] if protected else [_unprotected(domain)]
+    if not cast5_cbc.is_there():
+        found.append(_no_cast5(domain))
     records = servers.records(Deadline.after(SECONDS))
     tried = [
         _tried(domain, endpoint, record, cram=cram)
@@ -98,6 +101,14 @@ def _judged(
     if DIGEST_MD5 in offered:
         text = f"The Password Server{version} proved its key and offers DIGEST-MD5."
         return Finding(str(server), _WHAT, Outcome.OK, text, UNTRIED)
+    if cram and CRAM_MD5 in offered and not seen.sealed:
+        return _failed(
+            server,
+            f"The Password Server{version} offers CRAM-MD5 but no DIGEST-MD5, and the "
+            "session is not encrypted: no answer could be believed.",
+            "Switch DIGEST-MD5 on in Server Admin, and let people set their password.",
+            "password-server-mechanisms",
+        )
     if cram and CRAM_MD5 in offered:
         return Finding(
             str(server),
@@ -131,6 +142,19 @@ def _unprotected(domain: DomainName) -> Finding:
         "changes them there can let anybody in.",
         'Write security = "ldaps" or "starttls".',
         "password-server-clear",
+    )
+
+
+def _no_cast5(domain: DomainName) -> Finding:
+    return Finding(
+        domain,
+        _WHAT,
+        Outcome.WARNING,
+        "This machine's OpenSSL has no CAST5 (it is in its legacy provider, and not in "
+        "FIPS mode), so sessions with Password Servers are not encrypted and CRAM-MD5 "
+        "is never used.",
+        "Take an OpenSSL with CAST5, or do with DIGEST-MD5 in clear.",
+        "password-server-cast5",
     )
 
 

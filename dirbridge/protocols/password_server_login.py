@@ -34,6 +34,10 @@ from dirbridge.protocols.rsa_validate import PublicKey
 
 DIGEST_MD5, CRAM_MD5 = "DIGEST-MD5", "CRAM-MD5"
 
+_PROVING = frozenset({DIGEST_MD5})
+"""Mechanisms by which the server's word is proven. Of another one the word must come
+encrypted: in clear, whoever sits in between makes a yes of a no."""
+
 _ANOTHER = frozenset(
     {(Family.POLICY, -13)} | {(Family.SASL, n) for n in (-4, -15, -16, -17, -20, -26)}
 )
@@ -100,9 +104,16 @@ class NotProven:
 
 @dataclass(frozen=True, slots=True)
 class NoMechanism:
-    """The server offers none of the admitted mechanisms."""
+    """The server offers none of the admitted mechanisms.
+
+    Attributes:
+        offered: Those that it does offer.
+        clear: Whether an admitted one is among them, but not for a session that is not
+            encrypted.
+    """
 
     offered: tuple[str, ...]
+    clear: bool = False
 
 
 Outcome = Right | Refused | TurnedAway | NotProven | NoMechanism
@@ -124,9 +135,11 @@ class LoginConnection(Connection[Outcome]):
             return NotProven(Doubt.KEY)
         if not (yield from self._validated(key)):
             return NotProven(Doubt.VALIDATION)
-        outcome: Outcome = NoMechanism(shown.mechanisms)
+        admitted = set(self._question.mechanisms) & set(shown.mechanisms)
+        possible = admitted if self.sealed else admitted & _PROVING
+        outcome: Outcome = NoMechanism(shown.mechanisms, clear=bool(admitted))
         for mechanism in self._question.mechanisms:
-            if mechanism in shown.mechanisms:
+            if mechanism in possible:
                 outcome = yield from self._login(mechanism)
                 if not _wants_another(outcome):
                     break

@@ -38,6 +38,7 @@ from dirbridge.model.login import (
 )
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
+from dirbridge.protocols import cast5_cbc
 from testbed import cast
 from testbed.password_server import (
     BELIEVE,
@@ -473,6 +474,39 @@ def test_cram_md5_only_where_it_is_admitted(site: Site) -> None:
     assert isinstance(site.ask(), Accepted)
     assert isinstance(site.ask("wrong"), Rejected)
     assert site.tries == [2, 0]
+
+
+@pytest.mark.parametrize("whose", ["an old server's", "our own"])
+@pytest.mark.parametrize("answer", [b"+OK\r\n", b""])
+def test_no_cram_md5_where_a_yes_can_be_made_of_a_no(
+    site: Site, whose: str, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In clear, by whoever sits in between; he hides DIGEST-MD5, too."""
+    site.cram = True
+    sealing = whose == "our own"
+    if sealing:
+        monkeypatch.setattr(cast5_cbc, "is_there", lambda: False)
+    between = {"AUTH2": answer} if answer else {}
+    for server in site.servers:
+        server.behave(mechanisms=("CRAM-MD5",), sealing=sealing, instead=between)
+    verdict = site.ask("anything")
+    assert isinstance(verdict, Unavailable)
+    assert verdict.cause is Cause.CONFIGURATION
+    assert verdict.detail == "it offers CRAM-MD5, and nothing is encrypted"
+    assert site.tries == [0, 0]
+    codes = [(found.outcome, found.code) for found in site.check()]
+    assert (Outcome.FAILED, "password-server-mechanisms") in codes
+    lacking = (Outcome.WARNING, "password-server-cast5")
+    assert (lacking in codes) is sealing
+
+
+def test_digest_md5_proves_itself_in_clear(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cast5_cbc, "is_there", lambda: False)
+    site.cram = True
+    assert isinstance(site.ask(), Accepted)
+    assert isinstance(site.ask("wrong"), Rejected)
 
 
 def test_somebody_without_a_secret_of_the_best_mechanism(site: Site) -> None:

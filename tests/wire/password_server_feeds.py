@@ -127,7 +127,7 @@ FEEDS = [
     remote(
         "password_server_session.Connection",
         lambda data: talked(lambda: LoginConnection(question(CRAM_MD5)), data),
-        BEGINNING + CLEAR + b"+OK\r\n+OK 3C3E\r\n+OK\r\n",
+        BEGINNING + SEALED + Cast5(NONCE).seal(b"+OK\r\n+OK 3C3E\r\n+OK\r\n"),
     ),
     remote(
         "password_server_session.Examination",

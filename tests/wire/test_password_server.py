@@ -89,10 +89,18 @@ class Script:
         """Let the server say some lines, one by one; return what comes of it."""
         seen: Outcome | Need = Need.DATA
         for line in lines:
-            data = line if isinstance(line, bytes) else f"{line}\r\n".encode()
-            self.client.receive_data(data)
+            self.client.receive_data(self.sent(line))
+            if line == SEALED:
+                self.cipher = Cast5(NONCE)
             seen = self.follow()
         return seen
+
+    def sent(self, line: str | bytes) -> bytes:
+        """Return what the server sends for a line; octets stay as they are."""
+        if isinstance(line, bytes):
+            return line
+        data = f"{line}\r\n".encode()
+        return self.cipher.seal(data) if self.cipher else data
 
     def follow(self) -> Outcome | Need:
         while isinstance(event := self.client.next_event(), Send):
@@ -106,6 +114,11 @@ class Script:
         """Play everything up to the key's proof."""
         assert self.take(GREETING, LISTED, SHOWN, proof) is Need.DATA
         return self
+
+
+def sealed(*mechanisms: str, **changes: str) -> Script:
+    """A login whose session is encrypted, as CRAM-MD5 needs it."""
+    return login(*mechanisms, **changes).begin(SEALED)
 
 
 def login(*mechanisms: str, **changes: str) -> Script:
@@ -233,11 +246,12 @@ def test_cast5_goes_on_over_messages() -> None:
 
 
 def test_dialogue_1_success() -> None:
-    script = login(CRAM_MD5).begin()
+    script = sealed(CRAM_MD5)
     assert script.take(f"+AUTHOK {CHALLENGE_HEX}") is Need.DATA
     assert script.take("+OK") == Right()
     assert script.counted
-    assert script.client.quit() == b"QUIT\r\n"
+    assert script.cipher is not None
+    assert script.cipher.open(script.client.quit()).rstrip(b"\0") == b"QUIT\r\n"
     listed, validate, *rest = script.said
     assert listed == "LIST RSAPUBLIC"
     assert re.fullmatch(r"RSAVALIDATE \{128\}[A-Za-z0-9+/]{171}=", validate)
@@ -245,7 +259,7 @@ def test_dialogue_1_success() -> None:
 
 
 def test_dialogue_2_wrong_password() -> None:
-    script = login(CRAM_MD5, password="wrong").begin()
+    script = sealed(CRAM_MD5, password="wrong")
     outcome = script.take(f"+AUTHOK {CHALLENGE_HEX}", "-ERR SASL -13")
     refusal = Refusal(Family.SASL, -13, "-ERR SASL -13")
     assert outcome == Refused(refusal, counted=True)
@@ -255,7 +269,7 @@ def test_dialogue_2_wrong_password() -> None:
 
 
 def test_dialogue_3_disabled_account() -> None:
-    script = login(CRAM_MD5, password="Off-1", slot=DISABLED_SLOT).begin()
+    script = sealed(CRAM_MD5, password="Off-1", slot=DISABLED_SLOT)
     outcome = script.take(f"+AUTHOK {CHALLENGE_HEX}", "-AUTHERR -2")
     assert outcome == Refused(Refusal(Family.POLICY, -2, "-AUTHERR -2"), counted=True)
     assert script.said[2:] == [USER.replace(SLOT, DISABLED_SLOT), DISABLED_AUTH2]
@@ -274,15 +288,12 @@ def test_a_login_by_digest_md5(cut) -> None:
 
 
 def test_a_login_in_a_sealed_session() -> None:
-    script = login()
-    script.take(GREETING, LISTED, SHOWN)
-    script.cipher = Cast5(NONCE)
-    script.take(SEALED)
+    script = login().begin(SEALED)
+    assert script.cipher is not None
     assert script.client.sealed
     assert script.said[-1] == DIGEST
     answers = (f"+AUTHOK {DIRECTIVES.hex()}", f"+OK {RSPAUTH.hex()}")
-    sealed = (script.cipher.seal(f"{each}\r\n".encode()) for each in answers)
-    assert script.take(*sealed) == Right()
+    assert script.take(*answers) == Right()
     assert script.said[-1].startswith("AUTH2 ")
     assert script.cipher.open(script.client.quit()).rstrip(b"\0") == b"QUIT\r\n"
 
@@ -317,14 +328,14 @@ def test_no_silence_where_an_answer_is_due() -> None:
 
 @pytest.mark.parametrize("first", ["+OK", "+OK ", "-ERR"])
 def test_user_and_mechanism_in_two_steps(first: str) -> None:
-    script = login(CRAM_MD5).begin()
+    script = sealed(CRAM_MD5)
     assert script.take(first) is Need.DATA
     assert script.said[-1] == "AUTH CRAM-MD5"
     assert script.take(f"+OK {CHALLENGE_HEX}", "+OK") == Right()
 
 
 def test_small_letters_in_hex_are_read() -> None:
-    script = login(CRAM_MD5).begin()
+    script = sealed(CRAM_MD5)
     assert script.take(f"+AUTHOK {CHALLENGE_HEX.lower()}", "+OK") == Right()
     assert script.said[-1] == AUTH2
 
@@ -402,7 +413,7 @@ def test_ok_without_the_proof_of_the_secret_is_not_believed(proof: str) -> None:
     ],
 )
 def test_nonsense_is_never_a_verdict(lines: tuple[str, ...]) -> None:
-    script = login(CRAM_MD5).begin()
+    script = sealed(CRAM_MD5)
     with pytest.raises(RemoteProtocolError):
         script.take(*lines, *("+OKAY",) * (lines == ("+OK",)))
     assert script.client.next_event() is Need.DATA
@@ -410,12 +421,12 @@ def test_nonsense_is_never_a_verdict(lines: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("at", range(6))
 def test_the_end_is_no_verdict(at: int) -> None:
-    lines = (GREETING, LISTED, SHOWN, CLEAR, f"+AUTHOK {CHALLENGE_HEX}", "+OK")
+    lines = (GREETING, LISTED, SHOWN, SEALED, f"+AUTHOK {CHALLENGE_HEX}", "+OK")
     script = login(CRAM_MD5)
     script.take(*lines[:at])
     last = lines[at]
-    script.client.receive_data(last if isinstance(last, bytes) else last.encode())
     if isinstance(last, str):
+        script.client.receive_data(script.sent(last)[:-8])
         script.client.receive_data(b"")
         with pytest.raises(RemoteProtocolError):
             script.client.next_event()
@@ -443,16 +454,32 @@ def test_cram_md5_only_where_it_is_admitted() -> None:
     assert outcome == NoMechanism(("CRAM-MD5",))
 
 
+def test_cram_md5_never_in_clear() -> None:
+    only_cram = '+OK (SASL "CRAM-MD5" )'
+    script = login(CRAM_MD5)
+    outcome = script.take(GREETING, only_cram, SHOWN, CLEAR)
+    assert outcome == NoMechanism(("CRAM-MD5",), clear=True)
+    assert not any("USER" in said for said in script.said)
+
+
+def test_in_clear_the_mechanism_that_proves_itself_is_taken() -> None:
+    script = login(CRAM_MD5, DIGEST_MD5).begin()
+    assert script.said[-1] == DIGEST
+    outcome = script.take("-ERR SASL -20")
+    assert isinstance(outcome, Refused)
+    assert script.said[-1] == DIGEST
+
+
 @pytest.mark.parametrize("no", ["-ERR SASL -4", "-ERR -13", "-AUTHERR SASL -20"])
 def test_another_mechanism_where_the_first_was_refused_at_once(no: str) -> None:
-    script = login(DIGEST_MD5, CRAM_MD5).begin()
+    script = sealed(DIGEST_MD5, CRAM_MD5)
     script.take(no)
     assert script.said[-2:] == [DIGEST, USER]
     assert script.take(f"+AUTHOK {CHALLENGE_HEX}", "+OK") == Right()
 
 
 def test_never_another_mechanism_after_the_response() -> None:
-    script = login(DIGEST_MD5, CRAM_MD5).begin()
+    script = sealed(DIGEST_MD5, CRAM_MD5)
     outcome = script.take(f"+AUTHOK {DIRECTIVES.hex()}", "-ERR SASL -4")
     assert isinstance(outcome, Refused)
     assert outcome.counted
