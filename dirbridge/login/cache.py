@@ -4,12 +4,13 @@ Mail programs log in every few minutes, some of them many times at once. What a
 directory accepted is accepted again for a short time, if nothing says that it may be
 otherwise by now:
 
-- another password of the same account is a login like any other;
+- another password of the same account is a login like any other, and where it is wrong
+  that says nothing of the right one;
 - a sync that found anything of the account changed ends it, and Active Directory
   tells the date of the password and of a lock-out among what is read;
 - of a directory that tells no such date, any run of the domain's store ends it;
-- so does whatever an admin changes of the account or its credentials, and whatever a
-  directory says against the account.
+- so does whatever an admin changes of the account or its credentials, also while the
+  directory is being asked, and whatever a directory says against the account.
 
 Only a keyed hash of the password is kept, in memory; the key is this process's own.
 """
@@ -28,9 +29,12 @@ from dirbridge.errors import StoreError
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account
 from dirbridge.model.credentials import Credentials
-from dirbridge.model.login import Accepted, Rejected, Verdict
+from dirbridge.model.login import Accepted, Reason, Rejected, Verdict
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
+
+_METHODS = "cache methods"
+"""The note of the methods that an account had before they were asked."""
 
 SERVER = "cache"
 """What a verdict names in the place of a server."""
@@ -87,11 +91,16 @@ class PositiveCache:
     def before(self, login: Login) -> Verdict | None:
         """Accept what was accepted a moment ago."""
         account = login.account
-        known = None if account is None else self._known.get(account.number)
-        if account is None or known is None or not self._stands(known, account):
+        if account is None:
             return None
-        right = compare_digest(known.digest, self._digest(account, login.password))
-        return known.verdict if right else None
+        known = self._known.get(account.number)
+        if known is not None and self._stands(known, account):
+            typed = self._digest(account, login.password)
+            if compare_digest(known.digest, typed):
+                return known.verdict
+        if self._lifetimes.get(account.domain):
+            login.notes[_METHODS] = self._methods(account)
+        return None
 
     def after(self, login: Login, verdict: Verdict) -> Verdict:
         """Remember what a directory accepted; forget whom it rejected."""
@@ -99,11 +108,19 @@ class PositiveCache:
         if account is None or verdict.method not in DIRECTORY_METHODS:
             return verdict
         if isinstance(verdict, Accepted):
-            self._learn(account, login.password, verdict)
+            self._learn(account, login, verdict)
         elif isinstance(verdict, Rejected):
-            with self._lock:
-                self._known.pop(account.number, None)
+            self._forget(account, login.password, verdict.reason)
         return verdict
+
+    def _forget(self, account: Account, password: Secret, reason: Reason) -> None:
+        """Forget whom a directory rejected, but for another password that was wrong."""
+        digest = self._digest(account, password)
+        with self._lock:
+            known = self._known.get(account.number)
+            other = known is not None and known.digest != digest
+            if not (other and reason is Reason.WRONG_PASSWORD):
+                self._known.pop(account.number, None)
 
     def _stands(self, known: _Known, account: Account) -> bool:
         """Whether nothing of an account has changed since it was accepted."""
@@ -122,16 +139,18 @@ class PositiveCache:
             return False
         return known.account == account
 
-    def _learn(self, account: Account, password: Secret, verdict: Accepted) -> None:
+    def _learn(self, account: Account, login: Login, verdict: Accepted) -> None:
         lifetime = self._lifetimes.get(account.domain, 0)
         methods = self._methods(account)
         if not lifetime or methods is None:
+            return
+        if login.notes.get(_METHODS) != methods:
             return
         known = _Known(
             account,
             methods,
             self._clock() + lifetime,
-            self._digest(account, password),
+            self._digest(account, login.password),
             Accepted(verdict.user, verdict.method, SERVER),
         )
         with self._lock:

@@ -159,15 +159,21 @@ class KnownNames:
             held = self._held = _Held(beat)
         # One value for all names of an account, so that it stays the same one.
         same = held.accounts.get(account.number)
-        if same is None or same.account != account or same.until <= self._clock():
-            credentials = self._read(account)
-            until = self._clock() + _lasts(account)
+        if same is None or same.account != account:
             # A value of its own: that it is the same one tells that nothing happened.
-            same = _Known(beat, until, found, replace(account), credentials)
+            same = self._known(beat, found, replace(account))
+            self._put(held.accounts, account.number, same)
+        elif same.until <= self._clock():
+            same = self._known(beat, found, same.account)
             self._put(held.accounts, account.number, same)
         resolution = replace(found, accounts=(same.account,))
         self._put(held.names, key, replace(same, resolution=resolution))
         return resolution
+
+    def _known(self, beat: int, found: Resolution, account: Account) -> _Known:
+        credentials = self._read(account)
+        until = self._clock() + _lasts(account)
+        return _Known(beat, until, found, account, credentials)
 
     def _put(self, held: dict[K, _Known], key: K, known: _Known) -> None:
         with self._lock:

@@ -132,7 +132,7 @@ class LoginService:
         begun = time.monotonic()
         deadline = request.deadline or Deadline(begun + self.limit.total_seconds())
         return self._accepted_at_once(
-            _made_login(request, deadline, account, found.domains, begun)
+            _made_login(request, deadline, account, found.domains, begun, {})
         )
 
     def _accepted_at_once(self, login: Login) -> Verdict | None:

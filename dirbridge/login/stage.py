@@ -30,6 +30,7 @@ class Login:
             may not log in whatever its password. So no stage can let those in.
         domains: The mail domains in which the name was looked for.
         begun: When the login began (`time.monotonic()`), before its name was looked up.
+        notes: What stages note in `before` for their `after`, each by its own name.
     """
 
     request: LoginRequest
@@ -37,6 +38,7 @@ class Login:
     account: Account | None = None
     domains: tuple[DomainName, ...] = ()
     begun: float = field(default_factory=time.monotonic)
+    notes: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def password(self) -> Secret:

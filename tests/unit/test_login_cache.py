@@ -185,6 +185,49 @@ def test_a_rejection_ends_it(house: House) -> None:
     assert house.log_in() != CACHED
 
 
+def test_another_password_that_is_wrong_does_not(house: House) -> None:
+    wrong = Rejected(Reason.WRONG_PASSWORD, method="ldap-bind")
+    house.log_in()
+    house.directory.verdict = wrong
+    assert house.log_in("other") != CACHED
+    assert house.log_in() == CACHED
+    # But the very one that is refused by now, on another bridge's word as well.
+    login = Login(
+        LoginRequest("anna", Secret(PASSWORD)),
+        Deadline.after(9),
+        house.known.resolve("anna").account,
+    )
+    house.cache.after(login, wrong)
+    assert house.log_in() != CACHED
+
+
+def test_methods_that_change_while_the_directory_is_asked_are_seen(
+    house: House,
+) -> None:
+    ask = house.directory.authenticate
+
+    def slow(*asked: object) -> Verdict:
+        house.store.set_methods(house.anna, ("local",))
+        house.known.resolve("anna")  # somebody else's login
+        return ask(*asked)
+
+    house.directory.authenticate = slow
+    assert house.log_in() == RIGHT
+    assert house.log_in() == RIGHT
+    assert house.directory.asked == 2
+
+
+@pytest.mark.parametrize("told", [(), ((COMPANY, "directory"),)])
+def test_it_may_last_for_longer_than_a_name(told: object) -> None:
+    house = House(told=told, lifetime=600.0)
+    assert house.log_in() == RIGHT
+    for _ in range(9):
+        house.clock.now += LONGEST + 1
+        house.log_in()
+        assert house.log_in() == CACHED
+    assert house.directory.asked == 1
+
+
 @pytest.mark.parametrize(
     "verdict",
     [
@@ -322,6 +365,7 @@ def test_the_accounts_that_were_accepted_longest_ago_are_forgotten() -> None:
         for number in range(3)
     ]
     for login in logins:
+        assert cache.before(login) is None
         cache.after(login, RIGHT)
     assert [cache.before(login) for login in logins] == [None, CACHED, CACHED]
 
