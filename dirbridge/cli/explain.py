@@ -53,14 +53,20 @@ def explain(
     return _CODES[outcome]
 
 
+_HANG = 21
+"""Where what was found begins: behind the longest outcome and the longest step."""
+
+
 def _show(out: Output, step: Step) -> None:
-    out.say(f"{step.outcome:8}{step.name:10}{step.found}", style=_STYLES[step.outcome])
+    head = f"{step.outcome:8}{step.name:{_HANG - 9}} "
+    out.say(f"{head}{step.found}", style=_STYLES[step.outcome], hang=_HANG)
+    margin = " " * _HANG
     if step.rule:
-        out.say(f"{'':18}rule: {step.rule}")
+        out.say(f"{margin}rule: {step.rule}", hang=_HANG)
     for name, value in step.facts:
-        out.say(f"{'':18}{name}: {value}")
+        out.say(f"{margin}{name}: {value}", hang=_HANG)
     if step.who_can_fix:
-        out.say(f"{'':18}who can mend it: {step.who_can_fix}")
+        out.say(f"{margin}who can mend it: {step.who_can_fix}", hang=_HANG)
 
 
 def _json(explanation: Explanation) -> Json:

@@ -152,4 +152,5 @@ def _attempt_json(recorded: RecordedAttempt) -> Json:
         "method": verdict.method,
         "hook": attempt.hook,
         "server": verdict.server,
+        "detail": getattr(verdict, "detail", ""),
     }

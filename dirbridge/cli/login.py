@@ -72,6 +72,8 @@ def login(
     advice = advice_on(verdict)
     code = _code(verdict)
     call.out.say(_sentence(verdict), style="green" if code == DONE else "red")
+    if _detail(verdict):
+        call.out.say(f"detail: {_detail(verdict)}")
     if code != DONE:
         call.out.problem(
             Problem(_word(verdict), verdict.user or name, advice.text, advice.next)
@@ -126,5 +128,9 @@ def _json(verdict: Verdict) -> Json:
         "user": verdict.user,
         "method": verdict.method,
         "server": verdict.server,
-        "detail": "" if isinstance(verdict, Accepted) else verdict.detail,
+        "detail": _detail(verdict),
     }
+
+
+def _detail(verdict: Verdict) -> str:
+    return "" if isinstance(verdict, Accepted) else verdict.detail

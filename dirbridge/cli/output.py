@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,10 +69,22 @@ class Output:
         width = None if sys.stdout.isatty() else 200
         return Console(width=width, highlight=False, soft_wrap=True)
 
-    def say(self, text: str = "", *, style: str = "") -> None:
-        """Print one line of text; with JSON nothing is printed."""
-        if not self.json:
-            self.console.print(escape(_safe(text)), style=style or None)
+    def say(self, text: str = "", *, style: str = "", hang: int = 0) -> None:
+        """Print one line of text; with JSON nothing is printed.
+
+        Args:
+            text: The line.
+            style: Its style on a terminal.
+            hang: How far further lines are indented where a terminal is narrower; 0
+                leaves that to the terminal.
+        """
+        if self.json:
+            return
+        console = self.console
+        line = _safe(text)
+        if hang and sys.stdout.isatty():
+            line = _wrapped(line, console.width, hang)
+        console.print(escape(line), style=style or None)
 
     def table(
         self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
@@ -124,6 +137,17 @@ class Output:
             )
             return
         show_problems(self.problems)
+
+
+def _wrapped(text: str, width: int, hang: int) -> str:
+    """Break a line between words; what has no blank is left to the terminal."""
+    lines = textwrap.wrap(
+        text[hang:],
+        max(width - hang, 1),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return text[:hang] + f"\n{' ' * hang}".join(lines)
 
 
 def show_problems(problems: Iterable[Problem]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from dirbridge.login.app_passwords import METHOD, server_of
+from dirbridge.login.app_passwords import METHOD, is_within, server_of
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.credentials import AppPassword
 from dirbridge.model.finding import Outcome, Step
-from dirbridge.model.login import Reason
+from dirbridge.model.login import IPAddress, IPNetwork, Reason
 from dirbridge.model.sentences import REASONS
 from dirbridge.store.base import RecordedAttempt, StoreReader
 
@@ -53,17 +53,24 @@ def of_no_matter(step: Step) -> Step:
 
 
 def app_password_steps(
-    store: StoreReader, account: Account, *, required: bool
+    store: StoreReader,
+    account: Account,
+    networks: Collection[IPNetwork],
+    remote_ip: IPAddress | None,
 ) -> Iterator[Step]:
     """Tell of an account's app passwords, and whether only those are taken.
 
     Args:
         store: The local user database.
         account: The account.
-        required: Whether they are, from where the client is.
+        networks: From where only those are.
+        remote_ip: Where the client is, None where that was not said.
     """
     held = store.credentials(account).app_passwords
+    required = is_within(remote_ip, networks)
     if not held and not required:
+        if networks and remote_ip is None:
+            yield _none_for(networks)
         return
     uses = store.last_accepted(account, METHOD)
     newest = {one.attempt.verdict.server: one for one in uses}
@@ -78,6 +85,17 @@ def app_password_steps(
     outcome = Outcome.OK if held else Outcome.FAILED
     who = "" if held else advice.who
     yield Step(METHOD, text, "require_app_password_from", outcome, who, facts)
+
+
+def _none_for(networks: Collection[IPNetwork]) -> Step:
+    advice = REASONS[Reason.APP_PASSWORD]
+    named = ", ".join(map(str, networks))
+    found = (
+        f"From {named} only app passwords are taken, and this account has none. "
+        f"{advice.next}"
+    )
+    rule = "require_app_password_from"
+    return Step(METHOD, found, rule, Outcome.WARNING, advice.who)
 
 
 def _line(one: AppPassword, use: RecordedAttempt | None) -> str:

@@ -30,14 +30,13 @@ from dirbridge.explain.groups import (
     stored_groups,
 )
 from dirbridge.explain.guarding import Guarding
-from dirbridge.login.app_passwords import is_within
 from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.refusals import barred_by, refuse
 from dirbridge.model.account import LIVE, Account, AccountState, AccountValues, Origin
 from dirbridge.model.entry import Entry, Finished, Found, ReadKind
 from dirbridge.model.fields import differences
 from dirbridge.model.finding import Explanation, Finding, Outcome, Step
-from dirbridge.model.login import Attempt, IPAddress, IPNetwork, Reason
+from dirbridge.model.login import Accepted, Attempt, IPAddress, IPNetwork, Reason
 from dirbridge.model.mapping import (
     Elsewhere,
     Mapped,
@@ -122,8 +121,7 @@ class Explainer:
         store = self.resolver.store
         yield from map(of_no_matter, live) if is_local(store, account) else live
         networks = self.required_from.get(account.domain, ())
-        required = is_within(remote_ip, networks)
-        yield from app_password_steps(store, account, required=required)
+        yield from app_password_steps(store, account, networks, remote_ip)
         yield from self._methods(account)
         yield from self.guarding.steps(store, account, remote_ip)
         yield self._attempts(account)
@@ -270,8 +268,11 @@ def _attempt_line(attempt: Attempt) -> str:
     verdict = attempt.verdict
     word = type(verdict).__name__.lower()
     why = getattr(verdict, "reason", getattr(verdict, "cause", ""))
-    parts = (word, why, attempt.service, f"from {attempt.remote_ip or 'unknown'}")
-    return " ".join(part for part in parts if part)
+    by = f"by {verdict.method}" if verdict.method else ""
+    place = f"from {attempt.remote_ip or 'unknown'}"
+    told = " ".join(part for part in (word, why, by, attempt.service, place) if part)
+    detail = "" if isinstance(verdict, Accepted) else verdict.detail
+    return f"{told}: {detail}" if detail else told
 
 
 def _lacking(findings: list[Finding]) -> list[Finding]:

@@ -353,10 +353,38 @@ def explained(run: Run, *words: str) -> dict[str, dict[str, Any]]:
     return {step["name"]: step for step in said["data"]["steps"]}
 
 
+def test_people_read_explain_and_login_at_80_columns(
+    run: Run,
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdin", _Pipe("wrong\n"))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert exit_code(["login", "anna", "--config", str(config)]) == 4
+    _, detail, *_ = capsys.readouterr().out.splitlines()
+    assert detail == "detail: refused [Errno 111] Connection refused"
+    assert exit_code(["explain", "anna", "--config", str(config)]) == 4
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    steps = [line.split() for line in lines[:-2] if not line.startswith(" ")]
+    assert ["warning", "app-password", "From"] in [words[:3] for words in steps]
+    shown = " ".join(" ".join(lines).split())
+    assert f"by ldap-bind login from unknown: {detail[8:]}" in shown
+
+
 def test_explain_tells_of_app_passwords_and_chosen_methods(
     run: Run, store: Store
 ) -> None:
-    assert "app-password" not in explained(run, "anna")
+    assert "app-password" not in explained(run, "anna", "--from-ip", "192.0.2.7")
+    anywhere = explained(run, "anna")["app-password"]
+    assert (anywhere["outcome"], "From 198.51.100.0/24" in anywhere["found"]) == (
+        "warning",
+        True,
+    )
+    assert "app-password add" in anywhere["found"]
     outside = ("anna", "--from-ip", "198.51.100.7")
     none_yet = explained(run, *outside)["app-password"]
     assert none_yet["outcome"] == "failed"

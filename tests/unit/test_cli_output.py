@@ -29,6 +29,21 @@ def test_text_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
+def test_on_a_terminal_long_lines_hang_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    long, whole = f"ok   step {'word ' * 8}".strip(), f"     {'x' * 40}"
+    for terminal, expected in (
+        (False, [long, whole]),
+        (True, ["ok   step word word word word", "     word word word word", whole]),
+    ):
+        monkeypatch.setattr("sys.stdout.isatty", lambda told=terminal: told)
+        for line in (long, whole):
+            Output("test").say(line, hang=5)
+        assert capsys.readouterr().out.splitlines() == expected
+
+
 def test_people_keep_their_names(capsys: pytest.CaptureFixture[str]) -> None:
     name = "Zoë ☀️ 👩‍🚀 O'Brien, “quoted” سلام"
     Output("test").say(name)
