@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from enum import Enum
+from typing import Protocol, runtime_checkable
 
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding
-from dirbridge.model.login import Verdict
+from dirbridge.model.login import Accepted, Verdict
 from dirbridge.model.secret import Secret
 
 
@@ -43,4 +44,50 @@ class Authenticator(Protocol):
 
     def check(self) -> list[Finding]:
         """Say whether the method has what it needs (keytab, realm, servers)."""
+        ...
+
+
+class Next(Enum):
+    """What to do with a check that is under way."""
+
+    WAIT = "wait"
+    FINISH = "finish"
+
+
+class Underway(Protocol):
+    """A check of a password that an event loop goes on with; one caller at a time."""
+
+    def fileno(self) -> int:
+        """Return the number of the socket on which the next answer comes."""
+        ...
+
+    def go_on(self) -> Accepted | Next:
+        """Begin, or go on with what has come; never waits.
+
+        Returns:
+            `WAIT` until something can be read. `FINISH` where it is no acceptance:
+            `finish` tells what, and is to be called from a thread.
+        """
+        ...
+
+    def finish(self) -> Verdict:
+        """Do all that is left, as `Authenticator.authenticate`; may wait."""
+        ...
+
+    def drop(self) -> None:
+        """Leave it; only before the first `go_on`."""
+        ...
+
+
+@runtime_checkable
+class Startable(Protocol):
+    """An authenticator that needs no thread to wait, most of the time."""
+
+    def start(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Underway | None:
+        """Prepare a check, as of `authenticate`; waits for nobody, sends nothing.
+
+        None: `authenticate` has to be asked.
+        """
         ...

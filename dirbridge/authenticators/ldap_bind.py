@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from dirbridge.authenticators.answers import Answers
+from dirbridge.authenticators.bind_underway import BindUnderway, Steps, Wait
 from dirbridge.authenticators.outages import cause_of
 from dirbridge.authenticators.own_entry import (
+    Doubt,
     Identify,
     identify_active_directory,
     identify_by_dn,
@@ -22,9 +24,9 @@ from dirbridge.config.settings import (
     Security,
 )
 from dirbridge.directory import bind_codes
-from dirbridge.errors import DirectoryError
-from dirbridge.ldap.failover import Failover
-from dirbridge.ldap.kept import Kept
+from dirbridge.errors import DirectoryError, Unreachable
+from dirbridge.ldap.failover import FAIR_TIME, Failover
+from dirbridge.ldap.kept import REPLACED, Kept
 from dirbridge.ldap.session import BUSY, NO_SUCH_OBJECT, UNAVAILABLE
 from dirbridge.ldap.transport import (
     Access,
@@ -142,9 +144,31 @@ class LdapBind:
             return self._ask(answer, account, bind, deadline)
         except DirectoryError as error:
             answer = replace(answer, server=error.server)
-            detail = f"{error.code} {error.detail}"
-            sent = isinstance(error, Unanswered)
-            return answer.unavailable(cause_of(error), detail, sent=sent)
+            return self._outage(answer, error)
+
+    def start(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> BindUnderway | None:
+        """Prepare a bind on a connection that is warm; see `Startable.start`."""
+        name, way = self._way.name_of(account), self._way
+        refused = _refused_at_once(password.reveal(), way.never)
+        if refused or not name or not self._may_send or way.prove is not bind_simply:
+            return None
+        # One that had less is not taken for dead because it was late.
+        enough = deadline.left() >= FAIR_TIME
+        server = self._failover.ready() if enough else None
+        transport = None if server is None else self._kept.take_fresh(server)
+        if server is None or transport is None:
+            return None
+        if not transport.waits_for_nobody:
+            self._kept.give_back(server, transport)
+            return None
+        return BindUnderway(
+            transport,
+            self._steps(transport, account, name, password, deadline),
+            ended=partial(self._kept.give_back, server, transport),
+            failed=partial(self._failed, server, account, password, deadline),
+        )
 
     def check(self) -> list[Finding]:
         """Say whether binds can be sent; the servers are the connector's to try."""
@@ -198,6 +222,60 @@ class LdapBind:
 
         return self._failover.run(ask, deadline, each=EACH_SERVER)
 
+    def _steps(
+        self,
+        transport: Transport,
+        account: Account,
+        name: str,
+        password: Secret,
+        deadline: Deadline,
+    ) -> Steps:
+        """Do what `_bind` and `_accepted` do, and stop where they would wait."""
+        proven = self._proven.knows(name, password)
+        out = self._failover.share(deadline, EACH_SERVER) if proven else deadline
+        transport.allow(out)
+        asked = transport.ask_bind(name, password.reveal())
+        try:
+            while (result := transport.result_of(asked)) is None:
+                yield Wait("bind", out)
+        except Unreachable as error:
+            raise error if proven else Unanswered.of(error) from error
+        self._learn(transport, name, password, result)
+        server = str(transport.endpoint)
+        answer = Answers(account.canonical, self.method, server)
+        if result.code != 0:
+            return self._refused(answer, result)
+        limit = Deadline.after(deadline.within(EACH_SERVER))
+        transport.allow(limit)
+        reads = transport.ask_entries(*self._way.identify.wanted(account))
+        while (readings := transport.entries_of(reads)) is None:
+            yield Wait("read", limit)
+        return _doubted(answer, self._way.identify.judge(transport, account, readings))
+
+    def _failed(
+        self,
+        server: Endpoint,
+        account: Account,
+        password: Secret,
+        deadline: Deadline,
+        error: DirectoryError,
+    ) -> Verdict:
+        """Go on after steps that came to no end, as `Kept` and `Failover` do."""
+        if isinstance(error, Unreachable):
+            sent = isinstance(error, Unanswered)
+            if sent or error.code not in REPLACED:
+                self._failover.note_failure(server, error)
+            if not sent:
+                return self.authenticate(account, password, deadline)
+        return self._outage(
+            Answers(account.canonical, self.method, error.server), error
+        )
+
+    def _outage(self, answer: Answers, error: DirectoryError) -> Verdict:
+        detail = f"{error.code} {error.detail}"
+        sent = isinstance(error, Unanswered)
+        return answer.unavailable(cause_of(error), detail, sent=sent)
+
     def _bind(
         self,
         name: str,
@@ -220,13 +298,20 @@ class LdapBind:
             if not proven:
                 raise
             raise transport.error("bind", error.code, error.detail) from error
+        self._learn(transport, name, password, result)
+        return result
+
+    def _learn(
+        self, transport: Transport, name: str, password: Secret, result: Result
+    ) -> None:
+        """Remember what a password is, if the server is not away.
+
+        Raises:
+            Unreachable: It is.
+        """
         away = self._away(result)
         if away:
             raise transport.error("bind", away, result.text)
-        self._remember(name, password, result)
-        return result
-
-    def _remember(self, name: str, password: Secret, result: Result) -> None:
         if result.code == 0:
             self._proven.add(name, password)
         else:
@@ -247,14 +332,17 @@ class LdapBind:
         deadline: Deadline,
     ) -> Verdict:
         transport.allow(Deadline.after(deadline.within(EACH_SERVER)))
-        doubt = self._way.identify(transport, account)
-        if doubt is None:
-            return answer.accepted()
-        return _told(answer, doubt.verdict, doubt.detail)
+        return _doubted(answer, self._way.identify(transport, account))
 
     def _refused(self, answer: Answers, result: Result) -> Verdict:
         detail = f"result {result.code} {result.text}".strip()
         return _told(answer, self._way.judge(result), detail)
+
+
+def _doubted(answer: Answers, doubt: Doubt | None) -> Verdict:
+    if doubt is None:
+        return answer.accepted()
+    return _told(answer, doubt.verdict, doubt.detail)
 
 
 def _told(answer: Answers, judged: Reason | Cause, detail: str) -> Verdict:

@@ -9,6 +9,7 @@ person who has just logged in, and compared with the account's stable id.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from dirbridge.directory import auth_authority, guid, open_directory_state
@@ -28,11 +29,32 @@ class Doubt(NamedTuple):
     detail: str
 
 
-Identify = Callable[[Transport, Account], Doubt | None]
-"""Reads on the bound connection; None: it is the account's person.
+Wanted = tuple[str, tuple[str, ...]]
+"""The DN of an entry, and the attributes to read of it."""
 
-Raises `Unreachable` where no answer came.
-"""
+
+@dataclass(frozen=True, slots=True)
+class Identify:
+    """What is read on the bound connection, and what it says.
+
+    Attributes:
+        wanted: Gives the entries to read for an account.
+        judge: Gives the doubt that follows from them; None: it is the account's
+            person. Raises `Unreachable` where the server is away.
+    """
+
+    wanted: Callable[[Account], tuple[Wanted, ...]]
+    judge: Callable[[Transport, Account, tuple[Reading, ...]], Doubt | None]
+
+    def __call__(self, transport: Transport, account: Account) -> Doubt | None:
+        """Read, and judge.
+
+        Raises:
+            Unreachable: No answer came.
+        """
+        readings = transport.read_entries(*self.wanted(account))
+        return self.judge(transport, account, readings)
+
 
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
 _POLICY = (open_directory_state.POLICY, open_directory_state.ALLOWED)
@@ -40,17 +62,16 @@ _OWN = (*guid.ID_ATTRIBUTES, "authAuthority")
 _ANOTHER = Doubt(Reason.UNKNOWN, "the name belongs to another entry by now")
 
 
-def identify_active_directory(transport: Transport, account: Account) -> Doubt | None:
-    """Compare the SID of the entry that has our id with that of the connection.
-
-    The rootDSE's `tokenGroups` are the SIDs of whoever is bound, the person's own
-    among them (MS-ADTS 3.1.1.3.2); Samba does not know whoAmI.
-    """
+def _sid_and_groups(account: Account) -> tuple[Wanted, ...]:
     base = f"<GUID={account.values.directory_id}>"
     # Both at once: each wait for an answer costs as much as the bind.
-    own, bound = transport.read_entries(
-        (base, ("objectGUID", "objectSid")), ("", ("tokenGroups",))
-    )
+    return (base, ("objectGUID", "objectSid")), ("", ("tokenGroups",))
+
+
+def _judge_sid(
+    transport: Transport, account: Account, readings: tuple[Reading, ...]
+) -> Doubt | None:
+    own, bound = readings
     entry = _judged(transport, own)
     if isinstance(entry, Doubt):
         return entry
@@ -62,13 +83,29 @@ def identify_active_directory(transport: Transport, account: Account) -> Doubt |
     return None if entry["objectsid"][0] in groups["tokengroups"] else _ANOTHER
 
 
-def identify_by_dn(transport: Transport, account: Account) -> Doubt | None:
-    """Compare the id of the entry that has just bound; look for `DisabledUser`.
+identify_active_directory = Identify(_sid_and_groups, _judge_sid)
+"""Compares the SID of the entry that has our id with that of the connection.
 
-    slapd does not look at authAuthority itself.
-    """
-    (own,) = transport.read_entries((account.values.dn, _OWN))
-    return _identified(_judged(transport, own), account)
+The rootDSE's `tokenGroups` are the SIDs of whoever is bound, the person's own among
+them (MS-ADTS 3.1.1.3.2); Samba does not know whoAmI.
+"""
+
+
+def _own_entry(account: Account) -> tuple[Wanted, ...]:
+    return ((account.values.dn, _OWN),)
+
+
+def _judge_id(
+    transport: Transport, account: Account, readings: tuple[Reading, ...]
+) -> Doubt | None:
+    return _identified(_judged(transport, readings[0]), account)
+
+
+identify_by_dn = Identify(_own_entry, _judge_id)
+"""Compares the id of the entry that has just bound; looks for `DisabledUser`.
+
+slapd does not look at authAuthority itself.
+"""
 
 
 def _identified(entry: Entry | Doubt, account: Account) -> Doubt | None:
@@ -85,27 +122,35 @@ def _identified(entry: Entry | Doubt, account: Account) -> Doubt | None:
     return None
 
 
-def identify_open_directory(transport: Transport, account: Account) -> Doubt | None:
-    """Compare the id as `identify_by_dn`, then ask what the server's policy says.
-
-    Who is disabled by the policy has no DisabledUser, and not every release's slapd
-    looks at the policy at a bind. The server makes these values up for one entry,
-    each as the only one that is asked for; who may not read them, or an older
-    server, says nothing (odusers.c of Apple's slapd).
-    """
+def _own_entry_and_policy(account: Account) -> tuple[Wanted, ...]:
     dn = account.values.dn
-    own, *policies = transport.read_entries(
-        (dn, _OWN), *((dn, (name,)) for name in _POLICY)
-    )
+    return (dn, _OWN), *((dn, (name,)) for name in _POLICY)
+
+
+def _judge_policy(
+    transport: Transport, account: Account, readings: tuple[Reading, ...]
+) -> Doubt | None:
+    own, *policies = readings
     doubt = _identified(_judged(transport, own), account)
     for policy in policies if doubt is None else ():
         values = _judged(transport, policy)
         if isinstance(values, Doubt) or not values:
             continue
-        entry = model.Entry(account.values.directory_id, dn, values)
+        identity = account.values
+        entry = model.Entry(identity.directory_id, identity.dn, values)
         for sign, reason in open_directory_state.signs(entry):
             return Doubt(reason, f"{sign} of the own entry says so")
     return doubt
+
+
+identify_open_directory = Identify(_own_entry_and_policy, _judge_policy)
+"""Compares the id as `identify_by_dn`, then asks what the server's policy says.
+
+Who is disabled by the policy has no DisabledUser, and not every release's slapd looks
+at the policy at a bind. The server makes these values up for one entry, each as the
+only one that is asked for; who may not read them, or an older server, says nothing
+(odusers.c of Apple's slapd).
+"""
 
 
 def _judged(transport: Transport, reading: Reading) -> Entry | Doubt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from dirbridge.login.underway import LoginUnderway
 from dirbridge.model.login import Question, Verdict
 
 
@@ -30,6 +31,14 @@ class Answerer(Protocol):
         """
         ...
 
+    def start(self, request: Question) -> LoginUnderway | None:
+        """Begin what waits for nothing but a directory's word, else None.
+
+        Called on the event loop, which goes on with it. None, or an exception, leads
+        to `answer`.
+        """
+        ...
+
     def told(self, request: Question, verdict: Verdict, seconds: float) -> None:
         """Note what a mail service was told; also called from many threads.
 
@@ -45,7 +54,7 @@ class Answerer(Protocol):
         ...
 
     def noted(self, request: Question, verdict: Verdict, seconds: float) -> None:
-        """Note what `quick` answered, on the event loop: it waits for nothing.
+        """Note what was answered on the event loop: it waits for nothing.
 
         Args:
             request: As for `told`, like the others.

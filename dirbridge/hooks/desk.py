@@ -11,7 +11,9 @@ A verdict is claimed before it is told, by the thread that has it or by the
 deadline, so that what is noted is what the mail server was told.
 
 What the answerer knows without waiting is told at once, on the loop: a hop to a
-thread and back costs more than such an answer.
+thread and back costs more than such an answer. What waits for one word of a directory
+is begun on the loop as well, which goes on with it when the word is there; a thread
+finishes what takes longer, and all that is no acceptance.
 
 Beyond `THREADS + WAITING` open questions the next one is an outage at once: it
 would be answered too late anyway.
@@ -29,9 +31,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
 
+from dirbridge.authenticators.base import Next
 from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.shield import shielded
 from dirbridge.login.service import AT_ONCE
+from dirbridge.login.underway import LoginUnderway
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import Cause, Unavailable, Verdict
 from dirbridge.model.login import Question as Request
@@ -39,8 +43,13 @@ from dirbridge.model.login import Question as Request
 THREADS = 2 * AT_ONCE
 """One domain whose servers hang leaves half of them to everybody else."""
 WAITING = 512
+PATIENCE = 0.1
+"""Seconds for which the loop waits for a directory; then a thread does."""
 WORK = 0.98
 """The share of the time in which to find the verdict; the rest is to tell it."""
+
+_TICK = 0.005
+"""Seconds by which a timer may come early."""
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +59,20 @@ Tell = Callable[[Verdict], None]
 class Question:
     """One request on its way to a verdict; used on the event loop but where said."""
 
-    __slots__ = ("_asked", "_claim", "_desk", "_tell", "_timer", "due", "request")
+    __slots__ = (
+        "_asked",
+        "_claim",
+        "_desk",
+        "_tell",
+        "_timer",
+        "due",
+        "request",
+        "underway",
+    )
 
     def __init__(self, desk: Desk, request: Request, tell: Tell) -> None:
         self.request = request
+        self.underway: LoginUnderway | None = None
         self._asked = time.monotonic()
         self._claim = threading.Lock()
         self._desk = desk
@@ -143,6 +162,9 @@ class Desk:
         self._resting: list[SimpleQueue[Question | None]] = []
         self._inboxes: list[SimpleQueue[Question | None]] = []
         self._open: set[Question] = set()
+        # Those that the loop goes on with: what it watches, and since when.
+        self._watched: dict[Question, tuple[int, float]] = {}
+        self._look: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         for number in range(threads):
@@ -185,8 +207,58 @@ class Desk:
             self._loop.call_soon(self._refuse, question)
         else:
             question.start(self._loop)
-            self._hand_out(question)
+            if not self._begin(question):
+                self._hand_out(question)
         return question
+
+    def _begin(self, question: Question) -> bool:
+        """Begin a question on the loop; False: a thread is to answer it."""
+        request = question.request
+        underway = shielded(request.hook, None, self._answerer.start, request)
+        if underway is None:
+            return False
+        question.underway = underway
+        watched = underway.fileno()
+        self._loop.add_reader(watched, self._go_on, question)
+        self._watched[question] = watched, self._loop.time()
+        if self._look is None:
+            self._look = self._loop.call_later(PATIENCE, self._give_up)
+        # Not before whoever asks has the question in hand.
+        self._loop.call_soon(self._go_on, question)
+        return True
+
+    def _go_on(self, question: Question) -> None:
+        underway, hook = question.underway, question.request.hook
+        if underway is None or question not in self._watched:
+            return
+        bug: Verdict | Next = Next.FINISH
+        found = shielded(hook, bug, underway.go_on)
+        if found is Next.WAIT:
+            return
+        self._unwatch(question)
+        if isinstance(found, Next):
+            self._hand_out(question)
+        elif question.claim():
+            seconds = question.seconds
+            noted = self._answerer.noted
+            shielded(hook, None, noted, question.request, found, seconds)
+            question.settle(found)
+
+    def _unwatch(self, question: Question) -> None:
+        watched, _ = self._watched.pop(question)
+        self._loop.remove_reader(watched)
+
+    def _give_up(self) -> None:
+        """Let threads wait for the directories that did not answer at once."""
+        self._look = None
+        now = self._loop.time()
+        for question, (_, since) in tuple(self._watched.items()):
+            left = since + PATIENCE - now
+            if left > _TICK:
+                self._look = self._loop.call_later(left, self._give_up)
+                return
+            self._unwatch(question)
+            self._hand_out(question)
 
     def _hand_out(self, question: Question) -> None:
         """Give a question to the thread that rests for the shortest time.
@@ -237,9 +309,10 @@ class Desk:
 
     def _work(self, inbox: SimpleQueue[Question | None]) -> None:
         while (question := self._next(inbox)) is not None:
-            if question.settled:
+            # What is begun has taken places that it has to give back.
+            if question.settled and question.underway is None:
                 continue
-            verdict = self._verdict(question.request)
+            verdict = self._verdict(question)
             if not question.claim():
                 continue
             # First noted, then told: who asks for the log after a login finds it.
@@ -248,6 +321,9 @@ class Desk:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(question.settle, verdict)
 
-    def _verdict(self, request: Request) -> Verdict:
+    def _verdict(self, question: Question) -> Verdict:
         bug: Verdict = Unavailable(Cause.INTERNAL)
+        request = question.request
+        if question.underway is not None:
+            return shielded(request.hook, bug, question.underway.finish)
         return shielded(request.hook, bug, self._answerer.answer, request)

@@ -198,6 +198,17 @@ class Failover:
         with self._lock:
             return tuple(health.state for health in self._health.values())
 
+    def ready(self) -> Endpoint | None:
+        """Return the first server, if it answered the last call; waits for nothing."""
+        servers = self._servers
+        with self._lock:
+            health = self._health.get(servers[0]) if servers else None
+            return servers[0] if health is not None and health.state.up else None
+
+    def share(self, deadline: Deadline, each: float) -> Deadline:
+        """Return the time that `run` gives to the first server."""
+        return _share(deadline, min(len(self._servers), MOST_ASKED), each)
+
     def _find(self, deadline: Deadline, *, whole: bool) -> tuple[Endpoint, ...]:
         found = self._source.current(deadline, whole=whole)
         if found and found != self._servers:

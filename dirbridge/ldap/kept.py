@@ -24,7 +24,8 @@ KEEP_SECONDS = 120.0
 FRESH_SECONDS = 1.0
 """A server that answered so lately needs not prove that it is alive."""
 
-_REPLACED = frozenset({"closed", "unavailable", "protocol"})
+REPLACED = frozenset({"closed", "unavailable", "protocol"})
+"""Codes of a kept connection's end that say nothing of its server yet."""
 
 
 class Keepable(Protocol):
@@ -95,9 +96,30 @@ class Kept(Generic[C]):
             try:
                 return self._work(server, connection, deadline, work, prove)
             except Unreachable as error:
-                if error.code not in _REPLACED or isinstance(error, Unanswered):
+                if error.code not in REPLACED or isinstance(error, Unanswered):
                     raise
         return self._work(server, self._connect(server, deadline), deadline, work)
+
+    def take_fresh(self, server: Endpoint) -> C | None:
+        """Take a connection that was in use a moment ago; None where there is none.
+
+        It needs not prove that it is alive. Whoever takes it gives it back, or
+        closes it.
+        """
+        now = self._clock()
+        with self._lock:
+            kept = self._kept.get(server)
+            if not kept or now - kept[-1][0] >= FRESH_SECONDS:
+                return None
+            _, connection = kept.pop()
+        if connection.idle():
+            return connection
+        connection.close()
+        return None
+
+    def give_back(self, server: Endpoint, connection: C) -> None:
+        """Keep a connection on which nothing is under way."""
+        self._give_back(server, connection)
 
     def close(self) -> None:
         """Close all that is kept."""

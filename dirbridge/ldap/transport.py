@@ -14,7 +14,7 @@ import select
 import socket
 import ssl
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
@@ -261,42 +261,92 @@ class Transport:
         Raises:
             Unreachable: No whole answer came to one of them.
         """
+        reads = self.ask_entries(*wanted)
+        self._collect(reads, self._receive_message)
+        return reads.found
+
+    @property
+    def waits_for_nobody(self) -> bool:
+        """Whether `result_of` and `entries_of` are there for it: not where sealed."""
+        return self._sealed is None and isinstance(self._socket, ssl.SSLSocket)
+
+    def fileno(self) -> int:
+        """Return the socket's number, for whoever waits until something comes."""
+        return self._socket.fileno()
+
+    def ask_bind(self, name: str, password: str) -> int:
+        """Send a simple bind; returns its number, for `result_of`.
+
+        Raises:
+            Unreachable: It could not be sent.
+        """
+        request = messages.bind_request(self._next_id, name, password)
+        return self._send(request, "bind")
+
+    def result_of(self, asked: int) -> messages.Result | None:
+        """Return a bind's result, None as long as it has not come; never waits.
+
+        Raises:
+            Unreachable: None will come.
+        """
+        try:
+            message = self._arrived()
+        except (OSError, RemoteProtocolError) as error:
+            raise self._broken("bind", error) from error
+        if message is None:
+            return None
+        return self._judged(message, asked, messages.BIND_ANSWER, "bind")
+
+    def ask_entries(self, *wanted: tuple[str, Sequence[str]]) -> Reads:
+        """Ask as `read_entries` does, for `entries_of`.
+
+        Raises:
+            Unreachable: It could not be sent.
+        """
         numbers = tuple(range(self._next_id, self._next_id + len(wanted)))
         self._next_id += len(wanted)
         requests = (
             messages.read_request(number, base, attributes)
             for number, (base, attributes) in zip(numbers, wanted, strict=True)
         )
-        return self._read(numbers, b"".join(requests))
-
-    def _read(
-        self, numbers: tuple[int, ...], requests: bytes
-    ) -> tuple[messages.Reading, ...]:
-        entries: dict[int, messages.Entry] = {}
-        results: dict[int, messages.Result] = {}
         try:
-            self.sendall(requests)
-            while len(results) < len(numbers):
-                # The server may work on all of them at once: answers come mixed.
-                number, operation = messages.opened(self._receive_message())
-                tag = operation[0] if operation else 0
-                open_one = number in numbers and number not in results
-                if open_one and tag == messages.SEARCH_ENTRY:
-                    entries[number] = messages.entry_of(operation)
-                elif not (open_one and tag == messages.SEARCH_REFERENCE):
-                    result = messages.result_of(number, operation)
-                    self._demand_open(result, open_one)
-                    results[number] = result
+            self.sendall(b"".join(requests))
         except (OSError, RemoteProtocolError) as error:
             raise self._broken("read", error) from error
-        return tuple(
-            messages.Reading(results[number], entries.get(number)) for number in numbers
-        )
+        return Reads(numbers)
 
-    def _demand_open(self, result: messages.Result, open_one: bool) -> None:
-        if not open_one:
-            raise self._ended("read", result)
-        _demand(result, result.message_id, messages.SEARCH_DONE)
+    def entries_of(self, reads: Reads) -> tuple[messages.Reading, ...] | None:
+        """Return what was read, None as long as some has not come; never waits.
+
+        Raises:
+            Unreachable: It will not come.
+        """
+        return reads.found if self._collect(reads, self._arrived) else None
+
+    def _collect(self, reads: Reads, receive: Callable[[], bytes | None]) -> bool:
+        """Take messages until all reads have ended; whether they have."""
+        try:
+            while len(reads.results) < len(reads.numbers):
+                message = receive()
+                if message is None:
+                    return False
+                strange = reads.take(message)
+                if strange is not None:
+                    raise self._ended("read", strange)
+        except (OSError, RemoteProtocolError) as error:
+            raise self._broken("read", error) from error
+        return True
+
+    def await_more(self, operation: str) -> None:
+        """Wait until the server says more, as long as is allowed.
+
+        Raises:
+            Unreachable: It does not.
+        """
+        try:
+            self._rest += self._more()
+        except OSError as error:
+            raise self._broken(operation, error) from error
 
     def prove_alive(self, deadline: Deadline) -> None:
         """Let the server answer something harmless before a password goes out.
@@ -361,7 +411,17 @@ class Transport:
     def _result(self, asked: int, tag: int, operation: str) -> messages.Result:
         """Receive the answer of a kind to a request."""
         try:
-            result = messages.parse_result(self._receive_message())
+            message = self._receive_message()
+        except (OSError, RemoteProtocolError) as error:
+            raise self._broken(operation, error) from error
+        return self._judged(message, asked, tag, operation)
+
+    def _judged(
+        self, message: bytes, asked: int, tag: int, operation: str
+    ) -> messages.Result:
+        """Return the result that a message is, if it is the one that was asked for."""
+        try:
+            result = messages.parse_result(message)
             _demand(result, asked, tag)
         except (OSError, RemoteProtocolError) as error:
             raise self._broken(operation, error) from error
@@ -380,14 +440,53 @@ class Transport:
         return self.error(operation, detail=str(error))
 
     def _receive_message(self) -> bytes:
+        while (message := self._whole()) is None:
+            self._rest += self._more()
+        return message
+
+    def _whole(self) -> bytes | None:
+        """Take the next message, None where it is not whole."""
         data = self._rest
-        while (size := messages.message_size(data)) is None or len(data) < size:
-            more = self.recv(4096)
-            if not more:
-                raise ConnectionResetError("the server closed the connection")
-            data += more
+        size = messages.message_size(data)
+        if size is None or len(data) < size:
+            return None
         self._rest = data[size:]
         return data[:size]
+
+    def _more(self) -> bytes:
+        more = self.recv(_AT_A_TIME)
+        if not more:
+            raise ConnectionResetError("the server closed the connection")
+        return more
+
+    def _arrived(self) -> bytes | None:
+        """Take the next message, with what has come by now; None: not yet whole.
+
+        Only TLS is read without waiting. Whoever reads otherwise waits for more.
+        """
+        while (message := self._whole()) is None:
+            if not self.waits_for_nobody:
+                return None
+            more = self._here()
+            if not more:
+                return None
+            self._rest += more
+        return message
+
+    def _here(self) -> bytes:
+        """Receive one TLS record that is there, b"" where none is."""
+        try:
+            self._socket.settimeout(0)
+            more = self._socket.recv(_AT_A_TIME)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            return b""
+        except OSError as error:
+            self._note(error)
+            raise
+        if not more:
+            self.failure = self.failure or "closed"
+            raise ConnectionResetError("the server closed the connection")
+        return more
 
     def _note(self, error: OSError) -> None:
         """Keep what an error tells; ldap3 folds them all into one."""
@@ -395,6 +494,8 @@ class Transport:
         self.detail = self.detail or str(error)
 
 
+_AT_A_TIME = 16384
+"""Octets; no TLS record has more (RFC 8446 section 5.1)."""
 _NOTICES = {51: "busy", 52: "unavailable"}
 _KEEP_ALIVE = (
     (socket.TCP_KEEPIDLE, 20),
@@ -405,6 +506,49 @@ _KEEP_ALIVE = (
 """Seconds of silence, seconds between questions, how many of them; and milliseconds
 for which what was sent may stay without a receipt (RFC 9293 section 3.8.4, tcp(7))."""
 _NO_ATTRIBUTES = ("1.1",)
+
+
+class Reads:
+    """Reads of single entries that are under way; the answers come mixed.
+
+    Attributes:
+        numbers: Their messages.
+        results: How those ended that did, by message.
+    """
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        self.numbers = numbers
+        self.results: dict[int, messages.Result] = {}
+        self._entries: dict[int, messages.Entry] = {}
+
+    @property
+    def found(self) -> tuple[messages.Reading, ...]:
+        """What was read, once all of them ended."""
+        return tuple(
+            messages.Reading(self.results[number], self._entries.get(number))
+            for number in self.numbers
+        )
+
+    def take(self, message: bytes) -> messages.Result | None:
+        """Take a message; gives it back where it ends none of these reads.
+
+        Raises:
+            RemoteProtocolError: It belongs nowhere.
+        """
+        number, operation = messages.opened(message)
+        tag = operation[0] if operation else 0
+        open_one = number in self.numbers and number not in self.results
+        if open_one and tag == messages.SEARCH_ENTRY:
+            self._entries[number] = messages.entry_of(operation)
+            return None
+        if open_one and tag == messages.SEARCH_REFERENCE:
+            return None
+        result = messages.result_of(number, operation)
+        if not open_one:
+            return result
+        _demand(result, number, messages.SEARCH_DONE)
+        self.results[number] = result
+        return None
 
 
 def _demand(result: messages.Result, asked: int, tag: int) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import BoundedSemaphore
 
-from dirbridge.authenticators.base import Authenticator
+from dirbridge.authenticators.base import Authenticator, Startable
 from dirbridge.errors import StoreError
 from dirbridge.login.cache_names import KnownNames
 from dirbridge.login.choices import LOCAL
@@ -26,8 +26,9 @@ from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.log_line import log_line
 from dirbridge.login.methods import first_to_know
 from dirbridge.login.refusals import LONGEST_NAME, barred_by, refuse
-from dirbridge.login.stage import Login, Stage
+from dirbridge.login.stage import Login, Stage, Swift
 from dirbridge.login.tickets import Tickets, no_tickets
+from dirbridge.login.underway import LoginUnderway
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding
@@ -121,6 +122,42 @@ class LoginService:
 
         Only an acceptance is told so: a rejection may have to take its time.
         """
+        login = self._recalled(request)
+        return None if login is None else self._accepted_at_once(login)
+
+    def start(self, request: Question) -> LoginUnderway | None:
+        """Begin a login that waits for one directory only, else None.
+
+        Waits for nobody: it is for those that `quick` gave no verdict on.
+        """
+        login = self._recalled(request)
+        account = None if login is None else login.account
+        if login is None or account is None or account.origin is Origin.LOCAL:
+            return None
+        if any(
+            stage.before(login) is not None for stage in self.stages[: self.instant]
+        ):
+            return None
+        methods = self.methods(account)
+        if not (methods and isinstance(methods[0], Startable)):
+            return None
+        place = self._places.setdefault(account.domain, BoundedSemaphore(AT_ONCE))
+        if not place.acquire(blocking=False):
+            return None
+        deadline = self._without_reserve(login.deadline, account)
+        check = methods[0].start(account, login.password, deadline)
+        if check is not None:
+            if self._let_pass(login):
+                stages, ended = self.stages, place.release
+                return LoginUnderway(
+                    login, account, deadline, stages, check, methods, ended
+                )
+            check.drop()
+        place.release()
+        return None
+
+    def _recalled(self, request: Question) -> Login | None:
+        """Return the login where it is known, without a look, who may log in."""
         if self.known is None or isinstance(request, TicketRequest):
             return None
         if refuse(request.name, request.password) is not None:
@@ -131,9 +168,19 @@ class LoginService:
             return None
         begun = time.monotonic()
         deadline = request.deadline or Deadline(begun + self.limit.total_seconds())
-        return self._accepted_at_once(
-            _made_login(request, deadline, account, found.domains, begun, {})
-        )
+        return _made_login(request, deadline, account, found.domains, begun, {})
+
+    def _let_pass(self, login: Login) -> bool:
+        """Have all stages after the instant ones let a login pass, or none of them."""
+        passed: list[Stage] = []
+        for stage in self.stages[self.instant :]:
+            if not (isinstance(stage, Swift) and stage.passes(login)):
+                nobody_asked = Unavailable(Cause.OVERLOADED)
+                for one in reversed(passed):
+                    one.after(login, nobody_asked)
+                return False
+            passed.append(stage)
+        return True
 
     def _accepted_at_once(self, login: Login) -> Verdict | None:
         stages = self.stages[: self.instant]

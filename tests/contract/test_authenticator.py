@@ -6,6 +6,7 @@ tables of facts: ad-semantics 6 and testbed 3.
 
 from __future__ import annotations
 
+import select
 import sys
 import threading
 import time
@@ -17,17 +18,17 @@ from types import MappingProxyType
 
 import pytest
 
-from dirbridge.authenticators.base import Authenticator
+from dirbridge.authenticators.base import Authenticator, Next
 from dirbridge.authenticators.kdc_relay import KdcRelay
 from dirbridge.authenticators.kerberos import KerberosAuthenticator, Realm
-from dirbridge.authenticators.ldap_bind import ldap_bind
+from dirbridge.authenticators.ldap_bind import LdapBind, ldap_bind
 from dirbridge.authenticators.live import Look, live_look
 from dirbridge.authenticators.memory import MemoryAuthenticator
 from dirbridge.config.settings import DirectoryType, Method
 from dirbridge.config.types import HostPort
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
-from dirbridge.model.finding import Outcome
+from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.login import (
     Accepted,
     Cause,
@@ -298,6 +299,57 @@ class TestDc1(SambaBind):
         assert bare.check()[0].outcome is Outcome.FAILED
 
 
+@dataclass
+class Stepped:
+    """Asks as an event loop does, wherever that is possible."""
+
+    bind: LdapBind
+    started: int = 0
+
+    @property
+    def method(self) -> str:
+        return self.bind.method
+
+    def check(self) -> list[Finding]:
+        return self.bind.check()
+
+    def authenticate(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Verdict:
+        underway = self.bind.start(account, password, deadline)
+        if underway is None:
+            return self.bind.authenticate(account, password, deadline)
+        self.started += 1
+        while underway.go_on() is Next.WAIT:
+            if not select.select([underway], [], [], deadline.left())[0]:
+                break
+        return underway.finish()
+
+
+class BySteps:
+    def test_it_needs_no_thread_once_it_is_warm(self, case: Case) -> None:
+        asked = case.authenticator
+        assert isinstance(asked, Stepped)
+        for _ in range(30):
+            assert isinstance(case.ask("anna", case.people["anna"].password), Accepted)
+            if asked.started == 3:
+                return
+        pytest.fail(f"only {asked.started} of 30 binds went by steps")
+
+
+class TestDc1BySteps(BySteps, SambaBind):
+    server = "dc1.corp.example.com"
+
+    @pytest.fixture
+    def case(self, bed: Bed, dc1: Dc1, dc2: Dc2) -> Iterator[Case]:
+        settings = ad_settings(bed, server=self.server, backup_server=())
+        broken = ad_settings(bed, server=f"{self.server}:9", backup_server=())
+        bind = ldap_bind(AD_MAIL, settings)
+        people = ad_people(bed, "ldap")
+        yield Case(Stepped(bind), Stepped(ldap_bind(AD_MAIL, broken)), people)
+        bind.close()
+
+
 class TestDc2(SambaBind):
     server = "dc2.corp.example.com"
 
@@ -353,6 +405,17 @@ class TestSlapd(AuthenticatorContract):
         verdict = case.ask("carla", "********")
         assert isinstance(verdict, Rejected)
         assert verdict.reason is Reason.WRONG_PASSWORD
+
+
+class TestSlapdBySteps(BySteps, TestSlapd):
+    @pytest.fixture
+    def case(self, bed: Bed, od1: Od1) -> Iterator[Case]:
+        bind = ldap_bind(OD_MAIL, od_settings(bed))
+        broken = ldap_bind(OD_MAIL, od_settings(bed, server="od.example.com:9"))
+        people = people_of(bed, cast.OD_PEOPLE, "ldap")
+        people["dora"].right = Answer.DISABLED
+        yield Case(Stepped(bind), Stepped(broken), people)
+        bind.close()
 
 
 class KerberosContract(AuthenticatorContract):

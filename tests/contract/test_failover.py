@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from dirbridge.authenticators.base import Next
 from dirbridge.authenticators.ldap_bind import LdapBind, ldap_bind
 from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.errors import Unreachable
@@ -82,6 +83,31 @@ def test_a_login_goes_to_the_second_and_back(
     assert isinstance(last, Accepted)
     assert last.server == DC1
     assert binds._failover.states()[0].up is True
+
+
+@pytest.mark.parametrize("is_proven", [True, False])
+def test_only_a_proven_password_goes_on_from_one_that_froze_with_it(
+    bed: Bed, binds: LdapBind, bob: Account, dc1: Dc1, is_proven: bool
+) -> None:
+    underway = None
+    for _ in range(30):
+        assert isinstance(log_in(bed, binds, bob), Accepted)
+        password = bed.password(cast.ad("bob")) if is_proven else "surely wrong"
+        deadline = Deadline.after(9 if is_proven else 2)
+        underway = binds.start(bob, Secret(password), deadline)
+        if underway is not None:
+            break
+    assert underway is not None
+    dc1.freeze()
+    assert underway.go_on() is Next.WAIT
+    verdict = underway.finish()
+    if is_proven:
+        assert isinstance(verdict, Accepted), verdict
+        assert verdict.server == DC2
+    else:
+        assert isinstance(verdict, Unavailable), verdict
+        assert verdict.sent
+    assert binds._failover.states()[0].up is False
 
 
 def test_with_nobody_left_nobody_knows(bed: Bed, binds: LdapBind, bob: Account) -> None:

@@ -62,6 +62,9 @@ class Table:
     def quick(self, request: LoginRequest) -> Verdict | None:
         return None
 
+    def start(self, request: LoginRequest) -> None:
+        return None
+
     def noted(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
         self.told(request, verdict, seconds)
 

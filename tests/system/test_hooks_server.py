@@ -133,6 +133,9 @@ SERVER = """
         def quick(self, request):
             return None
 
+        def start(self, request):
+            return None
+
         def told(self, request, verdict, seconds):
             pass
 
