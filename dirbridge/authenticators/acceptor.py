@@ -144,7 +144,10 @@ class _Context:
         raise self._refusal()
 
     def _refusal(self) -> NotAccepted:
-        """Return why no keytab fits; our fault only where all of them have one."""
+        """Return why no keytab fits.
+
+        One that cannot be read might have, so then it is our fault.
+        """
         told = dict.fromkeys(str(error) for error in self._why)
-        ours = all(error.ours for error in self._why)
+        ours = any(error.ours for error in self._why)
         return NotAccepted("; ".join(told) or "no keytab is left to try", ours=ours)
