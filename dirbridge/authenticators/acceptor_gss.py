@@ -22,6 +22,9 @@ from dirbridge.protocols.sasl_gssapi import NotAccepted
 _KERBEROS = gssapi.MechType.kerberos
 _SPNEGO = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")  # RFC 4178 appendix A
 
+_NTLM = b"NTLMSSP\0"
+"""How its messages begin (MS-NLMP 2.2.1), in a SPNEGO token or bare."""
+
 
 class Accepting:
     """A context with the keys of one realm; see `sasl_gssapi.Context`."""
@@ -52,6 +55,8 @@ class Accepting:
         try:
             answer: bytes | None = self._context.step(token)
         except GSSError as error:
+            if _NTLM in token:
+                raise NotAccepted("the client offered NTLM, no ticket") from error
             raise self._refused(error) from error
         return answer or b""
 

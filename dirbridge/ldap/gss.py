@@ -69,9 +69,17 @@ class GssFailure(Exception):
     def __init__(self, error: GSSError) -> None:
         code = (error.min_code & 0xFFFFFFFF) - _TABLE
         self.code = code if 0 <= code < _TABLE_SIZE else -1
-        said = list(error.get_all_statuses(error.min_code, False))
-        self.words = f"{said[0] if said else 'GSSAPI'} ({self.code})"
+        self.words = _words(error, self.code)
         super().__init__(self.words)
+
+
+def _words(error: GSSError, code: int) -> str:
+    """Return libkrb5's words, or GSSAPI's own where no mechanism has said anything."""
+    if error.min_code == 0:
+        said = list(error.get_all_statuses(error.maj_code, True))
+        return said[0] if said else "GSSAPI"
+    said = list(error.get_all_statuses(error.min_code, False))
+    return f"{said[0] if said else 'GSSAPI'} ({code})"
 
 
 class Context(gssapi.SecurityContext):

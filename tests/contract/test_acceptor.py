@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import spnego
 
 from dirbridge.authenticators.acceptor import Acceptor, tickets_finding
 from dirbridge.config.settings import DirectoryType
@@ -80,6 +81,51 @@ def test_keys_of_another_realm_open_nothing(bed: Bed, mechanism: str) -> None:
     outcome = ended(Acceptor(corp).mechanisms[mechanism](), ticket(bed, mechanism))
     assert isinstance(outcome, Failed)
     assert not outcome.ours
+
+
+def test_where_one_keytab_cannot_be_read_nobody_knows(
+    bed: Bed, mechanism: str, tmp_path: Path
+) -> None:
+    """It may be the one that fits."""
+    keytabs = {
+        REALM: tmp_path / "missing",
+        RealmName(cast.AD_REALM): bed.keytab("corp"),
+    }
+    outcome = ended(Acceptor(keytabs).mechanisms[mechanism](), ticket(bed, mechanism))
+    assert isinstance(outcome, Failed)
+    assert outcome.ours
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        (b"NTLMSSP\0\1\0\0\0" + bytes(40), "the client offered NTLM, no ticket"),
+        (bytes(120), f"{REALM}: Invalid token was supplied"),
+        (b"\x60\x82\x10\0" + b"A" * 4096, f"{REALM}: Invalid token was supplied"),
+    ],
+)
+def test_what_is_no_ticket_is_called_what_it_is(
+    bed: Bed, mechanism: str, token: bytes, words: str
+) -> None:
+    machine = Acceptor({REALM: bed.keytab("od")}).mechanisms[mechanism]()
+    machine.step(None)
+    assert machine.step(token) == Failed(words)
+
+
+def test_ntlm_inside_spnego_is_called_what_it_is(bed: Bed) -> None:
+    client = spnego.client(
+        "CORP\\carla",
+        "any",
+        hostname="mail.example.com",
+        protocol="negotiate",
+        options=spnego.NegotiateOptions.use_negotiate,
+    )
+    machine = Acceptor({REALM: bed.keytab("od")}).mechanisms["GSS-SPNEGO"]()
+    machine.step(None)
+    outcome = machine.step(client.step() or b"")
+    while isinstance(outcome, Challenge):
+        outcome = machine.step(client.step(outcome.data) or b"")
+    assert outcome == Failed("the client offered NTLM, no ticket")
 
 
 def test_without_keytabs_nothing_is_offered() -> None:
