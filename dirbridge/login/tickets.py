@@ -3,8 +3,9 @@
 A ticket outlives a disabling by hours, so its account's entry is read live: it must be
 the one that the ticket is for, and the directory must not refuse its person now. Only
 that a smart card is asked for does not matter: it may be how the ticket was had. While
-the directory cannot be asked, what the last sync knew counts, and mail goes on, unless
-the entry stood against the account when it was seen last.
+no server of the directory answers, what the last sync knew counts, and mail goes on,
+unless the entry stood against the account when it was seen last, or showed another SID
+than the ticket's. A fault of the set-up is no such outage: it lets nobody in.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from datetime import UTC, datetime
 
 from dirbridge.authenticators.live import Look, Standing
 from dirbridge.authenticators.principals import Ticket, is_for, unquoted
-from dirbridge.authenticators.vetoes import Vetoes
+from dirbridge.authenticators.vetoes import Sids, Vetoes
 from dirbridge.errors import StoreError
 from dirbridge.login.domains import Resolver
 from dirbridge.login.refusals import barred_by, is_name
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import (
+    AWAY,
     Accepted,
     Cause,
     Reason,
@@ -34,6 +36,8 @@ from dirbridge.model.names import DomainName, RealmName, fold
 from dirbridge.store.base import NameKind
 
 METHOD = "ticket"
+
+_ANOTHER = "the ticket is for another entry"
 
 Tickets = Callable[[TicketRequest, Deadline], Verdict]
 """Judges a login by ticket."""
@@ -68,6 +72,7 @@ class TicketJudge:
     refresh: Callable[[Collection[DomainName], Deadline], Cause | None]
     stale_locks: Collection[Place] = ()
     _vetoes: Vetoes = field(default_factory=Vetoes)
+    _sids: Sids = field(default_factory=Sids)
 
     def __call__(self, request: TicketRequest, deadline: Deadline) -> Verdict:
         """Judge a login by ticket; see `Tickets`."""
@@ -115,7 +120,7 @@ class TicketJudge:
             return Rejected(Reason.UNKNOWN, user, METHOD, realm, detail)
         standing = self.look(account, deadline)
         if isinstance(standing, Cause):
-            return self._unseen(account, realm, standing)
+            return self._unseen(account, request, realm, standing)
         refused, detail = self._by_entry(account, request, realm, standing)
         if refused is not None:
             return Rejected(refused, user, METHOD, realm, detail)
@@ -152,29 +157,35 @@ class TicketJudge:
         """Return what an entry says against the login, and in which words."""
         if isinstance(standing, Reason):
             return standing, "the directory has no such entry any more"
+        own = account.values.directory_id
+        self._sids.note(own, next(iter(standing.entry.values("objectSid")), None))
         ticket = Ticket(request.principal, request.sid)
         if is_for(ticket, standing.entry, realm) is False:
-            return Reason.UNKNOWN, "the ticket is for another entry"
+            return Reason.UNKNOWN, _ANOTHER
         passed_over = {Reason.SMARTCARD}
         if (account.domain, account.source) in self.stale_locks:
             passed_over.add(Reason.LOCKED)
         left = (one for one in standing.reasons if one not in passed_over)
         against = next(left, None)
-        self._vetoes.note(account.values.directory_id, against)
+        self._vetoes.note(own, against)
         return against, "the entry says so; the ticket is older" if against else ""
 
-    def _unseen(self, account: Account, realm: RealmName, cause: Cause) -> Verdict:
-        """Judge without the entry: what the last sync knew counts.
+    def _unseen(
+        self, account: Account, request: TicketRequest, realm: RealmName, cause: Cause
+    ) -> Verdict:
+        """Judge without the entry: what the last sync knew counts in an outage.
 
-        Not where too many look at once, which whoever comes may bring about.
+        Not where too many look at once, which whoever comes may bring about, nor where
+        the directory cannot be read for another reason.
         """
-        if cause is Cause.OVERLOADED:
-            return Unavailable(cause, account.canonical, METHOD, realm)
-        known = self._vetoes.of(account.values.directory_id)
-        if known is not None:
-            detail = f"refused when last seen: {known}"
-            return Unavailable(cause, account.canonical, METHOD, realm, detail)
-        return Accepted(account.canonical, METHOD, realm)
+        own, user = account.values.directory_id, account.canonical
+        known, sid = self._vetoes.of(own), self._sids.of(own)
+        if None not in (sid, request.sid) and sid != request.sid:
+            return Rejected(Reason.UNKNOWN, user, METHOD, realm, _ANOTHER)
+        if cause not in AWAY or known is not None:
+            detail = f"refused when last seen: {known}" if known else ""
+            return Unavailable(cause, user, METHOD, realm, detail)
+        return Accepted(user, METHOD, realm)
 
     def _named(self, principal: str, realm: RealmName) -> tuple[Account, ...]:
         """Return the accounts that a principal may be, by the first kind of name."""

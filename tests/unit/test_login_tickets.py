@@ -237,11 +237,28 @@ def test_a_lock_of_a_plain_directory_may_be_stale(house: House) -> None:
 
 
 def test_without_the_directory_the_last_sync_counts(house: House) -> None:
-    for cause in (Cause.TIMEOUT, Cause.UNREACHABLE, Cause.CONFIGURATION):
+    passing = {Cause.TIMEOUT, Cause.UNREACHABLE, Cause.BUSY}
+    for cause in Cause:
         house.says = cause
-        assert isinstance(house.ask(), Accepted)
-    house.says = Cause.OVERLOADED
-    assert isinstance(house.ask(), Unavailable)
+        expected = Accepted if cause in passing else Unavailable
+        assert isinstance(house.ask(), expected)
+
+
+def test_a_ticket_with_anothers_sid_is_refused_without_the_directory(
+    house: House,
+) -> None:
+    house.says = Cause.UNREACHABLE
+    assert isinstance(house.ask(sid=SID), Accepted)
+    house.says = entry(ANNA)
+    assert isinstance(house.ask(sid=SID), Accepted)
+    for cause in (Cause.UNREACHABLE, Cause.CONFIGURATION):
+        house.says = cause
+        verdict = house.ask(sid=b"another's")
+        assert isinstance(verdict, Rejected)
+        assert verdict.reason is Reason.UNKNOWN
+    house.says = Cause.UNREACHABLE
+    assert isinstance(house.ask(sid=SID), Accepted)
+    assert isinstance(house.ask(), Accepted)
 
 
 def test_an_entry_that_is_gone_or_another_lets_nobody_in(house: House) -> None:
