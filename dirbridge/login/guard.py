@@ -101,10 +101,12 @@ class Guard:
             detail = "the same password as before; nothing changed in the directory"
             user = account.canonical
             return Rejected(Reason.WRONG_PASSWORD, user, METHOD, METHOD, detail)
+        proven = self._right.has(digest)
         flight = self._gate.enter(account.number, digest, login.deadline)
+        if flight is None:
+            return self._crowded(account, login, proven=proven)
         if not isinstance(flight, Flight):
             return flight
-        proven = self._right.has(digest)
         passage = self._ledger.begin(account, login, proven=proven)
         if passage is None:
             spent = self._spent(account, login)
@@ -113,6 +115,17 @@ class Guard:
         with self._lock:
             self._passing[id(login)] = _Passing(digest, flight, passage)
         return None
+
+    def _crowded(self, account: Account, login: Login, *, proven: bool) -> Verdict:
+        """Say what is told where too many passwords of an account wait.
+
+        An outage would tell whoever tries a dozen at once that there is the account: a
+        name that nobody has is refused each time. So is this, but for its owner.
+        """
+        if proven:
+            detail = "other logins of this account wait"
+            return Unavailable(Cause.OVERLOADED, account.canonical, detail=detail)
+        return self._spent(account, login)
 
     def _spent(self, account: Account, login: Login) -> Verdict:
         """Say what is told where no password may be asked; an outage stays one."""

@@ -51,7 +51,9 @@ class Gate:
         self._flights: dict[int, Flight] = {}
         self._waiting: dict[int, list[bytes]] = {}
 
-    def enter(self, number: int, digest: bytes, deadline: Deadline) -> Flight | Verdict:
+    def enter(
+        self, number: int, digest: bytes, deadline: Deadline
+    ) -> Flight | Verdict | None:
         """Wait for one's turn.
 
         Args:
@@ -61,7 +63,8 @@ class Gate:
 
         Returns:
             The flight, which `leave` must end; or the verdict on the same password
-            that was on its way, or `Unavailable` where it took too long.
+            that was on its way, or `Unavailable` where it took too long; None at once
+            where too many wait already.
         """
         with self._changed:
             if self._free(number):
@@ -69,7 +72,7 @@ class Gate:
             waiting = self._waiting.setdefault(number, [])
             same = waiting.count(digest)
             if len(waiting) - same >= WAITERS or same >= SHARERS:
-                return _crowded()
+                return None
             waiting.append(digest)
             try:
                 return self._wait(number, digest, deadline)

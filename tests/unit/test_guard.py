@@ -619,8 +619,30 @@ def test_a_burst_of_different_passwords_does_not_overshoot(world: World) -> None
         told.set()
         verdicts = [one.result(10) for one in running]
     assert world.bad_count == BUDGET.anybody
-    causes = {one.cause for one in verdicts if isinstance(one, Unavailable)}
-    assert causes <= {Cause.OVERLOADED}
+    # As for a name that nobody has: no outage tells that there is the account.
+    assert {reason(one) for one in verdicts} == {Reason.WRONG_PASSWORD, Reason.GUARDED}
+
+
+def test_the_owner_is_told_that_others_wait(world: World) -> None:
+    bridge, told = world.bridge(), threading.Event()
+    assert isinstance(bridge.login("right"), Accepted)
+
+    def slow(typed: str) -> Verdict:
+        told.wait(10)
+        return world.ask(typed)
+
+    with ThreadPoolExecutor(30) as pool:
+        running = [
+            pool.submit(bridge.login, f"wrong{n}", PHONE, slow) for n in range(30)
+        ]
+        until(lambda: len(bridge.guard._gate._waiting.get(1, ())) == WAITERS)
+        assert reason(bridge.login("other")) == Reason.GUARDED
+        owner = bridge.login("right")
+        told.set()
+        for one in running:
+            one.result(10)
+    assert isinstance(owner, Unavailable)
+    assert owner.cause is Cause.OVERLOADED
 
 
 def until(condition: Callable[[], bool]) -> None:
