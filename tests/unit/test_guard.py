@@ -165,6 +165,37 @@ def test_a_wrong_password_is_asked_once(world: World) -> None:
     assert isinstance(bridge.login("right"), Accepted)
 
 
+class Racing(MemoryStore):
+    """Lets another bridge count right after one has looked, and before it counts."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def count_try(
+        self, account: Account, at: datetime, *, since: datetime, most: int
+    ) -> bool:
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        return super().count_try(account, at, since=since, most=most)
+
+
+@pytest.mark.parametrize("counted", range(BUDGET.anybody))
+def test_two_bridges_at_once_do_not_take_the_same_try(counted: int) -> None:
+    store = Racing()
+    world = World(store=store)
+    one, other = world.bridge(), world.bridge()
+    for number in range(counted):
+        one.login(f"guess {number}")
+
+    def rest() -> None:
+        for number in range(BUDGET.tries):
+            other.login(f"theirs {number}")
+
+    store.meanwhile = rest
+    assert reason(one.login("ours")) == Reason.GUARDED
+    assert world.bad_count == BUDGET.anybody
+
+
 def test_after_a_while_one_try_may_pass(world: World) -> None:
     bridge = world.bridge()
     bridge.login("old")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 import pytest
+from pytest_mock import MockerFixture
 
 from dirbridge.errors import StoreError
 from dirbridge.login.attempts import LineLog
@@ -306,6 +307,21 @@ def test_an_account_that_has_expired_meanwhile_is_out(house: House) -> None:
     over = datetime.now(UTC) - timedelta(seconds=1)
     house.sync(replace(anna, values=replace(anna.values, expires_at=over)))
     assert house.quick() is None
+
+
+def test_who_expires_while_being_remembered_is_out_at_once(
+    house: House, mocker: MockerFixture
+) -> None:
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    anna = house.anna
+    house.sync(replace(anna, values=replace(anna.values, expires_at=ends)))
+    house.log_in()
+    assert house.quick() == CACHED
+    clock = mocker.patch("dirbridge.login.refusals.datetime")
+    clock.now.return_value = ends
+    assert house.quick() is None
+    verdict = house.log_in()
+    assert (isinstance(verdict, Rejected), verdict.method) == (True, "")
 
 
 def test_only_acceptances_are_given_at_once(house: House) -> None:
