@@ -141,8 +141,10 @@ def realm_of(name: DomainName, domain: DomainSettings) -> RealmName | None:
 
 
 def _by_kerberos(domain: DomainSettings) -> bool:
+    """Whether a domain has realms at all; one that is named is there to switch to."""
     login = domain.login
-    return login.sso or login.methods is None or Method.KERBEROS in login.methods
+    named = login.sso or login.kerberos_realm is not None
+    return named or login.methods is None or Method.KERBEROS in login.methods
 
 
 def _realms_of(name: DomainName, domain: DomainSettings) -> tuple[RealmName, ...]:

@@ -93,6 +93,15 @@ def test_a_realm_file_describes_it_further(tmp_path: Path) -> None:
     assert rendered.endswith("[domain_realm]\n    .x.org = OTHER.REALM\n")
 
 
+def test_a_realm_that_is_named_is_there_to_switch_to(tmp_path: Path) -> None:
+    """`accounts switch --method kerberos` works beside other methods then."""
+    login = AD + '[domains."company.com".login]\nmethods = ["ldap-bind"]\n'
+    assert realms_in_use(configured(tmp_path, login)) == ()
+    login += 'kerberos_realm = "Named.org"\n'
+    (realm,) = realms_in_use(configured(tmp_path, login))
+    assert realm.name == "NAMED.ORG"
+
+
 def test_libkrb5_asks_no_dns_for_kdcs(tmp_path: Path) -> None:
     text = "\n".join(
         'discover = "dns"' if line.startswith("server") else line
