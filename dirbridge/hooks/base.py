@@ -56,6 +56,8 @@ class Answerer(Protocol):
     def noted(self, request: Question, verdict: Verdict, seconds: float) -> None:
         """Note what was answered on the event loop: it waits for nothing.
 
+        That is what `quick` and `start` led to, and what a hook refused by itself.
+
         Args:
             request: As for `told`, like the others.
             verdict: What was told.

@@ -190,6 +190,10 @@ class Desk:
             self._answerer.noted(request, verdict, time.monotonic() - asked)
         return verdict
 
+    def refused(self, request: Request, verdict: Verdict) -> None:
+        """Note what a hook refused by itself, without asking anybody."""
+        shielded(request.hook, None, self._answerer.noted, request, verdict, 0.0)
+
     def ask(self, request: Request, tell: Tell) -> Question:
         """Have a request answered; `tell` is called later, at most once."""
         deadline = Deadline.after(self.deadline * WORK)

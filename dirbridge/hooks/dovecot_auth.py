@@ -33,7 +33,7 @@ from typing import Any
 
 from dirbridge.hooks.connection import Connection, Hook
 from dirbridge.hooks.desk import Question
-from dirbridge.hooks.requests import from_dovecot, from_ticket
+from dirbridge.hooks.requests import from_dovecot, from_refused, from_ticket
 from dirbridge.hooks.verdicts import Asked, dovecot_reply
 from dirbridge.model.login import Question as Request
 from dirbridge.model.login import Verdict
@@ -186,6 +186,8 @@ class DovecotAuthConnection(Connection):
             case sasl.Proven() | sasl.Failed():
                 self._ask(from_ticket(auth, outcome, hook=self.hook.name), number)
             case sasl.Refused():
+                told = from_refused(auth, outcome, hook=self.hook.name)
+                self.hook.desk.refused(*told)
                 self._send(Fail(number))
 
     def _ask(self, request: Request, number: int) -> None:

@@ -11,6 +11,7 @@ from dirbridge.model.login import (
     IPAddress,
     LoginRequest,
     Reason,
+    Rejected,
     TicketRequest,
 )
 from dirbridge.model.quick import remaker
@@ -78,6 +79,22 @@ def from_ticket(
         case sasl.Failed(detail, ours):
             doubt = Cause.CONFIGURATION if ours else Reason.BAD_TICKET
             return replace(request, doubt=doubt, detail=detail)
+
+
+def from_refused(
+    auth: dovecot_auth.Auth, refused: sasl.Refused, *, hook: str
+) -> tuple[LoginRequest, Rejected]:
+    """Make what is told of an exchange that the hook itself refuses.
+
+    The request holds no password, as nobody is asked.
+    """
+    unknown = sasl.Credentials(refused.name, b"")
+    reason = Reason.OTHER_IDENTITY
+    if refused.why == "malformed":
+        by_password = auth.mechanism in sasl.MECHANISMS
+        reason = Reason.BAD_NAME if by_password else Reason.BAD_TICKET
+    detail = f"{auth.mechanism}: {refused.why}"
+    return from_dovecot(auth, unknown, hook=hook), Rejected(reason, detail=detail)
 
 
 def text(data: bytes) -> str:

@@ -142,7 +142,8 @@ REASONS: dict[Reason, Advice] = {
         "mail admin",
     ),
     Reason.OTHER_IDENTITY: Advice(
-        "The ticket is one person's, but the client asks to be somebody else.",
+        "The password or ticket is one person's, but the client asks to be somebody "
+        "else.",
         "Leave the authorization identity empty in the mail program.",
         "the person",
     ),

@@ -46,10 +46,13 @@ class Refused:
     """The exchange cannot succeed, whatever the password.
 
     Attributes:
-        why: Stable word for the log: `malformed` or `authzid`.
+        why: Stable word: `malformed` or `authzid`.
+        name: Who logs in, where the client said so plainly; b"" else, since what is
+            malformed may have the password anywhere.
     """
 
     why: str
+    name: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +160,5 @@ def _read_plain(message: bytes) -> Outcome:
     authzid, authcid, password = parts
     # To act as somebody else is a right that nobody has here.
     if authzid not in (b"", authcid):
-        return Refused("authzid")
+        return Refused("authzid", authcid if password else b"")
     return Credentials(authcid, password)

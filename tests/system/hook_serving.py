@@ -37,7 +37,7 @@ class Table:
     def __init__(self, passwords: Mapping[str, str]) -> None:
         self.passwords = dict(passwords)
         self.requests: list[LoginRequest] = []
-        self.noted: list[tuple[str, Verdict]] = []
+        self.notes: list[tuple[str, Verdict]] = []
         self.outage = False
         self.seconds: dict[str, float] = {}
         self.outages: set[str] = set()
@@ -70,7 +70,7 @@ class Table:
 
     def told(self, request: LoginRequest, verdict: Verdict, seconds: float) -> None:
         assert seconds >= 0
-        self.noted.append((request.name, verdict))
+        self.notes.append((request.name, verdict))
 
 
 @contextmanager

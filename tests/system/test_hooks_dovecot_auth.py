@@ -11,6 +11,7 @@ import time
 import pytest
 
 from dirbridge.config.settings import HookSettings
+from dirbridge.model.login import Reason
 from tests.system.hook_serving import PLAIN, AuthClient, Table, connect, serving
 
 AUTH = b"AUTH\t%d\tPLAIN\tservice=smtp\tlip=::ffff:192.0.2.10\trip=fe80::1%%eth0"
@@ -92,6 +93,23 @@ def test_login_and_unknown_mechanisms(client):
     assert client.line() == b"FAIL\t2\n"
     client.send(b"CONT\t99\t\nAUTH\t3\tPLAIN\tresp=!!!\n")
     assert [client.line(), client.line()] == [b"FAIL\t99\n", b"FAIL\t3\n"]
+
+
+@pytest.mark.parametrize(
+    ("response", "name", "reason"),
+    [
+        (b"boss\0anna\0secret", "anna", Reason.OTHER_IDENTITY),
+        (b"anna\0secret", "", Reason.BAD_NAME),
+        (b"anna\0secret\0", "", Reason.OTHER_IDENTITY),
+    ],
+)
+def test_what_is_refused_without_asking_is_told(client, table, response, name, reason):
+    client.send(AUTH % 1 + b"\tresp=" + base64.b64encode(response) + b"\n")
+    assert client.line() == b"FAIL\t1\n"
+    assert table.requests == []
+    ((told, verdict),) = table.notes
+    assert (told, verdict.reason) == (name, reason)
+    assert "secret" not in repr(verdict)
 
 
 def test_a_slow_login_holds_up_nobody(client, table):

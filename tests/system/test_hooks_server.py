@@ -259,8 +259,8 @@ def test_a_desk_that_is_full_says_so_at_once():
         return told[1:]
 
     assert [type(one) for one in asyncio.run(ask())] == [Accepted, Accepted]
-    assert answerer.noted[0] == ("third", Unavailable(Cause.OVERLOADED))
-    assert [name for name, _ in answerer.noted[1:]] == ["first", "second"]
+    assert answerer.notes[0] == ("third", Unavailable(Cause.OVERLOADED))
+    assert [name for name, _ in answerer.notes[1:]] == ["first", "second"]
 
 
 def test_a_question_past_its_deadline_is_not_answered_for_nothing():
@@ -280,7 +280,7 @@ def test_a_question_past_its_deadline_is_not_answered_for_nothing():
     assert asyncio.run(ask()) == [late, late]
     assert [request.name for request in answerer.requests] == ["first"]
     # What is noted is what was told, not what came too late.
-    assert answerer.noted == [("first", late), ("second", late)]
+    assert answerer.notes == [("first", late), ("second", late)]
 
 
 def test_the_time_runs_from_the_question_on_not_from_its_turn():

@@ -144,9 +144,12 @@ def test_a_bad_ticket_fails_and_is_noted(client: AuthClient, judge: Judge) -> No
     assert client.line() == FAIL
     assert judge.tickets[0].doubt is Reason.BAD_TICKET
     assert judge.tickets[0].detail == "not for us"
-    assert judge.noted[0][1].method == "ticket"
+    assert judge.notes[0][1].method == "ticket"
     begin(client, b"refuse")
     assert client.line() == FAIL
+    name, verdict = judge.notes[1]
+    assert name == ""
+    assert verdict == Rejected(Reason.BAD_TICKET, detail="GSSAPI: malformed")
 
 
 def test_a_fault_of_ours_is_an_outage(client: AuthClient) -> None:
