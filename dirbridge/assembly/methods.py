@@ -18,6 +18,7 @@ from dirbridge.authenticators.ldap_bind import ldap_bind
 from dirbridge.authenticators.live import Look, Standing, live_look
 from dirbridge.authenticators.local import LocalAuthenticator
 from dirbridge.authenticators.missing import MissingMethod
+from dirbridge.authenticators.moved import FollowingBind
 from dirbridge.authenticators.nt_domain import nt_domain
 from dirbridge.authenticators.password_server import password_server
 from dirbridge.config.settings import DirectoryType, Method, Security
@@ -144,7 +145,9 @@ class Methods:
             # The store's own takes its place; see `Choices`.
             return LocalAuthenticator(lambda _account: None)
         if method is Method.LDAP_BIND:
-            return ldap_bind(name, directory, failover)
+            bind = ldap_bind(name, directory, failover)
+            by_name = directory.type is DirectoryType.ACTIVE_DIRECTORY
+            return bind if by_name else FollowingBind(bind, self.look)
         known = self.names.nt_names.get(one.key)
         if method is Method.NT_DOMAIN and known is not None:
             return nt_domain(name, directory, login, known, failover)

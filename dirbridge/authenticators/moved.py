@@ -1,0 +1,127 @@
+"""Passwords of people whose entry was moved or renamed since the last sync.
+
+A bind names the entry by its DN, and slapd refuses one that is not there as it refuses
+a wrong password (result 49), so that nobody learns which there are. So
+where a bind is refused, the entry is looked up by its id, which stays; and where it
+stands elsewhere by now, the bind is made there. The first one counted nowhere, as no
+entry was there to count it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dirbridge.authenticators.base import Next, Underway
+from dirbridge.authenticators.ldap_bind import LdapBind
+from dirbridge.authenticators.live import Look, Standing
+from dirbridge.directory import dn
+from dirbridge.directory.errors import Undecodable
+from dirbridge.model.account import Account
+from dirbridge.model.deadline import Deadline
+from dirbridge.model.finding import Finding
+from dirbridge.model.login import Accepted, Reason, Rejected, Verdict
+from dirbridge.model.secret import Secret
+
+LOOK_SECONDS = 3.0
+"""Most seconds for the look at where an entry stands."""
+
+_DOUBTFUL = frozenset({Reason.WRONG_PASSWORD, Reason.UNKNOWN})
+"""How a bind at a DN that is not there is refused."""
+
+
+class FollowingBind:
+    """The method `ldap-bind` by DN, for entries that move.
+
+    See `authenticators.base`.
+    """
+
+    def __init__(self, bind: LdapBind, look: Look) -> None:
+        """Take what binds, and what looks where an entry stands."""
+        self._bind = bind
+        self._look = look
+
+    @property
+    def method(self) -> str:
+        """The method's name in the configuration."""
+        return self._bind.method
+
+    def authenticate(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Verdict:
+        """Check a password; see `Authenticator.authenticate`."""
+        verdict = self._bind.authenticate(account, password, deadline)
+        return self.followed(verdict, account, password, deadline)
+
+    def start(
+        self, account: Account, password: Secret, deadline: Deadline
+    ) -> Underway | None:
+        """Prepare a bind on a connection that is warm; see `Startable.start`."""
+        begun = self._bind.start(account, password, deadline)
+        if begun is None:
+            return None
+        return _FollowingUnderway(self, begun, account, password, deadline)
+
+    def check(self) -> list[Finding]:
+        """Say whether binds can be sent."""
+        return self._bind.check()
+
+    def close(self) -> None:
+        """Close kept connections."""
+        self._bind.close()
+
+    def followed(
+        self, verdict: Verdict, account: Account, password: Secret, deadline: Deadline
+    ) -> Verdict:
+        """Return the verdict on a bind where the entry stands now."""
+        match verdict:
+            case Rejected(reason=reason, server=server) if server:
+                pass
+            case _:
+                return verdict
+        if reason not in _DOUBTFUL:
+            return verdict
+        soon = Deadline.after(deadline.within(LOOK_SECONDS))
+        standing = self._look(account, soon)
+        if not isinstance(standing, Standing):
+            return verdict
+        now = standing.entry.dn
+        if not now or _same(now, account.values.dn):
+            return verdict
+        moved = replace(account, values=replace(account.values, dn=now))
+        return self._bind.authenticate(moved, password, deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class _FollowingUnderway:
+    """A bind that an event loop goes on with; see `authenticators.base.Underway`."""
+
+    method: FollowingBind
+    begun: Underway
+    account: Account
+    password: Secret
+    deadline: Deadline
+
+    def fileno(self) -> int:
+        """Return the number of the socket on which the next answer comes."""
+        return self.begun.fileno()
+
+    def go_on(self) -> Accepted | Next:
+        """Go on with what has come; never waits."""
+        return self.begun.go_on()
+
+    def finish(self) -> Verdict:
+        """Do all that is left; may wait."""
+        verdict = self.begun.finish()
+        return self.method.followed(verdict, self.account, self.password, self.deadline)
+
+    def drop(self) -> None:
+        """Leave it; only before the first `go_on`."""
+        self.begun.drop()
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two DNs are the same; of what is no DN nobody knows, so it may be."""
+    try:
+        return dn.comparable(one) == dn.comparable(other)
+    except Undecodable:
+        return True
