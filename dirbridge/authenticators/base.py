@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol, runtime_checkable
+from functools import cache
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
@@ -77,6 +78,16 @@ class Underway(Protocol):
     def drop(self) -> None:
         """Leave it; only before the first `go_on`."""
         ...
+
+
+def is_startable(authenticator: Authenticator) -> TypeGuard[Startable]:
+    """Whether an authenticator can be asked without a thread."""
+    return _has_start(type(authenticator))
+
+
+@cache  # a look at a Protocol costs as much as all of a stage
+def _has_start(kind: type) -> bool:
+    return issubclass(kind, Startable)
 
 
 @runtime_checkable

@@ -476,7 +476,8 @@ class Transport:
     def _here(self) -> bytes:
         """Receive one TLS record that is there, b"" where none is."""
         try:
-            self._socket.settimeout(0)
+            if self._socket.gettimeout() != 0:
+                self._socket.settimeout(0)
             more = self._socket.recv(_AT_A_TIME)
         except (ssl.SSLWantReadError, BlockingIOError):
             return b""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import BoundedSemaphore
 
-from dirbridge.authenticators.base import Authenticator, Startable
+from dirbridge.authenticators.base import Authenticator, is_startable
 from dirbridge.errors import StoreError
 from dirbridge.login.cache_names import KnownNames
 from dirbridge.login.choices import LOCAL
@@ -26,7 +26,7 @@ from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.log_line import log_line
 from dirbridge.login.methods import first_to_know
 from dirbridge.login.refusals import LONGEST_NAME, barred_by, refuse
-from dirbridge.login.stage import Login, Stage, Swift
+from dirbridge.login.stage import Login, Stage, is_swift
 from dirbridge.login.tickets import Tickets, no_tickets
 from dirbridge.login.underway import LoginUnderway
 from dirbridge.model.account import Account, Origin
@@ -139,7 +139,7 @@ class LoginService:
         ):
             return None
         methods = self.methods(account)
-        if not (methods and isinstance(methods[0], Startable)):
+        if not (methods and is_startable(methods[0])):
             return None
         place = self._places.setdefault(account.domain, BoundedSemaphore(AT_ONCE))
         if not place.acquire(blocking=False):
@@ -174,7 +174,7 @@ class LoginService:
         """Have all stages after the instant ones let a login pass, or none of them."""
         passed: list[Stage] = []
         for stage in self.stages[self.instant :]:
-            if not (isinstance(stage, Swift) and stage.passes(login)):
+            if not (is_swift(stage) and stage.passes(login)):
                 nobody_asked = Unavailable(Cause.OVERLOADED)
                 for one in reversed(passed):
                     one.after(login, nobody_asked)

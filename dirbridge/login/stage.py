@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from functools import cache
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
@@ -70,8 +71,18 @@ class Stage(Protocol):
         ...
 
 
+def is_swift(stage: Stage) -> TypeGuard[Swift]:
+    """Whether logins may pass a stage without a wait."""
+    return _has_passes(type(stage))
+
+
+@cache  # a look at a Protocol costs as much as all of a stage
+def _has_passes(kind: type) -> bool:
+    return issubclass(kind, Swift)
+
+
 @runtime_checkable
-class Swift(Protocol):
+class Swift(Stage, Protocol):
     """A stage that most logins pass without a wait, even on an event loop.
 
     The `after` of such a stage waits for nobody where a directory's acceptance

@@ -37,6 +37,12 @@ MAX_MESSAGE = 256 * 1024
 BIND_ANSWER, EXTENDED_ANSWER, INTERMEDIATE = 0x61, 0x78, 0x79
 SEARCH_ENTRY, SEARCH_DONE, SEARCH_REFERENCE = 0x64, 0x65, 0x73
 
+# Nearly every answer that ends a request: a code of 0, no matched DN, no text.
+_PLAIN_SUCCESS: Mapping[bytes, int] = {
+    bytes((tag, 7, 0x0A, 1, 0, 4, 0, 4, 0)): tag
+    for tag in (BIND_ANSWER, EXTENDED_ANSWER, SEARCH_DONE)
+}
+
 Scope = Literal["BASE", "LEVEL", "SUBTREE"]
 
 _BIND, _SEARCH, _EXTENDED = 0x60, 0x63, 0x77
@@ -45,6 +51,8 @@ _REQUEST_NAME, _REQUEST_VALUE = 0x80, 0x81
 _RESPONSE_NAME, _RESPONSE_VALUE = 0x80, 0x81
 _REFERRAL, _SERVER_CREDENTIALS = 0xA3, 0x87
 _VERSION = ber.integer(3)
+_ID_AT, _LONGEST_ID = 4, 4
+"""Octets of a message's number (RFC 4511 section 4.1.1: up to 2147483647)."""
 _SCOPES: Mapping[Scope, int] = {"BASE": 0, "LEVEL": 1, "SUBTREE": 2}
 _NEVER_FOLLOW_ALIASES = ber.enumerated(0)
 _NO_TIME_LIMIT = ber.integer(0)
@@ -150,7 +158,18 @@ def search_request(  # noqa: PLR0913, PLR0917 - the fields of RFC 4511 section 4
     Raises:
         LocalProtocolError: The filter is none.
     """
-    body = ber.tlv(
+    body = _search_body(base, scope, filter_text, tuple(attributes), size_limit)
+    return message(message_id, body, ldap_controls.encode(controls))
+
+
+def _search_body(
+    base: str,
+    scope: Scope,
+    filter_text: str,
+    attributes: tuple[str, ...],
+    size_limit: int,
+) -> bytes:
+    return ber.tlv(
         _SEARCH,
         ber.text(base),
         ber.enumerated(_SCOPES[scope]),
@@ -159,9 +178,8 @@ def search_request(  # noqa: PLR0913, PLR0917 - the fields of RFC 4511 section 4
         _NO_TIME_LIMIT,
         _VALUES_TOO,
         _ANY_ENCODED if filter_text is ANY else ldap_filter.encode(filter_text),
-        _wanted(tuple(attributes) or (NO_ATTRIBUTES,)),
+        _wanted(attributes or (NO_ATTRIBUTES,)),
     )
-    return message(message_id, body, ldap_controls.encode(controls))
 
 
 @lru_cache(maxsize=64)  # a login asks for the same ones each time
@@ -171,7 +189,12 @@ def _wanted(attributes: tuple[str, ...]) -> bytes:
 
 def read_request(message_id: int, base: str, attributes: Sequence[str]) -> bytes:
     """Write a search for the one entry `base`, "" for the rootDSE."""
-    return search_request(message_id, base, "BASE", ANY, attributes)
+    return message(message_id, _read_body(base, tuple(attributes)))
+
+
+@lru_cache(maxsize=4096)  # people log in again
+def _read_body(base: str, attributes: tuple[str, ...]) -> bytes:
+    return _search_body(base, "BASE", ANY, attributes, 0)
 
 
 def message(message_id: int, operation: bytes, controls: bytes = b"") -> bytes:
@@ -225,6 +248,9 @@ def result_of(message_id: int, operation: bytes) -> Result:
     Raises:
         RemoteProtocolError: It is something else.
     """
+    plain = _PLAIN_SUCCESS.get(operation)
+    if plain is not None:
+        return Result(message_id, 0, "", plain)
     tag = operation[0] if operation else 0
     if tag not in (BIND_ANSWER, EXTENDED_ANSWER, SEARCH_DONE):
         raise RemoteProtocolError(f"an answer of kind {tag:#04x} that nobody asked for")
@@ -316,4 +342,12 @@ def opened(message: bytes) -> tuple[int, bytes]:
     Raises:
         RemoteProtocolError: It is no message.
     """
+    size = len(message) - 2
+    # Nearly all are short; this takes them apart without the general way's detours.
+    short = 1 < size < ber.LONG_FORM
+    if short and message[:3] == bytes((ber.SEQUENCE, size, ber.INTEGER)):
+        end = _ID_AT + message[_ID_AT - 1]
+        if _ID_AT < end <= min(_ID_AT + _LONGEST_ID, len(message)):
+            number = int.from_bytes(message[_ID_AT:end], "big", signed=True)
+            return number, message[end:]
     return ber.take_integer(ber.only(message, ber.SEQUENCE))

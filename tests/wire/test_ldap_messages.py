@@ -203,3 +203,21 @@ def test_a_message_above_the_limit_is_refused() -> None:
 def test_another_protocol_is_refused_at_once() -> None:
     with pytest.raises(RemoteProtocolError):
         messages.message_size(b"HTTP/1.1 400 Bad Request")
+
+
+@pytest.mark.parametrize("tag", [0x61, 0x65, 0x78])
+@pytest.mark.parametrize("number", [1, 127, 128, 2**31 - 1])
+@pytest.mark.parametrize("padding", [b"", b"\x84\x00\x00\x00"])
+def test_the_shortest_answer_is_read_like_all_others(
+    tag: int, number: int, padding: bytes
+) -> None:
+    size = number.bit_length() // 8 + 1
+    head = bytes((2, size)) + number.to_bytes(size, "big")
+    plain = bytes((tag, 7, 0x0A, 1, 0, 4, 0, 4, 0))
+    body = head + plain
+    message = b"0" + padding + bytes((len(body),)) + body
+    assert messages.parse_result(message) == messages.Result(number, 0, "", tag)
+    # The same in Samba's longer way to write a length.
+    body = head + bytes((tag, 0x84, 0, 0, 0, 7)) + plain[2:]
+    message = b"0" + padding + bytes((len(body),)) + body
+    assert messages.parse_result(message) == messages.Result(number, 0, "", tag)
