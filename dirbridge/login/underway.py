@@ -16,7 +16,7 @@ from dirbridge.login.stage import Login, Stage
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding
-from dirbridge.model.login import Accepted, Verdict
+from dirbridge.model.login import Accepted, Cause, Unavailable, Verdict
 from dirbridge.model.secret import Secret
 
 
@@ -64,13 +64,16 @@ class LoginUnderway:
         """Do all that is left; may wait until the deadline."""
         begun = _Begun(self.methods[0].method, self.check)
         methods = (begun, *self.methods[1:])
+        # Stands where a method raises, a bug: no stage may be left waiting for it.
+        verdict: Verdict = Unavailable(Cause.INTERNAL)
         try:
             verdict = first_to_know(
                 methods, self.account, self.login.password, self.deadline
             )
         finally:
             self.ended()
-        return self._told(verdict)
+            verdict = self._told(verdict)
+        return verdict
 
     def _told(self, verdict: Verdict) -> Verdict:
         for stage in reversed(self.passed):

@@ -190,6 +190,29 @@ def test_the_next_method_is_asked_after_an_outage(house: House) -> None:
     assert (house.directory.asked, house.second.asked) == (0, 1)
 
 
+def test_the_next_method_gets_no_password_that_may_have_counted(house: House) -> None:
+    out = Unavailable(Cause.TIMEOUT, USER, "ldap-bind", sent=True)
+    house.directory.outage = out
+    underway = house.begun()
+    assert underway.go_on() is Next.FINISH
+    assert underway.finish() == out
+    assert (house.directory.asked, house.second.asked) == (0, 0)
+
+
+def test_a_bug_leaves_nobody_waiting(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_check: Check) -> Verdict:
+        raise ZeroDivisionError
+
+    underway = house.begun()
+    with monkeypatch.context() as patched:
+        patched.setattr(Check, "finish", broken)
+        with pytest.raises(ZeroDivisionError):
+            underway.finish()
+    assert house.begun().go_on() == RIGHT
+
+
 def test_one_password_of_an_account_at_a_time(house: House) -> None:
     first = house.begun()
     assert house.start() is None
