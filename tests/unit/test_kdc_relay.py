@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import socket
 import struct
@@ -10,14 +11,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dirbridge.app import App
 from dirbridge.authenticators.kdc_relay import FIRST_OCTETS, MAX_MESSAGE, KdcRelay
+from dirbridge.authenticators.kerberos import KerberosAuthenticator
 from dirbridge.authenticators.sent_proofs import SentProofs
 from dirbridge.config.types import HostPort
+from dirbridge.model.names import DomainName
 from dirbridge.protocols import ber
 from testbed.process import wait_until
 
@@ -269,3 +274,41 @@ def test_a_proof_that_is_waited_for_is_unanswered() -> None:
         stream.sendall(framed(as_request(2)))
         wait_until(lambda: proofs.unanswered(begun), "a proof on its way")
         assert not proofs.unanswered(proofs.now())
+
+
+CONFIG = """
+[store]
+url = "sqlite:///{folder}/db/dirbridge.db"
+[serve]
+run_dir = "{folder}"
+[domains."company.com".directory]
+type = "ldap"
+server = "127.0.0.1:9"
+username = "cn=bridge"
+password = {{ file = "secret" }}
+[domains."company.com".login]
+methods = ["kerberos"]
+kerberos_realm = "EXAMPLE.COM"
+"""
+
+
+def test_the_method_hears_of_it_from_the_relay_of_its_realm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KRB5_CONFIG", "")
+    (tmp_path / "realms").mkdir()
+    file = tmp_path / "dirbridge.toml"
+    file.write_text(CONFIG.format(folder=tmp_path))
+    with closing_kdc() as (closing, taken):
+        realm = f'name = "EXAMPLE.COM"\nkdcs = ["{closing}"]\n'
+        (tmp_path / "realms" / "example.toml").write_text(realm)
+        app = App.load(file)
+        (method,) = app._methods.by_directory[DomainName("company.com"), "directory"]
+        assert isinstance(method, KerberosAuthenticator)
+        begun = method._proofs.now()
+        port = re.findall(
+            r"127\.0\.0\.1:(\d+)", Path(os.environ["KRB5_CONFIG"]).read_text()
+        )
+        assert ask(("127.0.0.1", int(port[0])), framed(as_request(2))) == b""
+        assert len(taken) == 1
+        assert method._proofs.unanswered(begun)
