@@ -60,7 +60,7 @@ _BOUNDS: Mapping[type[Table], tuple[_Bound, ...]] = {
         _Bound(
             "wrong_tries",
             1,
-            100,
+            10_000,
             "Write less than the directory locks an account at, such as 4.",
         ),
         _Bound(

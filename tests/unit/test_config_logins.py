@@ -49,7 +49,7 @@ def problem_of(folder: Path, login: str = "", guard: str = "") -> Problem:
         ('offline_logins = "0s"', "too little", "leave it out"),
         ('offline_logins = "91d"', "too much", "90d"),
         ("wrong_tries = 0", "too little", "such as 4"),
-        ("wrong_tries = 101", "too much", "such as 4"),
+        ("wrong_tries = 10001", "too much", "such as 4"),
         ('wrong_window = "0s"', "too little", "leave it out"),
         ('wrong_window = "31d"', "too much", '"30m"'),
     ],
@@ -91,7 +91,7 @@ def test_a_cache_of_no_time_is_none(off: str, tmp_path: Path) -> None:
 def test_the_ends_of_what_is_allowed(tmp_path: Path) -> None:
     loaded(
         tmp_path,
-        'cache = "1h"\noffline_logins = "90d"\nwrong_tries = 100\nwrong_window = "30d"',
+        'cache = "1h"\noffline_logins = "90d"\nwrong_tries = 10000\nwrong_window = "30d"',
         'address_window = "24h"\naccounts_per_address = 0',
     )
 
