@@ -8,9 +8,11 @@ import pytest
 
 from testbed import cast
 from testbed.bed import Bed
+from testbed.process import wait_until
 from testbed.samba import Dc1
 from testbed.slapd import Od1
 from tests.system.bridge import AD, OD, Site
+from tests.system.sasl import ask
 
 RENA, RICK, DELE = (cast.ad(f"{verb}.me") for verb in ("rename", "recreate", "delete"))
 
@@ -159,11 +161,22 @@ def test_disabled_by_the_directory_and_enabled_again(
     site: Site, changeable_od: Od1
 ) -> None:
     carla = cast.od("carla")
-    changeable_od.modify(
-        f"dn: {carla.dn}\nchangetype: modify\nadd: authAuthority\n"
-        "authAuthority: ;DisabledUser;\n"
-    )
-    assert site.sync(OD).code == 0
+    # A bridge that remembers right passwords, while another process syncs.
+    del site.login_settings(OD)["cache"]
+    right = site.bed.password(carla)
+    with site.serving("--no-sync") as serve:
+        told = [ask(site.saslauthd, f"carla@{OD}", right) for _ in range(2)]
+        assert told == ["OK", "OK"]
+        wait_until(
+            lambda: serve.logins[-1]["server"] == "cache", "nothing is remembered"
+        )
+        changeable_od.modify(
+            f"dn: {carla.dn}\nchangetype: modify\nadd: authAuthority\n"
+            "authAuthority: ;DisabledUser;\n"
+        )
+        assert site.sync(OD).code == 0
+        assert ask(site.saslauthd, f"carla@{OD}", right) == "NO"
+        assert serve.logins[-1]["reason"] == "disabled"
     account = site.account(f"carla@{OD}")
     assert account["state"] == "disabled"
     assert "DisabledUser" in account["state_reason"]
