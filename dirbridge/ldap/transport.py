@@ -447,7 +447,7 @@ class Transport:
     def _whole(self) -> bytes | None:
         """Take the next message, None where it is not whole."""
         data = self._rest
-        size = messages.message_size(data)
+        size = messages.message_size(data) if data else None
         if size is None or len(data) < size:
             return None
         self._rest = data[size:]

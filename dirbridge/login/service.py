@@ -134,10 +134,9 @@ class LoginService:
         account = None if login is None else login.account
         if login is None or account is None or account.origin is Origin.LOCAL:
             return None
-        if any(
-            stage.before(login) is not None for stage in self.stages[: self.instant]
-        ):
-            return None
+        for stage in self.stages[: self.instant]:
+            if stage.before(login) is not None:
+                return None
         methods = self.methods(account)
         if not (methods and is_startable(methods[0])):
             return None

@@ -132,6 +132,13 @@ def each(data: bytes, tag: int) -> Iterator[bytes]:
     """
     at, whole = 0, len(data)
     while at < whole:
+        # As in `take`: nearly all values are short.
+        if data[at] == tag and at + 1 < whole and (size := data[at + 1]) < LONG_FORM:
+            end = at + 2 + size
+            if end <= whole:
+                yield data[at + 2 : end]
+                at = end
+                continue
         found = header(data, at)
         if found is None or data[at] != tag or found.end > whole:
             raise RemoteProtocolError(f"no value {tag:#04x} where one belongs")
