@@ -19,6 +19,7 @@ import selectors
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -128,6 +129,7 @@ class LdapProxy:
 
     Attributes:
         limits: What it cuts off; may be changed at any time.
+        bind_delay: Seconds for which it keeps each bind back, as a slow server does.
         host: The name that fits the certificate.
         address: Where it listens.
         port: Where it listens.
@@ -152,6 +154,7 @@ class LdapProxy:
             limits: What to cut off; Windows' own limits without.
         """
         self.limits = limits or Limits()
+        self.bind_delay = 0.0
         self.host = host
         self.address = address
         self.port = 0
@@ -364,6 +367,7 @@ class _Link:
             raise _Ended
         if operation[0] == BIND:
             counts.binds += 1
+            time.sleep(self._proxy.bind_delay)
             fault = self._proxy.met(At.BIND)
             if fault:
                 self._fail(number[1], BIND_ANSWER, fault)
