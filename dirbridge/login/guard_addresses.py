@@ -78,12 +78,6 @@ class UsualAddresses:
         except StoreError:
             return False
 
-    def has_lately(self, account: Account, address: IPAddress | None) -> bool:
-        """Whether this process knows of such a login; asks nobody."""
-        place = place_of(address)
-        last = None if place is None else self._written.get((account.number, place))
-        return last is not None and self._now() - last < KNOWN_FOR
-
     def saw(self, account: Account, address: IPAddress | None) -> None:
         """Note a login from there; it is written later, and seldom."""
         place = place_of(address)
