@@ -36,7 +36,7 @@ CACHE = f"-c -s 4096 -t {24 * 3600}"
 """4 MB: all accounts fit into it."""
 
 NO_CACHE = {"login": 'cache = "0s"'}
-LONG_CACHE = {"login": 'cache = "24h"'}
+LONG_CACHE = {"login": 'cache = "1h"'}
 LOCAL = "local-admin"
 WITHOUT_END = 1_000_000
 HASHERS = 4
