@@ -2,7 +2,7 @@
 
 An Argon2 check keeps every core busy for tens of milliseconds. It releases the lock of
 the interpreter, but not the processor: a login that is answered from memory would wait
-for it. So such work runs in threads of the lowest priority (Linux: `setpriority(2)`,
+for it. So such work runs in threads of low priority (Linux: `setpriority(2)`,
 "C library/kernel differences", tells that it holds for a thread), and so do the threads
 that it starts.
 """
@@ -16,14 +16,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
-LOWEST = 19
+LOW = 5
+"""Nice value: a third of an ordinary share, so that a busy machine starves nobody."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 class Modest:
-    """Runs calls in threads of the lowest priority; its caller waits for them."""
+    """Runs calls in threads of low priority; its caller waits for them."""
 
     def __init__(self, threads: int) -> None:
         """Start nothing yet: no thread may be there before a fork.
@@ -44,4 +45,4 @@ class Modest:
 def _step_back() -> None:
     # Where it is not allowed, it is only slower for others.
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from dirbridge.authenticators.modest import LOWEST, Modest
+from dirbridge.authenticators.modest import LOW, Modest
 
 
 def test_it_runs_with_the_lowest_priority_and_leaves_the_caller_its_own() -> None:
@@ -15,7 +15,7 @@ def test_it_runs_with_the_lowest_priority_and_leaves_the_caller_its_own() -> Non
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     before = priority()
-    assert Modest(1).run(priority) == LOWEST
+    assert Modest(1).run(priority) == LOW
     assert priority() == before
 
 
