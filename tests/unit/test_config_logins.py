@@ -91,7 +91,8 @@ def test_a_cache_of_no_time_is_none(off: str, tmp_path: Path) -> None:
 def test_the_ends_of_what_is_allowed(tmp_path: Path) -> None:
     loaded(
         tmp_path,
-        'cache = "1h"\noffline_logins = "90d"\nwrong_tries = 10000\nwrong_window = "30d"',
+        'cache = "1h"\noffline_logins = "90d"\n'
+        'wrong_tries = 10000\nwrong_window = "30d"',
         'address_window = "24h"\naccounts_per_address = 0',
     )
 
