@@ -27,6 +27,8 @@ from dirbridge.store.base import Store
 from tests import schema
 from tests.contract import test_store as stores
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = DomainName("example.com")
 ANNA = "anna@example.com"
 CONFIG = """\

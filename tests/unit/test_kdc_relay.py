@@ -26,6 +26,8 @@ from dirbridge.model.names import DomainName
 from dirbridge.protocols import ber
 from testbed.process import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def framed(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data
