@@ -585,7 +585,7 @@ def test_a_burst_at_a_healthy_directory_is_no_outage(store: MemoryStore) -> None
             time.sleep(0.02)
             return super().authenticate(account, password, deadline)
 
-    answers = at_once(service(store, Brisk("one", None)), ["anna"] * 300)
+    answers = at_once(service(store, Brisk("one", None)), ["anna"] * 150)
     assert all(isinstance(one.result(5), Accepted) for one in answers)
 
 
