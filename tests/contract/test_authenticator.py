@@ -435,7 +435,7 @@ class KerberosContract(AuthenticatorContract):
             "keytab": bed.keytab(self.keytab_of),
             "kind": self.kind,
         }
-        realm = Realm(**(values | changes))  # type: ignore[arg-type]
+        realm = Realm(**(values | changes))
         return KerberosAuthenticator(realm, look=look)
 
     def verdict(self, case: Case, asked: KerberosAuthenticator) -> Verdict:

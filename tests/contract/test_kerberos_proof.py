@@ -88,13 +88,13 @@ def krb5(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ad_realm(bed: Bed, **changes: object) -> Realm:
     values = {"name": AD, "keytab": bed.keytab("corp")} | changes
-    return Realm(**values)  # type: ignore[arg-type]
+    return Realm(**values)
 
 
 def od_realm(bed: Bed, **changes: object) -> Realm:
     kind = DirectoryType.OPEN_DIRECTORY_KERBEROS
     values = {"name": OD, "keytab": bed.keytab("od"), "kind": kind} | changes
-    return Realm(**values)  # type: ignore[arg-type]
+    return Realm(**values)
 
 
 def bind_to(

@@ -50,7 +50,7 @@ class Bind:
         self.given_back = 0
         self.errors: list[DirectoryError] = []
         self.underway = BindUnderway(
-            line,  # type: ignore[arg-type]
+            line,
             steps(),
             ended=self._ended,
             failed=self._failed,

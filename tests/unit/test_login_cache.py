@@ -407,7 +407,7 @@ def test_credentials_that_cannot_be_read_keep_nothing(house: House) -> None:
 
 def test_a_known_name_asks_the_store_no_more(house: House) -> None:
     found = house.known.resolve("anna")
-    house.store.named = None  # type: ignore[method-assign, assignment]
+    house.store.named = None
     assert house.known.resolve("anna") is house.known.recall("anna")
     assert house.known.recall("anna") == found
 

@@ -46,13 +46,13 @@ def person(
         number=number,
         domain=domain,
         mailbox=login,
-        origin=ours.pop("origin", Origin.MAPPED),  # type: ignore[arg-type]
+        origin=ours.pop("origin", Origin.MAPPED),
         state_since=NOW,
         values=AccountValues(
             directory_id=DirectoryId(f"{domain}-{login}"),
-            **(values | more),  # type: ignore[arg-type]
+            **(values | more),
         ),
-        **ours,  # type: ignore[arg-type]
+        **ours,
     )
 
 
@@ -97,7 +97,7 @@ class House:
         domains = (MailDomain(COM, primary=True), MailDomain(ORG))
         self.judge = TicketJudge(
             places={CORP: ((COM, "directory"), (ORG, "directory"))},
-            resolver=Resolver(domains, self.names),  # type: ignore[arg-type]
+            resolver=Resolver(domains, self.names),
             look=self.look,
             by_directory=lambda _account: self.by_directory,
             refresh=self.refresh,
@@ -112,7 +112,7 @@ class House:
         return self.refreshes
 
     def ask(self, principal: str = f"anna@{CORP}", **more: object) -> Verdict:
-        request = TicketRequest(principal, **more)  # type: ignore[arg-type]
+        request = TicketRequest(principal, **more)
         return self.judge(request, Deadline.after(9))
 
 
