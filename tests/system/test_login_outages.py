@@ -14,10 +14,13 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from testbed import ldif
 from testbed.bed import Bed
+from testbed.cast import AD_BASE
 from testbed.password_server import SILENCE, of_bed
 from testbed.postgresql import Postgresql
 from testbed.process import wait_until
+from testbed.samba_provision import LOCKOUT_THRESHOLD
 from tests.system.bridge import AD, OD, Serve, Site, new_site
 from tests.system.every_method import Person, with_every_method
 from tests.system.sasl import ask
@@ -62,6 +65,12 @@ class Outage:
         self.manner = manner
         self.away: frozenset[str] = frozenset()
         self._password_server = of_bed(bed.directory)
+        self._allow_wrong_tries("0")
+
+    def _allow_wrong_tries(self, threshold: str) -> None:
+        """Let the domain lock nobody: the guard stays below its threshold."""
+        for dc in (self.bed.dc1, self.bed.dc2):
+            dc.modify(ldif.modify(AD_BASE, [("lockoutThreshold", threshold)]))
 
     def take(self, away: frozenset[str]) -> frozenset[str]:
         """Let just these parts be away; gives those that were not."""
@@ -99,6 +108,7 @@ class Outage:
         self._password_server.stop()
         for name in (*DIRECTORY, "postgresql", "kdc"):
             self.bed.servers[name].heal()
+        self._allow_wrong_tries(str(LOCKOUT_THRESHOLD))
 
 
 @pytest.fixture
@@ -129,7 +139,7 @@ def fresh(bed: Bed, outage: Outage, folder: Path, database: str) -> Site:
     }
     site.config["serve"]["deadline"] = f"{SECONDS:.0f}s"
     for domain in (AD, OD):
-        # No try is to be refused because of the ones before it.
+        # No try is to be refused because of the ones before it; see `Outage`.
         site.login_settings(domain)["wrong_tries"] = 10_000
     site.sync()
     return site
