@@ -20,7 +20,7 @@ from dirbridge.authenticators.own_entry import (
     Doubt,
     Identify,
     identify_active_directory,
-    identify_open_directory,
+    open_directory_identity,
 )
 from dirbridge.authenticators.principals import Asked, Ticket
 from dirbridge.config.settings import DirectorySettings, DirectoryType, Security
@@ -277,7 +277,7 @@ def by_bind(
     if settings.type is DirectoryType.LDAP:
         return None
     active = settings.type is DirectoryType.ACTIVE_DIRECTORY
-    identify = identify_active_directory if active else identify_open_directory
+    identify = identify_active_directory if active else open_directory_identity()
     return ByBind(Access.of(domain, settings), failover, identify)
 
 

@@ -14,7 +14,7 @@ from dirbridge.authenticators.own_entry import (
     Identify,
     identify_active_directory,
     identify_by_dn,
-    identify_open_directory,
+    open_directory_identity,
 )
 from dirbridge.authenticators.proven import Proven
 from dirbridge.config.settings import (
@@ -381,7 +381,7 @@ def _way_of(kind: DirectoryType, dns_name: str) -> Way:
     return Way(
         name_of=_dn,
         judge=_judge_open_directory,
-        identify=identify_by_dn if plain else identify_open_directory,
+        identify=identify_by_dn if plain else open_directory_identity(),
         never=frozenset({_APPLE_MARKER}),
     )
 

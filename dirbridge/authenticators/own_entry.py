@@ -8,6 +8,7 @@ person who has just logged in, and compared with the account's stable id.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +21,12 @@ from dirbridge.model import entry as model
 from dirbridge.model.account import Account
 from dirbridge.model.login import Cause, Reason
 from dirbridge.protocols.ldap_messages import Entry, Reading
+
+SILENT = 60.0
+"""Seconds for which an account is not asked for a policy that it did not have."""
+
+ROOM = 50_000
+"""How many accounts without one are remembered."""
 
 
 class Doubt(NamedTuple):
@@ -122,35 +129,65 @@ def _identified(entry: Entry | Doubt, account: Account) -> Doubt | None:
     return None
 
 
-def _own_entry_and_policy(account: Account) -> tuple[Wanted, ...]:
-    dn = account.values.dn
-    return (dn, _OWN), *((dn, (name,)) for name in _POLICY)
+class _WithPolicy:
+    """Reads the own entry, and what the server makes up of its policy beside it.
+
+    These cost as much as all else of a login, and most servers have nothing to say. So
+    where one said nothing of an account, it is not asked of that one again for a while.
+    A server that makes policies up does so for everybody who has a password there.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._silent_until: dict[str, float] = {}
+
+    def wanted(self, account: Account) -> tuple[Wanted, ...]:
+        """Return what to read; see `Identify`."""
+        dn, directory_id = account.values.dn, account.values.directory_id
+        own = (dn, _OWN)
+        if self._clock() < self._silent_until.get(directory_id, 0.0):
+            return (own,)
+        return own, *((dn, (name,)) for name in _POLICY)
+
+    def judge(
+        self, transport: Transport, account: Account, readings: tuple[Reading, ...]
+    ) -> Doubt | None:
+        """Compare the id, then look at the policy; see `Identify`."""
+        own, *policies = readings
+        doubt = _identified(_judged(transport, own), account)
+        if doubt is not None or not policies:
+            return doubt
+        told = [_judged(transport, policy) for policy in policies]
+        if not any(told):
+            self._note_silence(account.values.directory_id)
+        for values in told:
+            if isinstance(values, Doubt) or not values:
+                continue
+            identity = account.values
+            entry = model.Entry(identity.directory_id, identity.dn, values)
+            for sign, reason in open_directory_state.signs(entry):
+                return Doubt(reason, f"{sign} of the own entry says so")
+        return None
+
+    def _note_silence(self, directory_id: str) -> None:
+        if len(self._silent_until) >= ROOM:
+            self._silent_until.clear()
+        self._silent_until[directory_id] = self._clock() + SILENT
 
 
-def _judge_policy(
-    transport: Transport, account: Account, readings: tuple[Reading, ...]
-) -> Doubt | None:
-    own, *policies = readings
-    doubt = _identified(_judged(transport, own), account)
-    for policy in policies if doubt is None else ():
-        values = _judged(transport, policy)
-        if isinstance(values, Doubt) or not values:
-            continue
-        identity = account.values
-        entry = model.Entry(identity.directory_id, identity.dn, values)
-        for sign, reason in open_directory_state.signs(entry):
-            return Doubt(reason, f"{sign} of the own entry says so")
-    return doubt
+def open_directory_identity(clock: Callable[[], float] = time.monotonic) -> Identify:
+    """Return what compares the id as `identify_by_dn`, and asks for the policy.
 
+    Who is disabled by the policy has no DisabledUser, and not every release's slapd
+    looks at the policy at a bind. The server makes these values up for one entry, each
+    as the only one that is asked for; who may not read them, or an older server, says
+    nothing (odusers.c of Apple's slapd).
 
-identify_open_directory = Identify(_own_entry_and_policy, _judge_policy)
-"""Compares the id as `identify_by_dn`, then asks what the server's policy says.
-
-Who is disabled by the policy has no DisabledUser, and not every release's slapd looks
-at the policy at a bind. The server makes these values up for one entry, each as the
-only one that is asked for; who may not read them, or an older server, says nothing
-(odusers.c of Apple's slapd).
-"""
+    Args:
+        clock: Seconds.
+    """
+    with_policy = _WithPolicy(clock)
+    return Identify(with_policy.wanted, with_policy.judge)
 
 
 def _judged(transport: Transport, reading: Reading) -> Entry | Doubt:
