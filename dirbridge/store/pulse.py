@@ -16,8 +16,9 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Protocol
 
-_GOOD = 0.001
-"""Seconds for which a look at a file is good."""
+_GOOD = 0.01
+"""Seconds for which a look at a file is good; one costs as much as a whole login from
+memory, as it locks the file."""
 
 _NEWEST = "SELECT max(number) FROM runs"
 
@@ -40,8 +41,8 @@ class FilePulse:
 
     `data_version` moves with each commit of any other connection; only then is the
     number of the newest run read, as logins are recorded twice a second. A look is
-    good for a millisecond: what another process commits meanwhile and what is asked
-    meanwhile are at the same time.
+    good for a hundredth of a second: what another process commits meanwhile and what
+    is asked meanwhile are at the same time.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
