@@ -236,8 +236,10 @@ class LdapBind:
         transport.allow(out)
         asked = transport.ask_bind(name, password.reveal())
         try:
+            # The answer is not there before its question has gone all the way.
+            yield (wait := Wait("bind", out))
             while (result := transport.result_of(asked)) is None:
-                yield Wait("bind", out)
+                yield wait
         except Unreachable as error:
             raise error if proven else Unanswered.of(error) from error
         self._learn(transport, name, password, result)
@@ -248,8 +250,9 @@ class LdapBind:
         limit = Deadline.after(deadline.within(EACH_SERVER))
         transport.allow(limit)
         reads = transport.ask_entries(*self._way.identify.wanted(account))
+        yield (wait := Wait("read", limit))
         while (readings := transport.entries_of(reads)) is None:
-            yield Wait("read", limit)
+            yield wait
         return _doubted(answer, self._way.identify.judge(transport, account, readings))
 
     def _failed(

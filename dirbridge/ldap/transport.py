@@ -101,6 +101,8 @@ class Transport:
         self._deadline = Deadline.after(0)
         self._next_id = 1
         self._rest = b""
+        # Whether the socket waits for nothing; to ask it, or to tell it, costs.
+        self._hurried = False
         self._sealed: SealedStream | None = None
         self.endpoint = endpoint
         self.domain = domain
@@ -118,8 +120,9 @@ class Transport:
             OSError: It failed or was too late; `failure` says which.
         """
         try:
-            self._socket.settimeout(_remaining(self._deadline))
-            (self._sealed or self._socket).sendall(data)
+            if not (self._hurried and self._sent_at_once(data)):
+                self._wait_for_it()
+                (self._sealed or self._socket).sendall(data)
         except OSError as error:
             self._note(error)
             raise
@@ -131,7 +134,7 @@ class Transport:
             OSError: It failed or was too late; `failure` says which.
         """
         try:
-            self._socket.settimeout(_remaining(self._deadline))
+            self._wait_for_it()
             if self._sealed is None:
                 data = self._socket.recv(size)
             else:
@@ -151,6 +154,7 @@ class Transport:
         """
         data = self.recv(size)
         if data and self._sealed is None and isinstance(self._socket, ssl.SSLSocket):
+            self._hurry()
             return data + _ready(self._socket, size - len(data))
         return data
 
@@ -476,8 +480,7 @@ class Transport:
     def _here(self) -> bytes:
         """Receive one TLS record that is there, b"" where none is."""
         try:
-            if self._socket.gettimeout() != 0:
-                self._socket.settimeout(0)
+            self._hurry()
             more = self._socket.recv(_AT_A_TIME)
         except (ssl.SSLWantReadError, BlockingIOError):
             return b""
@@ -488,6 +491,32 @@ class Transport:
             self.failure = self.failure or "closed"
             raise ConnectionResetError("the server closed the connection")
         return more
+
+    def _sent_at_once(self, data: bytes) -> bool:
+        """Send all of it if that needs no wait; else nothing of it counts as sent.
+
+        TLS sends a record or asks for the same octets again (SSL_write(3)).
+        """
+        if len(data) > _AT_A_TIME or not self.waits_for_nobody:
+            return False
+        if self._deadline.left() <= 0:
+            return False
+        try:
+            self._socket.send(data)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return False
+        return True
+
+    def _hurry(self) -> None:
+        """Let the socket wait for nothing."""
+        if not self._hurried:
+            self._socket.settimeout(0)
+            self._hurried = True
+
+    def _wait_for_it(self) -> None:
+        """Let the socket wait until the deadline."""
+        self._socket.settimeout(_remaining(self._deadline))
+        self._hurried = False
 
     def _note(self, error: OSError) -> None:
         """Keep what an error tells; ldap3 folds them all into one."""
@@ -666,9 +695,11 @@ def _said(error: OSError) -> str:
 
 
 def _ready(secured: ssl.SSLSocket, most: int) -> bytes:
-    """Return what TLS can give at once: slapd sends a record for each entry."""
+    """Return what TLS can give at once: slapd sends a record for each entry.
+
+    The socket waits for nothing.
+    """
     parts: list[bytes] = []
-    secured.settimeout(0)
     # The end, or what broke, is met again by whoever receives next.
     with contextlib.suppress(OSError):
         while most > 0 and (part := secured.recv(most)):
