@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from dirbridge.login.stage import Login
 from dirbridge.login.underway import LoginUnderway
 from dirbridge.model.login import Question, Verdict
 
@@ -22,20 +23,25 @@ class Answerer(Protocol):
         """
         ...
 
-    def quick(self, request: Question) -> Verdict | None:
-        """Answer what can be answered without waiting for anybody, else None.
+    def quick(self, request: Question) -> Verdict | Login | None:
+        """Answer what can be answered without waiting for anybody.
 
-        Called on the event loop, so it takes microseconds, not more. None leads to
-        `answer`, which does the whole work. An exception is a bug, and leads there
-        as well.
+        Called on the event loop, so it takes microseconds, not more.
+
+        Returns:
+            The verdict; or what `start` takes; None leads to `answer`, which does the
+            whole work. An exception is a bug, and leads there as well.
         """
         ...
 
-    def start(self, request: Question) -> LoginUnderway | None:
+    def start(self, login: Login) -> LoginUnderway | None:
         """Begin what waits for nothing but a directory's word, else None.
 
         Called on the event loop, which goes on with it. None, or an exception, leads
         to `answer`.
+
+        Args:
+            login: What `quick` gave for it.
         """
         ...
 

@@ -35,6 +35,7 @@ from dirbridge.authenticators.base import Next
 from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.shield import shielded
 from dirbridge.login.service import AT_ONCE
+from dirbridge.login.stage import Login
 from dirbridge.login.underway import LoginUnderway
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import Cause, Unavailable, Verdict
@@ -179,25 +180,31 @@ class Desk:
         """When a question that is asked now must be settled, on the loop's clock."""
         return self._loop.time() + self.deadline
 
-    def quick(self, request: Request) -> Verdict | None:
-        """Give the verdict that needs no waiting, and note it; None: `ask`."""
-        return shielded(request.hook, None, self._quickly, request)
-
-    def _quickly(self, request: Request) -> Verdict | None:
-        asked = time.monotonic()
-        verdict = self._answerer.quick(request)
-        if verdict is not None:
-            self._answerer.noted(request, verdict, time.monotonic() - asked)
-        return verdict
-
     def refused(self, request: Request, verdict: Verdict) -> None:
         """Note what a hook refused by itself, without asking anybody."""
         shielded(request.hook, None, self._answerer.noted, request, verdict, 0.0)
 
-    def ask(self, request: Request, tell: Tell) -> Question:
-        """Have a request answered; `tell` is called later, at most once."""
+    def ask(self, request: Request, tell: Tell) -> Question | None:
+        """Have a request answered; `tell` is called once at most.
+
+        Returns:
+            The question that is open; None where `tell` has been called already.
+        """
+        asked = time.monotonic()
         deadline = Deadline.after(self.deadline * WORK)
-        question = Question(self, replace(request, deadline=deadline), tell)
+        request = replace(request, deadline=deadline)
+        found = shielded(request.hook, None, self._answerer.quick, request)
+        if found is None or isinstance(found, Login):
+            return self._open_question(request, found, tell)
+        seconds = time.monotonic() - asked
+        shielded(request.hook, None, self._answerer.noted, request, found, seconds)
+        tell(found)
+        return None
+
+    def _open_question(
+        self, request: Request, login: Login | None, tell: Tell
+    ) -> Question:
+        question = Question(self, request, tell)
         overloaded = len(self._open) >= self._most
         self._open.add(question)
         self._idle.clear()
@@ -209,16 +216,16 @@ class Desk:
                 self._most,
             )
             self._loop.call_soon(self._refuse, question)
-        else:
-            question.start(self._loop)
-            if not self._begin(question):
-                self._hand_out(question)
+            return question
+        question.start(self._loop)
+        if login is None or not self._begin(question, login):
+            self._hand_out(question)
         return question
 
-    def _begin(self, question: Question) -> bool:
+    def _begin(self, question: Question, login: Login) -> bool:
         """Begin a question on the loop; False: a thread is to answer it."""
-        request = question.request
-        underway = shielded(request.hook, None, self._answerer.start, request)
+        hook = question.request.hook
+        underway = shielded(hook, None, self._answerer.start, login)
         if underway is None:
             return False
         question.underway = underway

@@ -191,25 +191,22 @@ class DovecotAuthConnection(Connection):
                 self._send(Fail(number))
 
     def _ask(self, request: Request, number: int) -> None:
-        verdict = self.hook.desk.quick(request)
-        if verdict is not None:
-            reply = self._reply_to(number, request.name, verdict)
-            if reply is not None:
-                self._send(reply)
-                return
-        self._questions[number] = self.hook.desk.ask(
-            request, lambda verdict: self._answered(number, verdict)
+        question = self.hook.desk.ask(
+            request, lambda verdict: self._answered(number, request.name, verdict)
         )
+        if question is not None:
+            self._questions[number] = question
 
-    def _answered(self, number: int, verdict: Verdict) -> None:
-        self._guard(lambda: self._reply(number, verdict))
+    def _answered(self, number: int, name: str, verdict: Verdict) -> None:
+        self._guard(lambda: self._reply(number, name, verdict))
 
-    def _reply(self, number: int, verdict: Verdict) -> None:
-        question = self._questions.pop(number)
-        reply = self._reply_to(number, question.request.name, verdict)
+    def _reply(self, number: int, name: str, verdict: Verdict) -> None:
+        question = self._questions.pop(number, None)
+        reply = self._reply_to(number, name, verdict)
         if reply is None:
             # What else is in flight may take until this one's time is up.
-            asyncio.get_running_loop().call_at(question.due, self.transport.close)
+            due = self.hook.desk.due() if question is None else question.due
+            asyncio.get_running_loop().call_at(due, self.transport.close)
             self.finish()
         else:
             self._send(reply)

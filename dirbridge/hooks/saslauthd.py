@@ -35,10 +35,6 @@ class SaslauthdConnection(Connection):
             request = from_saslauthd(
                 event, hook=self.hook.name, local_ip=self.hook.settings.local_ip
             )
-            verdict = self.hook.desk.quick(request)
-            if verdict is not None:
-                self._reply(verdict)
-                return
             self._question = self.hook.desk.ask(request, self._answered)
 
     def eof_received(self) -> bool | None:

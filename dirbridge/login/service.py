@@ -117,26 +117,41 @@ class LoginService:
             return self.tickets(request, deadline)
         return self._verdict(request, deadline, begun)
 
-    def quick(self, request: Question) -> Verdict | None:
-        """Accept what can be accepted without asking anybody, else None.
+    def quick(self, request: Question) -> Verdict | Login | None:
+        """Accept what can be accepted without asking anybody.
 
         Only an acceptance is told so: a rejection may have to take its time.
+
+        Returns:
+            The verdict, or the login where it is known who is meant, for `start`;
+            None where only `answer` can go on.
         """
         login = self._recalled(request)
-        return None if login is None else self._accepted_at_once(login)
+        if login is None:
+            return None
+        stages = self.stages[: self.instant]
+        for position, stage in enumerate(stages):
+            verdict = stage.before(login)
+            if verdict is None:
+                continue
+            if not isinstance(verdict, Accepted):
+                return None
+            for passed in reversed(stages[:position]):
+                verdict = passed.after(login, verdict)
+            return verdict
+        return login
 
-    def start(self, request: Question) -> LoginUnderway | None:
+    def start(self, login: Login) -> LoginUnderway | None:
         """Begin a login that waits for one directory only, else None.
 
-        Waits for nobody: it is for those that `quick` gave no verdict on.
+        Waits for nobody.
+
+        Args:
+            login: What `quick` gave.
         """
-        login = self._recalled(request)
-        account = None if login is None else login.account
-        if login is None or account is None or account.origin is Origin.LOCAL:
+        account = login.account
+        if account is None or account.origin is Origin.LOCAL:
             return None
-        for stage in self.stages[: self.instant]:
-            if stage.before(login) is not None:
-                return None
         methods = self.methods(account)
         if not (methods and is_startable(methods[0])):
             return None
@@ -180,19 +195,6 @@ class LoginService:
                 return False
             passed.append(stage)
         return True
-
-    def _accepted_at_once(self, login: Login) -> Verdict | None:
-        stages = self.stages[: self.instant]
-        for position, stage in enumerate(stages):
-            verdict = stage.before(login)
-            if verdict is None:
-                continue
-            if not isinstance(verdict, Accepted):
-                return None
-            for passed in reversed(stages[:position]):
-                verdict = passed.after(login, verdict)
-            return verdict
-        return None
 
     def told(self, request: Question, verdict: Verdict, seconds: float) -> None:
         """Log what a mail service was told, and hand it to the attempts log.

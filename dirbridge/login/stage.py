@@ -57,8 +57,8 @@ class Stage(Protocol):
     def before(self, login: Login) -> Verdict | None:
         """Answer by itself, or let the login pass (None).
 
-        Also asked where `login.account` is None, which only limits look at; and a
-        second time of the same login, if it could not be answered on the event loop.
+        Also asked where `login.account` is None, which only limits look at; and of a
+        second `Login` of the same question, if an event loop could not end the first.
         """
         ...
 

@@ -11,6 +11,7 @@ import pytest
 
 from dirbridge.authenticators.base import Next
 from dirbridge.hooks.desk import Desk, Question
+from dirbridge.login import stage
 from dirbridge.model.login import (
     Accepted,
     Cause,
@@ -68,7 +69,10 @@ class Answers:
     def answer(self, _request: LoginRequest) -> Verdict:
         raise AssertionError("it is under way already")
 
-    def start(self, _request: LoginRequest) -> Login:
+    def quick(self, request: LoginRequest) -> stage.Login:
+        return stage.Login(request, request.deadline)
+
+    def start(self, _login: stage.Login) -> Login:
         return self.login
 
     def told(self, _request: LoginRequest, verdict: Verdict, _seconds: float) -> None:
@@ -140,7 +144,7 @@ def test_one_whose_client_went_away_gives_back_what_it_took() -> None:
 
 def test_an_outage_beside_it_is_told_as_ever() -> None:
     class Nothing(Answers):
-        def start(self, _request: LoginRequest) -> None:
+        def start(self, _login: stage.Login) -> None:
             return None
 
         def answer(self, _request: LoginRequest) -> Verdict:

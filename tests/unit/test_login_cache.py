@@ -121,10 +121,11 @@ class House:
     def log_in(self, password: str = PASSWORD, name: str = "anna") -> Verdict:
         """Log in as a hook does: on the loop if that is possible."""
         request = LoginRequest(name, Secret(password))
-        return self.service.quick(request) or self.service.answer(request)
+        return self.quick(password, name) or self.service.answer(request)
 
     def quick(self, password: str = PASSWORD, name: str = "anna") -> Verdict | None:
-        return self.service.quick(LoginRequest(name, Secret(password)))
+        found = self.service.quick(LoginRequest(name, Secret(password)))
+        return None if isinstance(found, Login) else found
 
     def sync(self, account: Account) -> None:
         self.store.apply(plan(change(Op.UPDATE, account)), a_run())

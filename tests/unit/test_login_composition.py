@@ -83,7 +83,8 @@ class Bridge:
     ) -> Verdict:
         """Log in as a hook does."""
         request = LoginRequest(name, Secret(password), remote_ip=ip_address(address))
-        return self.service.quick(request) or self.service.answer(request)
+        found = self.service.quick(request)
+        return found if isinstance(found, Accepted) else self.service.answer(request)
 
     def reason(self, password: str, name: str = "anna", address: str = HOME) -> str:
         verdict = self.login(password, name, address)
