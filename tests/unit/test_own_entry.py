@@ -27,7 +27,7 @@ ANNA = replace(
         person("anna").values, directory_id=OUR_ID, dn="uid=anna,cn=users,dc=example"
     ),
 )
-OWN = Reading(Result(1, SUCCESS, ""), {"apple-generateduid": (GUID.upper().encode(),)})
+OWN = Reading(Result(1, SUCCESS, ""), {"apple-generateduid": (GUID.encode(),)})
 DISABLED = (
     b'<?xml version="1.0"?><plist version="1.0"><dict><key>isDisabled</key>'
     b"<integer>1</integer></dict></plist>"
