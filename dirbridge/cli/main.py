@@ -130,13 +130,23 @@ def _failed(out: Output, error: Exception) -> int:
 
 
 def _usage(out: Output, error: click.ClickException) -> int:
-    if not out.json:
-        error.show()
-        return USAGE
-    then = "Run the command with --help."
-    out.problem(Problem("usage", "command line", error.format_message(), then))
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None and not out.json:
+        click.echo(context.get_usage(), err=True)
+    text, then = error.format_message(), _usage_next(error, context)
+    out.problem(Problem("usage", "command line", text, then))
     out.finish()
     return USAGE
+
+
+def _usage_next(error: click.ClickException, context: click.Context | None) -> str:
+    command = context.command_path if context is not None else "dirbridge"
+    match error:
+        case click.BadParameter(param=click.Parameter(type=click.Choice())):
+            # click has just named them.
+            return f"Write one of them; `{command} --help` says what they are for."
+        case _:
+            return f"Run `{command} --help`."
 
 
 def _internal(error: Exception) -> Problem:

@@ -720,11 +720,28 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what if number == 1 else plural}"
 
 
+_KEPT_HERE = {
+    "local": Advice(
+        "The password is wrong.",
+        "Type it again, or have a new one set with `dirbridge accounts passwd`.",
+        "the person",
+    ),
+    "app-password": Advice(
+        "No app password of this account is like that, or it was revoked.",
+        "Make one with `dirbridge accounts app-password add NAME --label PHONE`.",
+        "mail admin",
+    ),
+}
+"""What a wrong password means to methods that ask no directory: nothing is hidden."""
+
+
 def advice_on(verdict: Verdict) -> Advice:
     """Return what a verdict means, what to do, and who can do it."""
     match verdict:
         case Accepted():
             return Advice("The login is right.", "", "nobody")
+        case Rejected(reason=Reason.WRONG_PASSWORD, method=method):
+            return _KEPT_HERE.get(method, REASONS[Reason.WRONG_PASSWORD])
         case Rejected(reason=reason):
             return REASONS[reason]
         case _:

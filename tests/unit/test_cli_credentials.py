@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -24,7 +23,7 @@ from dirbridge.model.names import Address, DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
 from dirbridge.store.base import Store
-from tests import schema
+from tests.command_line import CommandLine, Pipe
 from tests.contract import test_store as stores
 
 pytestmark = pytest.mark.slow
@@ -45,16 +44,6 @@ methods = ["ldap-bind"]
 require_app_password_from = "198.51.100.0/24"
 """
 SECRET = "a long secret\n"
-
-Run = Callable[..., tuple[int, dict[str, Any]]]
-
-
-class _Pipe(io.StringIO):
-    """Standard input that is no terminal, with its octets."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.buffer = io.BytesIO(text.encode())
 
 
 @pytest.fixture
@@ -88,20 +77,8 @@ def run(
     store: Store,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> Run:
-    """Run a command with --json; its answer fits its schema."""
-
-    def run(*words: str, stdin: str = "") -> tuple[int, dict[str, Any]]:
-        monkeypatch.setattr("sys.stdin", _Pipe(stdin))
-        code = exit_code([*words, "--json", "--config", str(config)])
-        answer = json.loads(capsys.readouterr().out.splitlines()[-1])
-        assert schema.faults(answer, schema.load("envelope.json")) == []
-        name = f"{answer['command'].replace(' ', '-')}.json"
-        if answer["data"]:
-            assert schema.faults(answer["data"], schema.load(name)) == []
-        return code, answer
-
-    return run
+) -> CommandLine:
+    return CommandLine(config, capsys, monkeypatch)
 
 
 def problem(answer: tuple[int, dict[str, Any]]) -> tuple[int, str]:
@@ -113,11 +90,13 @@ def account(store: Store, mailbox: str = "anna") -> Account:
     return next(one for one in store.accounts() if one.mailbox == mailbox)
 
 
-def login(run: Run, password: str, *words: str) -> dict[str, Any]:
+def login(run: CommandLine, password: str, *words: str) -> dict[str, Any]:
     return run("login", "anna", *words, stdin=f"{password}\n")[1]["data"]
 
 
-def test_an_app_password_from_its_making_to_its_end(run: Run, store: Store) -> None:
+def test_an_app_password_from_its_making_to_its_end(
+    run: CommandLine, store: Store
+) -> None:
     code, made = run("accounts", "app-password", "add", "anna", "--label", " phone ")
     assert code == 0
     password = made["data"]["password"]
@@ -137,7 +116,9 @@ def test_an_app_password_from_its_making_to_its_end(run: Run, store: Store) -> N
 
     gone = run("accounts", "app-password", "revoke", "anna", "--label", "Phone")
     assert (gone[0], gone[1]["data"]["revoked"]) == (0, ["phone"])
-    assert login(run, password)["reason"] == "wrong-password"
+    _, refused = run("login", "anna", stdin=f"{password}\n")
+    assert refused["data"]["reason"] == "wrong-password"
+    assert "was revoked" in refused["problems"][0]["text"]
     gone = run("accounts", "app-password", "revoke", "anna", "--label", "phone")
     assert problem(gone) == (1, "no-app-password")
     assert run("accounts", "app-password", "revoke", "anna")[0] == 2
@@ -155,19 +136,21 @@ def test_an_app_password_from_its_making_to_its_end(run: Run, store: Store) -> N
 
 
 @pytest.mark.parametrize("label", ["", " ", "x" * 65, "a\nb", "a\x1b[2J"])
-def test_a_label_must_be_one_that_can_be_shown(run: Run, label: str) -> None:
+def test_a_label_must_be_one_that_can_be_shown(run: CommandLine, label: str) -> None:
     made = run("accounts", "app-password", "add", "anna", "--label", label)
     assert problem(made) == (1, "bad-label")
 
 
-def test_from_some_networks_the_directory_is_not_asked(run: Run) -> None:
+def test_from_some_networks_the_directory_is_not_asked(run: CommandLine) -> None:
     outside = login(run, "secret", "--from-ip", "198.51.100.7")
     assert (outside["verdict"], outside["reason"]) == ("rejected", "app-password")
     inside = login(run, "secret", "--from-ip", "192.0.2.7")
     assert (inside["verdict"], inside["method"]) == ("unavailable", "ldap-bind")
 
 
-def test_an_account_is_switched_in_place_and_back(run: Run, store: Store) -> None:
+def test_an_account_is_switched_in_place_and_back(
+    run: CommandLine, store: Store
+) -> None:
     before = account(store)
     code, switched = run(
         "accounts", "switch", "anna", "--method", "local", stdin=SECRET
@@ -203,7 +186,9 @@ def test_an_account_is_switched_in_place_and_back(run: Run, store: Store) -> Non
     ]
 
 
-def test_nothing_is_switched_that_could_not_work(run: Run, store: Store) -> None:
+def test_nothing_is_switched_that_could_not_work(
+    run: CommandLine, store: Store
+) -> None:
     lacking = run("accounts", "switch", "anna", "--method", "password-server")
     assert problem(lacking) == (1, "method-missing")
     nothing_typed = run("accounts", "switch", "anna", "--method", "local")
@@ -219,7 +204,9 @@ def test_nothing_is_switched_that_could_not_work(run: Run, store: Store) -> None
 @pytest.mark.parametrize(
     "typed", ["short", "aaaaaaaaaaaa", "ANNA@example.com", "Anna Berg"]
 )
-def test_passwords_that_would_be_guessed_are_refused(run: Run, typed: str) -> None:
+def test_passwords_that_would_be_guessed_are_refused(
+    run: CommandLine, typed: str
+) -> None:
     switched = run(
         "accounts", "switch", "anna", "--method", "local", stdin=f"{typed}\n"
     )
@@ -228,7 +215,7 @@ def test_passwords_that_would_be_guessed_are_refused(run: Run, typed: str) -> No
 
 
 def test_groups_and_removed_accounts_have_no_credentials(
-    run: Run, store: Store
+    run: CommandLine, store: Store
 ) -> None:
     anna = account(store)
     group = stores.person("team", domain=EXAMPLE)
@@ -253,7 +240,7 @@ def test_groups_and_removed_accounts_have_no_credentials(
 
 
 def test_the_last_local_admin_stays_one_unless_somebody_says_so(
-    run: Run, store: Store
+    run: CommandLine, store: Store
 ) -> None:
     assert run("accounts", "add", "--admin", "post", stdin=SECRET)[0] == 0
     assert problem(run("accounts", "role", "post", "user")) == (1, "last-admin")
@@ -276,7 +263,7 @@ def test_the_last_local_admin_stays_one_unless_somebody_says_so(
     assert account(store).role == "user"
 
 
-def test_an_erased_person_is_in_no_history(run: Run, store: Store) -> None:
+def test_an_erased_person_is_in_no_history(run: CommandLine, store: Store) -> None:
     run("login", "anna", stdin="secret\n")
     run("login", "berta", stdin="secret\n")
     assert run("accounts", "erase", "anna")[0] == 2
@@ -290,7 +277,7 @@ def test_an_erased_person_is_in_no_history(run: Run, store: Store) -> None:
     assert account(store).values.display_name == "Anna Berg"
 
 
-def test_an_export_tells_of_the_guard_as_well(run: Run, store: Store) -> None:
+def test_an_export_tells_of_the_guard_as_well(run: CommandLine, store: Store) -> None:
     exported = run("accounts", "export", "anna")[1]["data"]
     assert (exported["usual_addresses"], exported["wrong_tries"]) == ([], None)
     anna, now = account(store), datetime.now(UTC)
@@ -305,7 +292,9 @@ def test_an_export_tells_of_the_guard_as_well(run: Run, store: Store) -> None:
     assert (exported["usual_addresses"], exported["wrong_tries"]) == ([], told)
 
 
-def test_a_removed_account_loses_its_persons_names(run: Run, store: Store) -> None:
+def test_a_removed_account_loses_its_persons_names(
+    run: CommandLine, store: Store
+) -> None:
     named = replace(
         account(store).values,
         dn="CN=Anna Berg,OU=Staff,DC=example,DC=com",
@@ -333,7 +322,7 @@ def test_a_removed_account_loses_its_persons_names(run: Run, store: Store) -> No
     "typed", ["anna@example.org", "anna@xn--bro-hoa.example", "ANNA@büro.example"]
 )
 def test_attempts_of_a_removed_person_by_any_domain_are_erased(
-    run: Run, store: Store, config: Path, typed: str
+    run: CommandLine, store: Store, config: Path, typed: str
 ) -> None:
     domain = '[domains."example.com"]'
     aliases = 'aliases = ["example.org", "xn--bro-hoa.example"]\n'
@@ -350,20 +339,20 @@ def test_attempts_of_a_removed_person_by_any_domain_are_erased(
     assert len(store.attempts("nobody@example.org")) == 1
 
 
-def explained(run: Run, *words: str) -> dict[str, dict[str, Any]]:
+def explained(run: CommandLine, *words: str) -> dict[str, dict[str, Any]]:
     _, said = run("explain", *words)
     return {step["name"]: step for step in said["data"]["steps"]}
 
 
 def test_people_read_explain_and_login_at_80_columns(
-    run: Run,
+    run: CommandLine,
     config: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr("sys.stdin", _Pipe("wrong\n"))
+    monkeypatch.setattr("sys.stdin", Pipe("wrong\n"))
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert exit_code(["login", "anna", "--config", str(config)]) == 4
     _, detail, *_ = capsys.readouterr().out.splitlines()
@@ -378,7 +367,7 @@ def test_people_read_explain_and_login_at_80_columns(
 
 
 def test_explain_tells_of_app_passwords_and_chosen_methods(
-    run: Run, store: Store
+    run: CommandLine, store: Store
 ) -> None:
     assert "app-password" not in explained(run, "anna", "--from-ip", "192.0.2.7")
     anywhere = explained(run, "anna")["app-password"]
@@ -412,7 +401,7 @@ def test_explain_tells_of_app_passwords_and_chosen_methods(
 
 
 def test_check_names_a_method_that_accounts_chose_and_that_is_not_set_up(
-    run: Run, store: Store
+    run: CommandLine, store: Store
 ) -> None:
     store.set_methods(account(store), ("password-server", "local"))
     _, said = run("check")
@@ -423,7 +412,7 @@ def test_check_names_a_method_that_accounts_chose_and_that_is_not_set_up(
 
 
 def test_show_names_chosen_methods_and_app_passwords(
-    run: Run, config: Path, capsys: pytest.CaptureFixture[str]
+    run: CommandLine, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("accounts", "switch", "anna", "--method", "local", stdin=SECRET)
     run("accounts", "app-password", "add", "anna", "--label", "phone")
@@ -436,7 +425,7 @@ def test_show_names_chosen_methods_and_app_passwords(
 
 
 def test_a_running_bridge_sees_at_once_what_an_admin_does(
-    run: Run, store: Store, config: Path
+    run: CommandLine, store: Store, config: Path
 ) -> None:
     words = ("accounts", "app-password", "add", "anna", "--label", "phone")
     password = Secret(run(*words)[1]["data"]["password"])

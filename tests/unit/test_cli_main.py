@@ -11,6 +11,8 @@ import pytest
 
 from dirbridge import __version__
 from dirbridge.cli.main import exit_code
+from dirbridge.config.settings import DirectoryType, Method
+from dirbridge.model.account import Role
 from tests import schema
 
 
@@ -36,6 +38,7 @@ def test_wrong_usage_is_2_in_words_and_in_json(
     said = capsys.readouterr()
     assert said.out == ""
     assert "Usage:" in said.err
+    assert "next: Run `dirbridge" in said.err
     assert exit_code([*arguments, "--json"]) == 2
     said = capsys.readouterr()
     answer = json.loads(said.out)
@@ -45,6 +48,31 @@ def test_wrong_usage_is_2_in_words_and_in_json(
     assert problem["code"] == "usage"
     assert problem["next"].endswith(".")
     assert said.err == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "values"),
+    [
+        ("accounts switch", ["anna", "--method", "nothing"], Method),
+        ("accounts role", ["anna", "king"], Role),
+        ("init", ["--type", "nothing"], DirectoryType),
+    ],
+)
+def test_a_value_that_there_is_not_is_told_with_those_that_there_are(
+    command: str,
+    words: list[str],
+    values: type[Method | Role | DirectoryType],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [*command.split(), *words]
+    assert exit_code(arguments) == 2
+    *_, text, then = capsys.readouterr().err.splitlines()
+    assert all(f"'{one.value}'" in text for one in values)
+    assert exit_code([*arguments, "--json"]) == 2
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert then.strip() == f"next: {problem['next']}"
+    assert problem["next"].startswith("Write one of them")
+    assert f"`dirbridge {command} --help`" in problem["next"]
 
 
 def test_no_configuration_anywhere_is_2(
