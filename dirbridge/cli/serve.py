@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import click
@@ -17,6 +18,7 @@ from dirbridge.cli.output import DONE
 from dirbridge.cli.servers import ServersFile
 from dirbridge.errors import ConfigError, Problem, harmless
 from dirbridge.hooks.server import serve as serve_hooks
+from dirbridge.hooks.sockets import Listener, listening
 from dirbridge.login.attempts import AttemptsLog, LineLog
 from dirbridge.login.service import LoginService
 from dirbridge.model.names import DomainName
@@ -36,6 +38,7 @@ def serve(call: Call, *, no_sync: bool) -> int:
     if not app.settings.hooks:
         raise ConfigError((_no_hooks(app),))
     with (
+        listening(app.settings.hooks) as listeners,
         app.open_store(as_owner=False) as store,
         AttemptsLog(store.record) as attempts,
         LineLog(_write) as lines,
@@ -56,14 +59,16 @@ def serve(call: Call, *, no_sync: bool) -> int:
             try:
                 # asyncio's own loop takes three times as long for a connection.
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    runner.run(_answer(call, app, service))
+                    runner.run(_answer(call, app, service, listeners))
             finally:
                 scheduler.stop()
     call.out.finish()
     return DONE
 
 
-async def _answer(call: Call, app: App, service: LoginService) -> None:
+async def _answer(
+    call: Call, app: App, service: LoginService, listeners: Sequence[Listener]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,7 +79,7 @@ async def _answer(call: Call, app: App, service: LoginService) -> None:
         logging.getLogger("dirbridge.serve").info("ready")
 
     await serve_hooks(
-        app.settings.hooks,
+        listeners,
         service,
         deadline=app.settings.serve.deadline.total_seconds(),
         stop=stop,

@@ -8,13 +8,13 @@ import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
 
-from dirbridge.config.settings import HookSettings, HookType
+from dirbridge.config.settings import HookType
 from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.connection import Connection, Hook
 from dirbridge.hooks.desk import Desk
 from dirbridge.hooks.dovecot_auth import DovecotAuthConnection
 from dirbridge.hooks.saslauthd import SaslauthdConnection
-from dirbridge.hooks.sockets import BACKLOG, Listener, open_listeners
+from dirbridge.hooks.sockets import BACKLOG, Listener
 from dirbridge.protocols import sasl
 
 _CONNECTIONS: Mapping[HookType, type[Connection]] = {
@@ -27,7 +27,7 @@ _MOST_FILES = 65536
 
 
 async def serve(
-    hooks: Sequence[HookSettings],
+    listeners: Sequence[Listener],
     answerer: Answerer,
     *,
     deadline: float,
@@ -41,18 +41,14 @@ async def serve(
     deadline, and the socket files are removed.
 
     Args:
-        hooks: The hooks' settings.
+        listeners: The hooks' sockets; they are closed in the end.
         answerer: Who answers.
         deadline: Seconds within which each request has its answer.
         stop: Set it to end.
         mechanisms: What SASL exchanges are offered where the protocol has them.
-        ready: Called when all sockets listen.
-
-    Raises:
-        ConfigError: A socket cannot be opened; none is open then.
+        ready: Called when what comes is answered.
     """
     _raise_file_limit()
-    listeners = open_listeners(hooks)
     desk = Desk(answerer, deadline=deadline)
     served: list[Hook] = []
     servers: list[asyncio.Server] = []

@@ -20,7 +20,7 @@ import socket
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dirbridge.config.settings import HookSettings
@@ -32,9 +32,11 @@ FIRST_INHERITED = 3
 LONGEST_PATH = 107
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Listener:
     """The sockets of one hook.
+
+    Several processes may take from them what comes; one of them has made the file.
 
     Attributes:
         settings: The hook's settings.
@@ -48,14 +50,21 @@ class Listener:
     made: tuple[int, int] | None = None
 
     def close(self) -> None:
-        """Close the sockets and remove the file, if it is still ours."""
+        """Close the sockets and remove the file, if it is still ours.
+
+        What is closed already stays as it is.
+        """
         for one in self.sockets:
             one.close()
-        path = self.settings.socket
-        if path is not None and self.made is not None:
+        path, made, self.made = self.settings.socket, self.made, None
+        if path is not None and made is not None:
             with contextlib.suppress(OSError):
-                if _identity(path) == self.made:
+                if _identity(path) == made:
                     path.unlink()
+
+    def lent(self) -> Listener:
+        """Return the same for a process that must leave the file in place."""
+        return replace(self, made=None)
 
 
 def open_listeners(hooks: Sequence[HookSettings]) -> tuple[Listener, ...]:
@@ -77,6 +86,21 @@ def open_listeners(hooks: Sequence[HookSettings]) -> tuple[Listener, ...]:
             listener.close()
         raise ConfigError(tuple(problems))
     return tuple(opened)
+
+
+@contextmanager
+def listening(hooks: Sequence[HookSettings]) -> Iterator[tuple[Listener, ...]]:
+    """Open all hooks' sockets, and close them in the end.
+
+    Raises:
+        ConfigError: Some could not be opened; every problem is in it.
+    """
+    listeners = open_listeners(hooks)
+    try:
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.close()
 
 
 def inherited_sockets(environment: Mapping[str, str]) -> dict[str, socket.socket]:

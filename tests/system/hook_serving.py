@@ -16,6 +16,7 @@ import uvloop
 from dirbridge.config.settings import HookSettings
 from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.server import serve
+from dirbridge.hooks.sockets import listening
 from dirbridge.model.login import (
     Accepted,
     Cause,
@@ -88,14 +89,15 @@ def serving(
     async def main() -> None:
         stop = asyncio.Event()
         handles.append((asyncio.get_running_loop(), stop))
-        await serve(
-            hooks,
-            answerer,
-            deadline=deadline,
-            stop=stop,
-            mechanisms=mechanisms,
-            ready=started.set,
-        )
+        with listening(hooks) as listeners:
+            await serve(
+                listeners,
+                answerer,
+                deadline=deadline,
+                stop=stop,
+                mechanisms=mechanisms,
+                ready=started.set,
+            )
 
     def run() -> None:
         try:

@@ -123,6 +123,7 @@ SERVER = """
     import uvloop
     from dirbridge.config.settings import HookSettings
     from dirbridge.hooks.server import serve
+    from dirbridge.hooks.sockets import listening
     from dirbridge.model.login import Accepted
 
     class Slow:
@@ -144,7 +145,8 @@ SERVER = """
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         hook = HookSettings(type="dovecot-auth", socket=sys.argv[1])
         ready = lambda: print("ready", flush=True)
-        await serve([hook], Slow(), deadline=3, stop=stop, ready=ready)
+        with listening([hook]) as listeners:
+            await serve(listeners, Slow(), deadline=3, stop=stop, ready=ready)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
