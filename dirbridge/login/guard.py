@@ -19,8 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dirbridge.authenticators.live import Look, Standing
+from dirbridge.config.settings import DIRECTORY_METHODS
 from dirbridge.login.guard_addresses import UsualAddresses
-from dirbridge.login.guard_budget import DIRECTORY, Ledger, Passage
+from dirbridge.login.guard_budget import Ledger, Passage
 from dirbridge.login.guard_gate import Flight, Gate
 from dirbridge.login.guard_memory import RightPasswords, WrongPasswords
 from dirbridge.login.stage import Login
@@ -177,7 +178,7 @@ class Guard:
         standing = self._looks(account, login.deadline)
         if not isinstance(standing, Standing):
             return False
-        if standing.password_mark == wrong.mark:
+        if self._wrong.mark(standing.password_mark) == wrong.mark:
             return True
         self._wrong.forget(digest)
         return False
@@ -186,12 +187,14 @@ class Guard:
         self, account: Account, login: Login, digest: bytes, verdict: Verdict
     ) -> None:
         match verdict:
-            case Rejected(Reason.WRONG_PASSWORD, method=method) if method in DIRECTORY:
+            case Rejected(Reason.WRONG_PASSWORD, method=method) if (
+                method in DIRECTORY_METHODS
+            ):
                 self._right.forget(digest)
                 standing = self._looks(account, login.deadline)
                 if isinstance(standing, Standing):
                     self._wrong.keep(digest, standing.password_mark)
-            case Accepted(method=method) if method in DIRECTORY:
+            case Accepted(method=method) if method in DIRECTORY_METHODS:
                 self._wrong.forget(digest)
                 self._right.add(digest)
                 self._usual.saw(account, login.request.remote_ip)
