@@ -29,6 +29,7 @@ from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
 from dirbridge.store.base import Store
+from dirbridge.store.credentials import LOCAL
 from dirbridge.sync.local import local_plan
 
 
@@ -142,7 +143,7 @@ def add(call: Call, *, name: str, admin: bool, display_name: str | None) -> int:
         role=Role.ADMIN if admin else Role.USER,
         state_since=datetime.now(UTC),
         values=values,
-        source="local",
+        source=LOCAL,
     )
     with app.open_store() as store:
         limit = app.settings.domains[domain].user_limit

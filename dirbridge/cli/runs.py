@@ -18,12 +18,10 @@ from dirbridge.model.account import Account, Origin
 from dirbridge.model.names import DirectoryId
 from dirbridge.model.plan import Op, Plan
 from dirbridge.store.base import AuditRow, Run, Store
+from dirbridge.store.credentials import LOCAL
 from dirbridge.sync.acting import Deed, carry_out
 from dirbridge.sync.by_hand import Ground
 from dirbridge.sync.undo import touched, undo_plan
-
-LOCAL = "local"
-"""The source of runs in which admins added local accounts."""
 
 WAIT = 60.0
 """Seconds to wait for another run of the same domain."""

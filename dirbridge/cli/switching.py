@@ -16,6 +16,7 @@ from dirbridge.cli.finding import find_person
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS, USAGE
 from dirbridge.cli.runs import in_turn
+from dirbridge.config.settings import Method
 from dirbridge.errors import Problem
 from dirbridge.login.choices import LOCAL
 from dirbridge.model.account import Account, Origin, Role
@@ -25,8 +26,6 @@ from dirbridge.model.secret import Secret
 from dirbridge.store.base import Store
 from dirbridge.sync.acting import Deed, carry_out
 from dirbridge.sync.by_hand import Ground, Wish, plan_by_hand
-
-METHODS = ("kerberos", "ldap-bind", "nt-domain", "password-server", LOCAL)
 
 
 @click.command()
@@ -62,7 +61,7 @@ def passwd(call: Call, *, name: str) -> int:
     "--method",
     "methods",
     multiple=True,
-    type=click.Choice(METHODS),
+    type=click.Choice([one.value for one in Method]),
     help="A login method; several are asked in this order.",
 )
 @click.option("--default", is_flag=True, help="The methods of its domain again.")

@@ -13,6 +13,7 @@ from datetime import timedelta
 from dirbridge.config.broken import Broken
 from dirbridge.config.problems import Location
 from dirbridge.config.settings import (
+    DIRECTORY_METHODS,
     GuardSettings,
     LoginSettings,
     Method,
@@ -21,9 +22,6 @@ from dirbridge.config.settings import (
 )
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.names import DomainName
-
-DIRECTORY_METHODS = frozenset(Method) - {Method.LOCAL}
-"""The methods that ask a directory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,10 @@ class Method(StrEnum):
     LOCAL = "local"
 
 
+DIRECTORY_METHODS = frozenset(Method) - {Method.LOCAL}
+"""The methods that ask a directory."""
+
+
 class Take(StrEnum):
     """Which entries of a directory belong to a domain."""
 

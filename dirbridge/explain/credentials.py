@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from dirbridge.login.app_passwords import METHOD, is_within, server_of
+from dirbridge.login.choices import LOCAL
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.credentials import AppPassword
 from dirbridge.model.finding import Outcome, Step
 from dirbridge.model.login import IPAddress, IPNetwork, Reason
 from dirbridge.model.sentences import REASONS
 from dirbridge.store.base import RecordedAttempt, StoreReader
-
-LOCAL = "local"
 
 
 def method_rule(store: StoreReader, account: Account) -> str:

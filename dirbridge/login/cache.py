@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from hmac import compare_digest
 
+from dirbridge.config.settings import DIRECTORY_METHODS
 from dirbridge.errors import StoreError
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account
@@ -38,9 +39,6 @@ _METHODS = "cache methods"
 
 SERVER = "cache"
 """What a verdict names in the place of a server."""
-
-DIRECTORY_METHODS = frozenset({"kerberos", "ldap-bind", "nt-domain", "password-server"})
-"""The methods whose word is kept; what is local is as quick, or is to be slow."""
 
 LIMIT = 50_000
 """Most accounts that are known; who was accepted longest ago is forgotten."""

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from dirbridge.config.settings import Method
+from dirbridge.config.settings import DIRECTORY_METHODS, Method
 from dirbridge.directory.lockout import Lockout
 from dirbridge.errors import StoreError
 from dirbridge.login.guard_addresses import UsualAddresses
@@ -54,9 +54,6 @@ BELIEVED = 600.0
 
 ROOM = 1000
 """How many accounts' policies are kept."""
-
-DIRECTORY = frozenset({"kerberos", "ldap-bind", "nt-domain", "password-server"})
-"""The methods that ask a directory, which may count."""
 
 _COUNTED = 10**6
 
@@ -244,11 +241,13 @@ class Ledger:
     ) -> None:
         """Learn what became of a password that was let pass."""
         match told:
-            case Rejected(Reason.WRONG_PASSWORD, method=method) if method in DIRECTORY:
+            case Rejected(Reason.WRONG_PASSWORD, method=method) if (
+                method in DIRECTORY_METHODS
+            ):
                 self._wrong(account, login, passage, _server(told))
-            case Unavailable(sent=True, method=method) if method in DIRECTORY:
+            case Unavailable(sent=True, method=method) if method in DIRECTORY_METHODS:
                 self._unanswered(account, login, passage, _server(told))
-            case Accepted(method=method) if method in DIRECTORY:
+            case Accepted(method=method) if method in DIRECTORY_METHODS:
                 self._right(account, passage, _server(told))
             case _:
                 self._give_back(account, passage)

@@ -35,9 +35,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from dirbridge.authenticators.live import Look
 from dirbridge.authenticators.local import HASHER
 from dirbridge.authenticators.modest import Modest
+from dirbridge.config.settings import DIRECTORY_METHODS
 from dirbridge.errors import StoreError
 from dirbridge.login.errands import Errands
-from dirbridge.login.guard_budget import DIRECTORY
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, Origin
 from dirbridge.model.credentials import OfflineVerifier
@@ -188,9 +188,9 @@ class Offline:
         if lifetime is None:
             return verdict
         match verdict:
-            case Accepted(method=method) if method in DIRECTORY:
+            case Accepted(method=method) if method in DIRECTORY_METHODS:
                 self._proven(account, login.password)
-            case Rejected(reason=reason, method=method) if method in DIRECTORY:
+            case Rejected(reason=reason, method=method) if method in DIRECTORY_METHODS:
                 self._refused(account, login.password, reason)
             case Unavailable(against=Reason() as reason):
                 self._refused(account, login.password, reason)

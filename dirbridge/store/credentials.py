@@ -19,7 +19,7 @@ CREDENTIALS = "credentials"
 """The kind of such a run, and the operation of its audit row."""
 
 LOCAL = "local"
-"""The source of such a run: no directory."""
+"""The source of such a run, and of local accounts: no directory."""
 
 COMMAND = "accounts"
 """What such a run says in the place of its server: the command that made it."""
