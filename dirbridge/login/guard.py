@@ -5,8 +5,8 @@ Theory. A phone with an old password tries it all day. Three things keep it from
 * A password that the directory refused is refused here (`guard_memory`), for as long as
   a live look at the account says that nothing changed.
 * Different wrong ones reach the directory only up to a budget (`guard_budget`).
-* One unproven password of an account is on its way at a time (`guard_gate`), as a
-  burst would overshoot the budget.
+* One unproven password of an account is on its way at a time (`guard_gate`, among
+  processes `guard_locks`), as a burst would overshoot the budget.
 
 Only wrong-password verdicts of a directory are remembered and counted: a lock or an
 outage may be over with the next try, and local accounts lock nobody out.
@@ -22,7 +22,8 @@ from dirbridge.authenticators.live import Look, Standing
 from dirbridge.config.settings import DIRECTORY_METHODS
 from dirbridge.login.guard_addresses import UsualAddresses
 from dirbridge.login.guard_budget import Ledger, Passage
-from dirbridge.login.guard_gate import Flight, Gate
+from dirbridge.login.guard_gate import Flight, Gate, crowded
+from dirbridge.login.guard_locks import AccountLocks
 from dirbridge.login.guard_memory import RightPasswords, WrongPasswords
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, Origin
@@ -47,6 +48,7 @@ class _Passing:
     digest: bytes
     flight: Flight
     passage: Passage
+    locked: bool = False
 
 
 class Guard:
@@ -99,23 +101,49 @@ class Guard:
     ) -> Verdict | None:
         digest = self._wrong.digest(account, login.password, methods)
         if self._is_wrong(account, login, digest):
-            detail = "the same password as before; nothing changed in the directory"
-            user = account.canonical
-            return Rejected(Reason.WRONG_PASSWORD, user, METHOD, METHOD, detail)
+            return _known(account)
         proven = self._right.has(digest)
         flight = self._gate.enter(account.number, digest, login.deadline)
         if flight is None:
             return self._crowded(account, login, proven=proven)
         if not isinstance(flight, Flight):
             return flight
+        locks = None if proven else self._gate.locks
+        refused = None if locks is None else self._alone(account, login, digest, locks)
+        if refused is not None:
+            self._gate.leave(account.number, flight, refused)
+            return refused
+        locked = locks is not None
         passage = self._ledger.begin(account, login, proven=proven)
         if passage is None:
             spent = self._spent(account, login)
-            self._gate.leave(account.number, flight, spent)
+            self._leave(account, flight, spent, locked=locked)
             return spent
         with self._lock:
-            self._passing[id(login)] = _Passing(digest, flight, passage)
+            passing = _Passing(digest, flight, passage, locked)
+            self._passing[id(login)] = passing
         return None
+
+    def _alone(
+        self, account: Account, login: Login, digest: bytes, locks: AccountLocks
+    ) -> Verdict | None:
+        """Take an account's lock; or say what is told instead, and leave it free."""
+        if not locks.wait(account.number, login.deadline):
+            return crowded()
+        # Another process may have asked since we looked.
+        if not self._is_wrong(account, login, digest):
+            return None
+        locks.give_back(account.number)
+        return _known(account)
+
+    def _leave(
+        self, account: Account, flight: Flight, verdict: Verdict, *, locked: bool
+    ) -> None:
+        """Let the next password of an account pass."""
+        # Who has the gate has the lock: so it is free before the gate is.
+        if locked and self._gate.locks is not None:
+            self._gate.locks.give_back(account.number)
+        self._gate.leave(account.number, flight, verdict)
 
     def _crowded(self, account: Account, login: Login, *, proven: bool) -> Verdict:
         """Say what is told where too many passwords of an account wait.
@@ -167,7 +195,8 @@ class Guard:
             self._ledger.end(account, login, passing.passage, verdict)
             self._learn(account, login, passing.digest, verdict)
         finally:
-            self._gate.leave(account.number, passing.flight, verdict)
+            flight, locked = passing.flight, passing.locked
+            self._leave(account, flight, verdict, locked=locked)
         return verdict
 
     def _is_wrong(self, account: Account, login: Login, digest: bytes) -> bool:
@@ -198,3 +227,8 @@ class Guard:
                 self._wrong.forget(digest)
                 self._right.add(digest)
                 self._usual.saw(account, login.request.remote_ip)
+
+
+def _known(account: Account) -> Rejected:
+    detail = "the same password as before; nothing changed in the directory"
+    return Rejected(Reason.WRONG_PASSWORD, account.canonical, METHOD, METHOD, detail)

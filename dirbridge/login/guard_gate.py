@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dirbridge.login.guard_locks import AccountLocks
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import Cause, Unavailable, Verdict
 
@@ -44,9 +45,20 @@ class Flight:
 class Gate:
     """Let the passwords of each account through one by one; for many threads."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the clock of the deadlines."""
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        locks: AccountLocks | None = None,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            clock: The clock of the deadlines.
+            locks: What whoever has passed the gate takes with a password that may be
+                wrong; None where no other process asks.
+        """
         self._clock = clock
+        self.locks = locks
         self._changed = threading.Condition()
         self._flights: dict[int, Flight] = {}
         self._waiting: dict[int, list[bytes]] = {}
@@ -107,7 +119,7 @@ class Gate:
             if before.verdict is not None and before.digest == digest:
                 return before.verdict
             if not deadline.left():
-                return _crowded()
+                return crowded()
         return self._begin(number, digest, deadline)
 
     def _free(self, number: int) -> bool:
@@ -121,5 +133,6 @@ class Gate:
         return flight
 
 
-def _crowded() -> Unavailable:
+def crowded() -> Unavailable:
+    """Return what is told where other logins of an account took all the time."""
     return Unavailable(Cause.OVERLOADED, detail="other logins of this account wait")
