@@ -177,6 +177,18 @@ class StoreError(DirbridgeError):
         super().__init__(f"{where}: {code} {self.detail}".rstrip())
 
 
+class AccountError(DirbridgeError):
+    """What an admin named is no account that the command could do its work with.
+
+    Attributes:
+        problems: Why not, and what to do.
+    """
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{p.where}: {p.code}" for p in problems))
+
+
 class Unsettled(DirbridgeError):
     """What an admin asked to be done with an account cannot be.
 

@@ -94,10 +94,7 @@ def show(call: Call, *, name: str) -> int:
     """Show all that is known of the account NAME, also of a removed one."""
     app = call.app()
     with app.open_store() as store:
-        found = find_account(app, call.out, store, name)
-        if found is None:
-            call.out.finish()
-            return PROBLEMS
+        found = find_account(app, store, name)
         held = credentials_json(store, found)
     data = account_json(found)
     labels = [o["label"] for o in held["app_passwords"] if not o["revoked_at"]]

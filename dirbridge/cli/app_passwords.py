@@ -10,6 +10,7 @@ from dirbridge.cli.finding import find_account, find_person
 from dirbridge.cli.options import Call, shared
 from dirbridge.cli.output import DONE, PROBLEMS
 from dirbridge.cli.showing import app_password_json, last_uses
+from dirbridge.errors import AccountError
 from dirbridge.login.app_passwords import kept, new_app_password, server_of
 from dirbridge.model.account import Account
 from dirbridge.model.account_sentences import account_problem
@@ -34,10 +35,8 @@ def add(call: Call, *, name: str, label: str) -> int:
     app = call.app()
     label = label.strip()
     with app.open_store() as store:
-        account = find_person(app, call.out, store, name)
-        if account is None or not _may_add(call, store, account, label):
-            call.out.finish()
-            return PROBLEMS
+        account = find_person(app, store, name)
+        _check_label(store, account, label)
         password = new_app_password()
         made = store.add_app_password(account, kept(label, password, datetime.now(UTC)))
     call.out.say(f'app password "{label}" of {account.canonical}, shown this once:')
@@ -47,15 +46,12 @@ def add(call: Call, *, name: str, label: str) -> int:
     return DONE
 
 
-def _may_add(call: Call, store: StoreReader, account: Account, label: str) -> bool:
+def _check_label(store: StoreReader, account: Account, label: str) -> None:
     if not 0 < len(label) <= _LONGEST_LABEL or not label.isprintable():
-        call.out.problem(account_problem("bad-label", account.canonical))
-        return False
+        raise AccountError(account_problem("bad-label", account.canonical))
     held = store.credentials(account).app_passwords
     if any(fold(one.label) == fold(label) for one in held):
-        call.out.problem(account_problem("label-taken", account.canonical))
-        return False
-    return True
+        raise AccountError(account_problem("label-taken", account.canonical))
 
 
 @app_password.command("list")
@@ -65,10 +61,7 @@ def list_(call: Call, *, name: str) -> int:
     """List the app passwords of the account NAME, and when each was used last."""
     app = call.app()
     with app.open_store() as store:
-        account = find_account(app, call.out, store, name)
-        if account is None:
-            call.out.finish()
-            return PROBLEMS
+        account = find_account(app, store, name)
         found = store.app_passwords(account)
         uses = last_uses(store, account)
     columns = ("label", "made", "last used", "from", "revoked")
@@ -100,10 +93,7 @@ def revoke(call: Call, *, name: str, label: str | None, every: bool) -> int:
         raise click.UsageError("Name its --label, or say --all.")
     app = call.app()
     with app.open_store() as store:
-        account = find_account(app, call.out, store, name)
-        if account is None:
-            call.out.finish()
-            return PROBLEMS
+        account = find_account(app, store, name)
         now, wanted = datetime.now(UTC), fold(label or "")
         gone = [
             one.label

@@ -11,7 +11,7 @@ from dirbridge.cli.asking import confirm
 from dirbridge.cli.finding import find_account
 from dirbridge.cli.histories import all_ids
 from dirbridge.cli.options import Call, shared
-from dirbridge.cli.output import DONE, PROBLEMS
+from dirbridge.cli.output import DONE
 from dirbridge.cli.runs import in_turn
 from dirbridge.model.account import Account, AccountState
 from dirbridge.model.plan import Plan
@@ -34,10 +34,7 @@ def erase(call: Call, *, name: str, yes: bool) -> int:
     """
     app = call.app()
     with app.open_store() as store:
-        account = find_account(app, call.out, store, name)
-        if account is None:
-            call.out.finish()
-            return PROBLEMS
+        account = find_account(app, store, name)
         if not yes:
             confirm(f"Erase what is remembered of {account.canonical}, for good?")
         if account.state is AccountState.REMOVED:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dirbridge.app import App
-from dirbridge.cli.output import Output
-from dirbridge.errors import Problem
+from dirbridge.errors import AccountError, Problem
 from dirbridge.login.domains import Resolution
 from dirbridge.model.account import Account, AccountState
 from dirbridge.model.account_sentences import account_problem
@@ -18,17 +17,19 @@ from dirbridge.store.base import Store
 from dirbridge.sync.by_hand import named
 
 
-def find_account(app: App, out: Output, store: Store, name: str) -> Account | None:
-    """Return the account that is meant, or tell why there is none.
+def find_account(app: App, store: Store, name: str) -> Account:
+    """Return the account that is meant.
 
     A login would not find who is removed; an admin does. What commands call an
     account, `mailbox@domain`, means that one, though another may log in by it.
 
     Args:
         app: Knows the domains.
-        out: Is told the problem.
         store: The local user database.
         name: A login name, an address, `mailbox@domain`, or a stable id.
+
+    Raises:
+        AccountError: Nobody is meant, or it is not clear who.
     """
     found = app.resolver(store).resolve(name)
     candidates = {one.number: one for one in _candidates(app, store, name, found)}
@@ -36,24 +37,22 @@ def find_account(app: App, out: Output, store: Store, name: str) -> Account | No
     for likely in (own, found.accounts, tuple(candidates.values())):
         if len(likely) == 1:
             return likely[0]
-    out.problem(_several(name, candidates) if candidates else _nobody(name))
-    return None
+    raise AccountError(_several(name, candidates) if candidates else _nobody(name))
 
 
-def find_person(app: App, out: Output, store: Store, name: str) -> Account | None:
-    """Return the account of somebody who may log in some day, or tell why not.
+def find_person(app: App, store: Store, name: str) -> Account:
+    """Return the account of somebody who may log in some day.
 
     As `find_account`; but groups, contacts and removed accounts have no credentials.
+
+    Raises:
+        AccountError: Nobody such is meant.
     """
-    found = find_account(app, out, store, name)
-    if found is None:
-        return None
+    found = find_account(app, store, name)
     if found.kind is not EntryKind.ACCOUNT:
-        out.problem(account_problem("no-person", found.canonical))
-        return None
+        raise AccountError(account_problem("no-person", found.canonical))
     if found.state is AccountState.REMOVED:
-        out.problem(account_problem("removed-account", found.canonical))
-        return None
+        raise AccountError(account_problem("removed-account", found.canonical))
     return found
 
 

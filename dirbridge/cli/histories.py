@@ -10,7 +10,7 @@ import click
 
 from dirbridge.cli.finding import find_account
 from dirbridge.cli.options import Call, shared
-from dirbridge.cli.output import DONE, PROBLEMS, Json, Streamed
+from dirbridge.cli.output import DONE, Json, Streamed
 from dirbridge.cli.runs import row_json, row_text
 from dirbridge.cli.showing import account_json, credentials_json
 from dirbridge.model.account import Account
@@ -32,11 +32,8 @@ def history(call: Call, *, name: str, limit: int) -> int:
     """
     app = call.app()
     with app.open_store() as store:
-        account = find_account(app, call.out, store, name)
-        rows = () if account is None else account_rows(store, account, limit)
-    if account is None:
-        call.out.finish()
-        return PROBLEMS
+        account = find_account(app, store, name)
+        rows = account_rows(store, account, limit)
     call.out.table(
         account.canonical,
         ("run", "when (UTC)", "from", "change", "what", "why"),
@@ -101,10 +98,7 @@ def export(call: Call, *, name: str) -> int:
     """
     app = call.app()
     with app.open_store() as store:
-        account = find_account(app, call.out, store, name)
-        if account is None:
-            call.out.finish()
-            return PROBLEMS
+        account = find_account(app, store, name)
         data = {
             "exported_at": datetime.now().astimezone().isoformat(),
             "account": account_json(account),

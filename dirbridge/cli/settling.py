@@ -130,10 +130,7 @@ def _settle(
     dry_run: bool,
 ) -> int:
     with app.open_store() as store:
-        found = find_account(app, call.out, store, name)
-        if found is None:
-            call.out.finish()
-            return PROBLEMS
+        found = find_account(app, store, name)
         directory, gone = source(store, found), _is_gone(app, found)
 
         def plan(ground: Ground) -> Plan:

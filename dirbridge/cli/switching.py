@@ -14,10 +14,10 @@ from dirbridge.cli.admins import check_not_last
 from dirbridge.cli.asking import names_of, new_password
 from dirbridge.cli.finding import find_person
 from dirbridge.cli.options import Call, shared
-from dirbridge.cli.output import DONE, PROBLEMS, USAGE
+from dirbridge.cli.output import DONE, USAGE
 from dirbridge.cli.runs import in_turn
 from dirbridge.config.settings import Method
-from dirbridge.errors import Problem
+from dirbridge.errors import AccountError, Problem
 from dirbridge.login.choices import LOCAL
 from dirbridge.model.account import Account, Origin, Role
 from dirbridge.model.account_sentences import account_problem
@@ -39,13 +39,10 @@ def passwd(call: Call, *, name: str) -> int:
     """
     app = call.app()
     with app.open_store() as store:
-        account = find_person(app, call.out, store, name)
-        if account is None:
-            return _ended(call, PROBLEMS)
+        account = find_person(app, store, name)
         methods = app.choices(store.credentials)(account)
         if not any(one.method == LOCAL for one in methods):
-            call.out.problem(account_problem("mapped-account", account.canonical))
-            return _ended(call, PROBLEMS)
+            raise AccountError(account_problem("mapped-account", account.canonical))
         password = new_password(call.out, account.canonical, names_of(account))
         if password is None:
             return _ended(call, USAGE)
@@ -78,9 +75,8 @@ def switch(call: Call, *, name: str, methods: tuple[str, ...], default: bool) ->
     wanted = tuple(dict.fromkeys(methods))
     app = call.app()
     with app.open_store() as store:
-        account = find_person(app, call.out, store, name)
-        if account is None or not _may_switch(call, app, account, wanted):
-            return _ended(call, PROBLEMS)
+        account = find_person(app, store, name)
+        _check_switch(app, account, wanted)
         password = None
         if LOCAL in wanted and store.verifier(account) is None:
             password = new_password(call.out, account.canonical, names_of(account))
@@ -98,19 +94,19 @@ def switch(call: Call, *, name: str, methods: tuple[str, ...], default: bool) ->
     return DONE
 
 
-def _may_switch(
-    call: Call, app: App, account: Account, methods: Collection[str]
-) -> bool:
+def _check_switch(app: App, account: Account, methods: Collection[str]) -> None:
+    where = account.canonical
     if account.origin is Origin.LOCAL:
-        call.out.problem(account_problem("local-account", account.canonical))
-        return False
+        raise AccountError(account_problem("local-account", where))
     named = (app.method_of(account, one) for one in methods if one != LOCAL)
-    lacking = [one for one in named if isinstance(one, MissingMethod)]
-    for one in lacking:
-        for found in one.check():
-            where = account.canonical
-            call.out.problem(Problem(found.code, where, found.text, found.next))
-    return not lacking
+    lacking = [
+        Problem(found.code, where, found.text, found.next)
+        for one in named
+        if isinstance(one, MissingMethod)
+        for found in one.check()
+    ]
+    if lacking:
+        raise AccountError(*lacking)
 
 
 def _switch(
@@ -137,9 +133,7 @@ def role(call: Call, *, name: str, role: str, yes: bool) -> int:
     app = call.app()
     wanted = Role(role)
     with app.open_store() as store:
-        account = find_person(app, call.out, store, name)
-        if account is None:
-            return _ended(call, PROBLEMS)
+        account = find_person(app, store, name)
         if wanted is Role.USER and not yes:
             check_not_last(store, account)
         deed = Deed(

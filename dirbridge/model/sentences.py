@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dirbridge.errors import (
+    AccountError,
     BindRefused,
     ConfigError,
     DirbridgeError,
@@ -583,7 +584,7 @@ _SETTLING = {
 def problems_of(error: DirbridgeError) -> tuple[Problem, ...]:
     """Return what a person should know of an error, each with the next step."""
     match error:
-        case ConfigError():
+        case ConfigError() | AccountError():
             return error.problems
         case DirectoryError():
             return (_of_directory(error),)
