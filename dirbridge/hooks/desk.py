@@ -180,6 +180,10 @@ class Desk:
         """When a question that is asked now must be settled, on the loop's clock."""
         return self._loop.time() + self.deadline
 
+    def time_to_work(self) -> Deadline:
+        """Return until when the verdict on a question that is asked now is sought."""
+        return Deadline.after(self.deadline * WORK)
+
     def refused(self, request: Request, verdict: Verdict) -> None:
         """Note what a hook refused by itself, without asking anybody."""
         shielded(request.hook, None, self._answerer.noted, request, verdict, 0.0)
@@ -191,8 +195,8 @@ class Desk:
             The question that is open; None where `tell` has been called already.
         """
         asked = time.monotonic()
-        deadline = Deadline.after(self.deadline * WORK)
-        request = replace(request, deadline=deadline)
+        if request.deadline is None:
+            request = replace(request, deadline=self.time_to_work())
         found = shielded(request.hook, None, self._answerer.quick, request)
         if found is None or isinstance(found, Login):
             return self._open_question(request, found, tell)
@@ -217,7 +221,6 @@ class Desk:
             )
             self._loop.call_soon(self._refuse, question)
             return question
-        question.start(self._loop)
         if login is None or not self._begin(question, login):
             self._hand_out(question)
         return question
@@ -277,6 +280,8 @@ class Desk:
         The processor still knows its memory: with all of them in turn, a login costs
         half as much again.
         """
+        # Until now the loop had it, for `PATIENCE` at most.
+        question.start(self._loop)
         with self._turns:
             if not self._resting:
                 self._waiting.append(question)

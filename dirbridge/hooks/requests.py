@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
+from dirbridge.model.deadline import Deadline
 from dirbridge.model.login import (
     Cause,
     IPAddress,
@@ -22,7 +23,11 @@ _made = remaker(LoginRequest)
 
 
 def from_saslauthd(
-    request: saslauthd.Request, *, hook: str, local_ip: IPAddress | None
+    request: saslauthd.Request,
+    *,
+    hook: str,
+    local_ip: IPAddress | None,
+    deadline: Deadline | None = None,
 ) -> LoginRequest:
     """Make a login request of a saslauthd client's.
 
@@ -30,6 +35,7 @@ def from_saslauthd(
         request: What the client sent.
         hook: The hook, for the log.
         local_ip: What the settings say, since the protocol carries no address.
+        deadline: When the answer must be there, if that is known here.
     """
     return _made(
         rejoined(text(request.login), text(request.realm)),
@@ -39,7 +45,7 @@ def from_saslauthd(
         local_ip,
         None,
         False,
-        None,
+        deadline,
     )
 
 

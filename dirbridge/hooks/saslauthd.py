@@ -32,10 +32,14 @@ class SaslauthdConnection(Connection):
         event = self._codec.next_event()
         if isinstance(event, Request):
             self.hook.heard(self)
+            hook, desk = self.hook, self.hook.desk
             request = from_saslauthd(
-                event, hook=self.hook.name, local_ip=self.hook.settings.local_ip
+                event,
+                hook=hook.name,
+                local_ip=hook.settings.local_ip,
+                deadline=desk.time_to_work(),
             )
-            self._question = self.hook.desk.ask(request, self._answered)
+            self._question = desk.ask(request, self._answered)
 
     def eof_received(self) -> bool | None:
         """Keep the connection for a reply that is under way."""
