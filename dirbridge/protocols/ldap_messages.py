@@ -315,9 +315,21 @@ def entry_of(operation: bytes) -> Entry:
     Raises:
         RemoteProtocolError: It is something else.
     """
+    small = len(operation) <= _SMALL_ENTRY
+    return _same_entry_of(operation) if small else _entry_of(operation)
+
+
+def _entry_of(operation: bytes) -> Entry:
     body, _controls = ber.take(operation, SEARCH_ENTRY)
     _name, body = ber.take(body, ber.OCTETS)
     return parse_attributes(ber.only(body, ber.SEQUENCE))
+
+
+# People log in again, and nothing of their entries has changed.
+_same_entry_of = lru_cache(maxsize=2048)(_entry_of)
+
+_SMALL_ENTRY = 2048
+"""Octets; larger ones are not kept in memory."""
 
 
 def parse_attributes(data: bytes) -> dict[str, tuple[bytes, ...]]:
@@ -342,12 +354,20 @@ def opened(message: bytes) -> tuple[int, bytes]:
     Raises:
         RemoteProtocolError: It is no message.
     """
-    size = len(message) - 2
-    # Nearly all are short; this takes them apart without the general way's detours.
-    short = 1 < size < ber.LONG_FORM
-    if short and message[:3] == bytes((ber.SEQUENCE, size, ber.INTEGER)):
-        end = _ID_AT + message[_ID_AT - 1]
-        if _ID_AT < end <= min(_ID_AT + _LONGEST_ID, len(message)):
-            number = int.from_bytes(message[_ID_AT:end], "big", signed=True)
-            return number, message[end:]
+    whole = len(message)
+    # This takes nearly all of them apart without the general way's detours.
+    if whole > _ID_AT and message[0] == ber.SEQUENCE:
+        size, start = message[1], 2
+        count = size - ber.LONG_FORM
+        if 0 < count <= ber.MAX_LENGTH_OCTETS:
+            start = 2 + count
+            size = int.from_bytes(message[2:start])
+        id_at = start + 2
+        known = count <= ber.MAX_LENGTH_OCTETS and count != 0
+        if known and start + size == whole > id_at:
+            end = id_at + message[start + 1]
+            plain = id_at < end <= min(id_at + _LONGEST_ID, whole)
+            if plain and message[start] == ber.INTEGER:
+                number = int.from_bytes(message[id_at:end], "big", signed=True)
+                return number, message[end:]
     return ber.take_integer(ber.only(message, ber.SEQUENCE))
