@@ -21,6 +21,9 @@ from dirbridge.model.deadline import Deadline
 KEEP_SECONDS = 120.0
 """Firewalls forget idle connections without a word; ours end before that."""
 
+PRUNE_SECONDS = 1.0
+"""How often those are looked for that nobody will use again."""
+
 FRESH_SECONDS = 1.0
 """A server that answered so lately needs not prove that it is alive."""
 
@@ -73,6 +76,7 @@ class Kept(Generic[C]):
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: dict[Endpoint, list[tuple[float, C]]] = defaultdict(list)
+        self._prune_at = float("-inf")
 
     def run(
         self, server: Endpoint, deadline: Deadline, work: Callable[[C, Deadline], R]
@@ -169,7 +173,9 @@ class Kept(Generic[C]):
             ended = [] if len(self._kept[server]) < self._limit else [connection]
             if not ended:
                 self._kept[server].append((now, connection))
-            ended += self._prune(now)
+            if now >= self._prune_at:
+                ended += self._prune(now)
+                self._prune_at = now + PRUNE_SECONDS
         for one in ended:
             one.close()
 

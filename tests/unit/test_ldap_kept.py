@@ -19,7 +19,7 @@ from dirbridge.config.settings import DirectorySettings
 from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.bounded import Bounded, Full, Overdue
 from dirbridge.ldap.client import ANY, Client
-from dirbridge.ldap.kept import KEEP_SECONDS, Kept
+from dirbridge.ldap.kept import KEEP_SECONDS, PRUNE_SECONDS, Kept
 from dirbridge.ldap.refusals import Refusals
 from dirbridge.ldap.session import Query
 from dirbridge.ldap.transport import Endpoint
@@ -637,16 +637,20 @@ class TestPruning:
         kept.run(Endpoint("dc1", 636), Deadline.after(1), lambda _line, _limit: None)
         assert len(lines) == 1
 
-    def test_who_is_taken_off_the_list_is_closed_at_once(self) -> None:
+    def test_who_is_taken_off_the_list_is_closed_soon(self) -> None:
+        now = [100.0]
         lines: set[Line] = set()
         servers = [Endpoint(f"dc{number}", 636) for number in range(3)]
         kept = Kept(
-            lambda _server, _limit: Line(lines), listed=lambda one: one in servers
+            lambda _server, _limit: Line(lines),
+            listed=lambda one: one in servers,
+            clock=lambda: now[0],
         )
         for server in servers:
             kept.run(server, Deadline.after(1), lambda _line, _limit: None)
         assert len(lines) == 3
         del servers[:2]
+        now[0] += PRUNE_SECONDS
         kept.run(servers[0], Deadline.after(1), lambda _line, _limit: None)
         assert len(lines) == 1
 
