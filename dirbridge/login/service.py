@@ -155,7 +155,7 @@ class LoginService:
         methods = self.methods(account)
         if not (methods and is_startable(methods[0])):
             return None
-        place = self._places.setdefault(account.domain, BoundedSemaphore(AT_ONCE))
+        place = self._place_of(account)
         if not place.acquire(blocking=False):
             return None
         deadline = self._without_reserve(login.deadline, account)
@@ -284,12 +284,20 @@ class LoginService:
         methods = self.methods(account)
         if account.origin is Origin.LOCAL:
             return first_to_know(methods, account, login.password, deadline)
-        place = self._places.setdefault(account.domain, BoundedSemaphore(AT_ONCE))
+        place = self._place_of(account)
         placed = [
             method if method.method == LOCAL else _Placed(method, place)
             for method in methods
         ]
         return first_to_know(placed, account, login.password, deadline)
+
+    def _place_of(self, account: Account) -> BoundedSemaphore:
+        """Return the places to wait for the directories of an account's domain."""
+        place = self._places.get(account.domain)
+        if place is None:
+            made = BoundedSemaphore(AT_ONCE)
+            place = self._places.setdefault(account.domain, made)
+        return place
 
     def _without_reserve(self, deadline: Deadline, account: Account) -> Deadline:
         reserve = self.reserves.get(account.domain, 0.0)
