@@ -168,10 +168,13 @@ class WrongPasswords:
         return range(first, first + _SHELF * _SLOT.size, _SLOT.size)
 
     def _place(self, digest: bytes) -> tuple[int | None, _Slot]:
-        for place in self._shelf(digest):
-            found = self._read(place)
-            if found[0] == digest:
-                return place, found
+        shelf = self._shelf(digest)
+        # Nearly always it is nowhere there, which one call tells.
+        if self._slots.find(digest, shelf.start, shelf.stop) >= 0:
+            for place in shelf:
+                found = self._read(place)
+                if found[0] == digest:
+                    return place, found
         return None, _NOTHING
 
     def _read(self, place: int) -> _Slot:
