@@ -67,10 +67,12 @@ class BindUnderway:
 
     def go_on(self) -> Accepted | Next:
         """Take the steps that need no wait; see `Underway`."""
-        self._take(lambda: next(self._steps))
-        if isinstance(self._verdict, Accepted):
-            return self._verdict
-        return Next.FINISH if self._is_over else Next.WAIT
+        self._take(None)
+        verdict = self._verdict
+        if isinstance(verdict, Accepted):
+            return verdict
+        over = verdict is not None or self._error is not None
+        return Next.FINISH if over else Next.WAIT
 
     def finish(self) -> Verdict:
         """Take all steps that are left; see `Underway`."""
@@ -86,26 +88,22 @@ class BindUnderway:
         self._steps.close()
         self._ended()
 
-    @property
-    def _is_over(self) -> bool:
-        return self._verdict is not None or self._error is not None
-
     def _stay(self) -> None:
         """Wait for what the steps wait for, and go on."""
         wait = self._wait
+        late: Unreachable | None = None
         if wait is not None:
             self._transport.allow(wait.until)
             try:
                 self._transport.await_more(wait.operation)
             except Unreachable as error:
                 late = error
-                self._take(lambda: self._steps.throw(late))
-                return
-        self._take(lambda: next(self._steps))
+        self._take(late)
 
-    def _take(self, step: Callable[[], Wait]) -> None:
+    def _take(self, late: Unreachable | None) -> None:
+        """Take the next step, or let the present one know that nothing will come."""
         try:
-            self._wait = step()
+            self._wait = self._steps.throw(late) if late else next(self._steps)
         except StopIteration as end:
             self._verdict = end.value
             self._ended()

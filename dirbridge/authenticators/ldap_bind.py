@@ -106,6 +106,8 @@ class LdapBind:
     """
 
     def __init__(self, access: Access, failover: Failover, way: Way) -> None:
+        self.method: str = way.method.value
+        """The method's name in the configuration."""
         self._access = access
         self._failover = failover
         self._way = way
@@ -116,11 +118,6 @@ class LdapBind:
             limit=way.keep,
         )
         self._proven = Proven()
-
-    @property
-    def method(self) -> str:
-        """The method's name in the configuration."""
-        return self._way.method.value
 
     def authenticate(
         self, account: Account, password: Secret, deadline: Deadline
@@ -231,7 +228,8 @@ class LdapBind:
         deadline: Deadline,
     ) -> Steps:
         """Do what `_bind` and `_accepted` do, and stop where they would wait."""
-        proven = self._proven.knows(name, password)
+        digest = self._proven.digest(name, password)
+        proven = self._proven.knows(digest)
         out = self._failover.share(deadline, EACH_SERVER) if proven else deadline
         transport.allow(out)
         asked = transport.ask_bind(name, password.reveal())
@@ -242,7 +240,7 @@ class LdapBind:
                 yield wait
         except Unreachable as error:
             raise error if proven else Unanswered.of(error) from error
-        self._learn(transport, name, password, result)
+        self._learn(transport, digest, result)
         server = str(transport.endpoint)
         answer = Answers(account.canonical, self.method, server)
         if result.code != 0:
@@ -292,7 +290,8 @@ class LdapBind:
         A wrong password must count once. Only one that was right before may go on
         to the next server when this one froze with it.
         """
-        proven = self._proven.knows(name, password)
+        digest = self._proven.digest(name, password)
+        proven = self._proven.knows(digest)
         transport.allow(limit)
         out = limit if proven else deadline
         try:
@@ -301,12 +300,10 @@ class LdapBind:
             if not proven:
                 raise
             raise transport.error("bind", error.code, error.detail) from error
-        self._learn(transport, name, password, result)
+        self._learn(transport, digest, result)
         return result
 
-    def _learn(
-        self, transport: Transport, name: str, password: Secret, result: Result
-    ) -> None:
+    def _learn(self, transport: Transport, digest: bytes, result: Result) -> None:
         """Remember what a password is, if the server is not away.
 
         Raises:
@@ -316,9 +313,9 @@ class LdapBind:
         if away:
             raise transport.error("bind", away, result.text)
         if result.code == 0:
-            self._proven.add(name, password)
+            self._proven.add(digest)
         else:
-            self._proven.forget(name, password)
+            self._proven.forget(digest)
 
     def _away(self, result: Result) -> str:
         """Return the code of an outage that another server may not have, else ""."""

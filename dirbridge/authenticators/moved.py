@@ -37,13 +37,10 @@ class FollowingBind:
 
     def __init__(self, bind: LdapBind, look: Look) -> None:
         """Take what binds, and what looks where an entry stands."""
+        self.method = bind.method
+        """The method's name in the configuration."""
         self._bind = bind
         self._look = look
-
-    @property
-    def method(self) -> str:
-        """The method's name in the configuration."""
-        return self._bind.method
 
     def authenticate(
         self, account: Account, password: Secret, deadline: Deadline

@@ -27,25 +27,25 @@ class Proven:
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, None] = OrderedDict()
 
-    def knows(self, name: str, password: Secret) -> bool:
+    def digest(self, name: str, password: Secret) -> bytes:
+        """Return what stands for a password of the one who binds as `name`."""
+        text = f"{name}\0{password.reveal()}".encode("utf-8", "surrogatepass")
+        return blake2b(text, key=self._key, digest_size=32).digest()
+
+    def knows(self, digest: bytes) -> bool:
         """Whether this was the right password when it was last asked."""
         with self._lock:
-            return self._digest(name, password) in self._known
+            return digest in self._known
 
-    def add(self, name: str, password: Secret) -> None:
+    def add(self, digest: bytes) -> None:
         """Remember that a server accepted it."""
-        digest = self._digest(name, password)
         with self._lock:
             self._known[digest] = None
             self._known.move_to_end(digest)
             while len(self._known) > self._limit:
                 self._known.popitem(last=False)
 
-    def forget(self, name: str, password: Secret) -> None:
+    def forget(self, digest: bytes) -> None:
         """Remember no longer: a server refused it."""
         with self._lock:
-            self._known.pop(self._digest(name, password), None)
-
-    def _digest(self, name: str, password: Secret) -> bytes:
-        text = f"{name}\0{password.reveal()}".encode("utf-8", "surrogatepass")
-        return blake2b(text, key=self._key, digest_size=32).digest()
+            self._known.pop(digest, None)
