@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import secrets
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from testbed import apple
 from testbed.cast import OD_HOST, OD_PEOPLE, Condition
+from testbed.listening import Listening
 from testbed.server import read_passwords
 
 PORT = 3659
@@ -92,7 +92,7 @@ class Manners:
     refuses: dict[str, str] = field(default_factory=dict)
 
 
-class PasswordServer:
+class PasswordServer(Listening):
     """Serves slots in threads of this process.
 
     Attributes:
@@ -120,11 +120,7 @@ class PasswordServer:
         self.tries: dict[str, int] = {}
         self.wrong: dict[str, int] = {}
         self.transcript: list[str] = []
-        self.connections = 0
-        self._open: list[socket.socket] = []
-        self._listener = socket.create_server((address, port), backlog=200)
-        self.address, self.port = self._listener.getsockname()[:2]
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(self._talk, address, port)
 
     @property
     def public_key(self) -> str:
@@ -138,41 +134,9 @@ class PasswordServer:
         """Change its manners."""
         self.manners = replace(Manners(), **changes)
 
-    def stop(self) -> None:
-        """End it: connections are refused from now on, open ones are closed."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for stream in list(self._open):
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
-            stream.close()
-
-    def __enter__(self) -> PasswordServer:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.stop()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                stream, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._open.append(stream)
-            threading.Thread(target=self._talk, args=(stream,), daemon=True).start()
-
     def _talk(self, stream: socket.socket) -> None:
-        try:
+        with contextlib.suppress(_End):
             _Session(self, stream).run()
-        except (OSError, _End):
-            pass
-        finally:
-            with contextlib.suppress(ValueError):
-                self._open.remove(stream)
-            stream.close()
 
 
 class _End(Exception):

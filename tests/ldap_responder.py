@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from dirbridge.errors import RemoteProtocolError
 from dirbridge.protocols import ber
 from dirbridge.protocols import ldap_messages as messages
+from testbed.listening import Listening
 
 BIND, UNBIND, SEARCH, EXTENDED = 0x60, 0x42, 0x63, 0x77
 _ANSWERS = {BIND: 0x61, SEARCH: 0x65, EXTENDED: 0x78}
@@ -27,13 +27,12 @@ Tell = Callable[[int, int], Answer]
 """Gets the operation's tag and how many of this kind came before."""
 
 
-class Responder:
+class Responder(Listening):
     """Serves on a loopback port until closed.
 
     Attributes:
         seen: The tags of the operations that came, in order.
         entry: What each search finds that is answered with success.
-        connections: How many connections were accepted.
     """
 
     def __init__(
@@ -49,48 +48,12 @@ class Responder:
         self.entry = entry
         self.tell = tell
         self.seen: list[int] = []
-        self.connections = 0
         self._tls = tls
         self._greeting = greeting
         self._start_tls = start_tls
-        self._streams: list[socket.socket] = []
-        self._listener = socket.create_server((address, 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        super().__init__(self._talk, address)
 
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.hang_up()
-        self._thread.join(2)
-
-    def hang_up(self) -> None:
-        """Close all connections, as a restarting server does."""
-        while self._streams:
-            stream = self._streams.pop()
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
-            stream.close()
-
-    def __enter__(self) -> Responder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                stream, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(stream,), daemon=True).start()
-
-    def _serve(self, stream: socket.socket) -> None:
-        self._streams.append(stream)
+    def _talk(self, stream: socket.socket) -> None:
         with contextlib.suppress(OSError, RemoteProtocolError):
             if self._greeting is not None:
                 stream.sendall(self._greeting)
@@ -99,7 +62,6 @@ class Responder:
                 self._answer(stream, number, tag)
             if self._tls is not None:
                 stream = self._tls.wrap_socket(stream, server_side=True)
-                self._streams.append(stream)
             for number, tag in operations(stream):
                 if tag == UNBIND:
                     break

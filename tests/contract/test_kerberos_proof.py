@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import re
@@ -14,7 +13,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import gssapi
 import pytest
@@ -47,6 +45,7 @@ from testbed import cast
 from testbed.bed import Bed
 from testbed.cast import AdPerson
 from testbed.kdc import SERVICES, Kdc
+from testbed.listening import Listening
 from testbed.process import run
 from testbed.samba import Dc1, Dc2, DomainController
 from testbed.slapd import Od1
@@ -491,7 +490,7 @@ class TestFrozenInTheMiddle:
             relay.close()
 
 
-class Between:
+class Between(Listening):
     """Stands before a KDC, answers some requests and closes upon the others.
 
     Attributes:
@@ -502,31 +501,17 @@ class Between:
         self.asked = 0
         self._true = true
         self._answers = answers
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        super().__init__(self._talk)
 
     @property
     def place(self) -> HostPort:
-        return HostPort(host="127.0.0.1", port=self._listener.getsockname()[1])
+        return HostPort(host=self.address, port=self.port)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(2)
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                with client:
-                    request = message(client)
-                    self.asked += 1
-                    if self.asked <= self._answers:
-                        client.sendall(self._passed_on(request))
+    def _talk(self, client: socket.socket) -> None:
+        request = message(client)
+        self.asked += 1
+        if self.asked <= self._answers:
+            client.sendall(self._passed_on(request))
 
     def _passed_on(self, request: bytes) -> bytes:
         assert self._true.port is not None

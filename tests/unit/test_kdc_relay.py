@@ -24,6 +24,7 @@ from dirbridge.authenticators.sent_proofs import SentProofs
 from dirbridge.config.types import HostPort
 from dirbridge.model.names import DomainName
 from dirbridge.protocols import ber
+from testbed.listening import Listening
 from testbed.process import wait_until
 
 pytestmark = pytest.mark.slow
@@ -36,25 +37,20 @@ def framed(data: bytes) -> bytes:
 @contextmanager
 def kdc(answer: bytes | None = b"answer to ") -> Iterator[HostPort]:
     """A KDC that puts something before the request, or is silent for None."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as streams:
 
-        def serve() -> None:
-            while True:
-                try:
-                    stream, _ = listener.accept()
-                except OSError:
-                    return
-                streams.push(stream)
-                if answer is not None:
-                    head = stream.recv(4, socket.MSG_WAITALL)
-                    body = stream.recv(struct.unpack(">I", head)[0], socket.MSG_WAITALL)
-                    stream.sendall(framed(answer + body))
+    def talk(stream: socket.socket) -> None:
+        request = message(stream)
+        if answer is not None:
+            stream.sendall(framed(answer + request))
+        stream.recv(1)
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield HostPort(host="127.0.0.1", port=listener.getsockname()[1])
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(2)
+    with Listening(talk) as made:
+        yield HostPort(host=made.address, port=made.port)
+
+
+def message(stream: socket.socket) -> bytes:
+    head = stream.recv(4, socket.MSG_WAITALL)
+    return stream.recv(int.from_bytes(head), socket.MSG_WAITALL)
 
 
 @contextmanager
@@ -205,21 +201,8 @@ def as_request(*padata: int) -> bytes:
 def closing_kdc() -> Iterator[tuple[HostPort, list[bytes]]]:
     """A KDC that takes a request and then closes, with what it took."""
     taken: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    stream, _ = listener.accept()
-                    with stream:
-                        size = struct.unpack(">I", stream.recv(4, socket.MSG_WAITALL))
-                        taken.append(stream.recv(size[0], socket.MSG_WAITALL))
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield HostPort(host="127.0.0.1", port=listener.getsockname()[1]), taken
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(2)
+    with Listening(lambda stream: taken.append(message(stream))) as made:
+        yield HostPort(host=made.address, port=made.port), taken
 
 
 def test_a_proof_that_a_kdc_took_goes_to_no_other() -> None:

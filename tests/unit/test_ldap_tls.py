@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -40,6 +38,7 @@ from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding, Outcome
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
+from testbed.listening import Listening
 from tests.certificates import Pair, make
 from tests.ldap_responder import Responder
 
@@ -134,23 +133,14 @@ def curious(
     context.maximum_version = version
     context.load_verify_locations(trusted.cert_file)
     context.verify_mode = ssl.CERT_REQUIRED
-    with socket.create_server((ADDRESS, 0)) as listener:
 
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    stream, _ = listener.accept()
-                    with contextlib.suppress(OSError):
-                        secured = context.wrap_socket(stream, server_side=True)
-                        shown.append(secured.getpeercert(binary_form=True) or b"")
-                        secured.recv(1)
-                        secured.close()
+    def talk(stream: socket.socket) -> None:
+        with context.wrap_socket(stream, server_side=True) as secured:
+            shown.append(secured.getpeercert(binary_form=True) or b"")
+            secured.recv(1)
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1], shown
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+    with Listening(talk, ADDRESS) as made:
+        yield made.port, shown
 
 
 VERSIONS = pytest.mark.parametrize(
@@ -269,25 +259,13 @@ def test_what_cannot_be_seen_is_not_named(own: Pair) -> None:
 def old_server(pair: Pair) -> Iterator[int]:
     """A server that knows nothing newer than TLS 1.1, and says hello."""
     context = tls(pair, old=True, seclevel=0)
-    with socket.create_server((ADDRESS, 0)) as listener:
 
-        def serve() -> None:
-            while True:
-                try:
-                    stream, _ = listener.accept()
-                except OSError:
-                    return
-                try:
-                    with context.wrap_socket(stream, server_side=True) as secured:
-                        secured.recv(1)
-                except OSError:
-                    stream.close()
+    def talk(stream: socket.socket) -> None:
+        with context.wrap_socket(stream, server_side=True) as secured:
+            secured.recv(1)
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(2)
+    with Listening(talk, ADDRESS) as made:
+        yield made.port
 
 
 def test_old_tls_and_small_keys_need_a_word(small: Pair) -> None:

@@ -70,7 +70,7 @@ def test_an_unanswered_bind_says_that_the_password_is_out(answer: Answer) -> Non
 
 def test_who_was_never_sent_a_password_counted_none() -> None:
     gone = Responder()
-    gone.close()
+    gone.stop()
     verdict = ask(method_at(gone))
     assert isinstance(verdict, Unavailable)
     assert not verdict.sent
@@ -97,7 +97,7 @@ def test_one_password_is_counted_once_whatever_the_methods(answer: Answer) -> No
 
 def test_the_next_method_is_asked_where_no_server_had_the_password() -> None:
     gone = Responder()
-    gone.close()
+    gone.stop()
     with tell_after((49, "80090308: data 52e")) as there:
         away, _ = methods_at(gone)
         verdict = first_to_know(
