@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVarTuple, cast
 
 from dirbridge.config.settings import HookSettings
-from dirbridge.errors import RemoteProtocolError
 from dirbridge.hooks.desk import Desk
-from dirbridge.hooks.shield import shielded
+from dirbridge.hooks.shield import followed
 from dirbridge.protocols import sasl
 
 WORKERS = 4
 """Steps of exchanges that one hook works on at the same time."""
-
-log = logging.getLogger(__name__)
 
 Ts = TypeVarTuple("Ts")
 
@@ -156,19 +152,5 @@ class Connection(ABC, asyncio.Protocol):
         self.transport.resume_reading()
 
     def _guard(self, call: Callable[[*Ts], None], *arguments: *Ts) -> None:
-        if not shielded(self.hook.name, False, self._followed, call, *arguments):
+        if not followed(self.hook.name, call, *arguments):
             self.transport.close()
-
-    def _followed(self, call: Callable[[*Ts], None], *arguments: *Ts) -> bool:
-        """Call, and say whether the client followed the protocol."""
-        try:
-            call(*arguments)
-        except RemoteProtocolError as error:
-            log.warning(
-                "%s: the client broke the protocol (%s) and was disconnected; "
-                "let only mail services use this socket",
-                self.hook.name,
-                error,
-            )
-            return False
-        return True

@@ -7,7 +7,14 @@ from dirbridge.hooks.desk import Question
 from dirbridge.hooks.requests import from_saslauthd
 from dirbridge.hooks.verdicts import saslauthd_reply
 from dirbridge.model.login import Verdict
-from dirbridge.protocols.saslauthd import Request, ServerConnection
+from dirbridge.protocols.saslauthd import (
+    Event,
+    Need,
+    Request,
+    ServerConnection,
+    octets_of,
+    whole_request,
+)
 
 
 class SaslauthdConnection(Connection):
@@ -19,7 +26,8 @@ class SaslauthdConnection(Connection):
 
     def __init__(self, hook: Hook) -> None:
         super().__init__(hook)
-        self._codec = ServerConnection()
+        self._codec: ServerConnection | None = None
+        self._has_asked = False
         self._question: Question | None = None
 
     def opened(self) -> None:
@@ -27,19 +35,33 @@ class SaslauthdConnection(Connection):
         self.hook.expect(self)
 
     def received(self, data: bytes) -> None:
-        """Ask as soon as the request is whole."""
-        self._codec.receive_data(data)
-        event = self._codec.next_event()
+        """Ask as soon as the request is whole; what follows it belongs to nothing."""
+        if self._has_asked:
+            return
+        event = self._event_of(data)
         if isinstance(event, Request):
+            self._has_asked = True
             self.hook.heard(self)
-            hook, desk = self.hook, self.hook.desk
-            request = from_saslauthd(
-                event,
-                hook=hook.name,
-                local_ip=hook.settings.local_ip,
-                deadline=desk.time_to_work(),
-            )
-            self._question = desk.ask(request, self._answered)
+            self._ask(event)
+
+    def _event_of(self, data: bytes) -> Event | Need:
+        if self._codec is None:
+            request = whole_request(data)
+            if request is not None:
+                return request
+            self._codec = ServerConnection()
+        self._codec.receive_data(data)
+        return self._codec.next_event()
+
+    def _ask(self, asked: Request) -> None:
+        hook, desk = self.hook, self.hook.desk
+        request = from_saslauthd(
+            asked,
+            hook=hook.name,
+            local_ip=hook.settings.local_ip,
+            deadline=desk.time_to_work(),
+        )
+        self._question = desk.ask(request, self._answered)
 
     def eof_received(self) -> bool | None:
         """Keep the connection for a reply that is under way."""
@@ -63,5 +85,5 @@ class SaslauthdConnection(Connection):
     def _reply(self, verdict: Verdict) -> None:
         reply = saslauthd_reply(verdict, self.hook.settings.temp_failure)
         if reply is not None:
-            self.transport.write(self._codec.send(reply))
+            self.transport.write(octets_of(reply))
         self.transport.close()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
+from dirbridge.errors import RemoteProtocolError
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -32,13 +34,42 @@ def shielded(hook: str, otherwise: T, call: Callable[[*Ts], T], *arguments: *Ts)
     try:
         return call(*arguments)
     except Exception as error:
-        log.error(  # noqa: TRY400 - a traceback could show values
-            "%s: %s at %s, told like an outage; please report this line as a bug",
-            hook,
-            type(error).__name__,
-            _place(error),
-        )
+        _tell(hook, error)
         return otherwise
+
+
+def followed(hook: str, call: Callable[[*Ts], None], *arguments: *Ts) -> bool:
+    """Call, and say whether the client followed the protocol and no bug was met.
+
+    Args:
+        hook: The hook, for the log.
+        call: Takes what the client did; may raise `RemoteProtocolError`.
+        *arguments: What it is called with.
+    """
+    try:
+        call(*arguments)
+    except RemoteProtocolError as error:
+        log.warning(
+            "%s: the client broke the protocol (%s) and was disconnected; "
+            "let only mail services use this socket",
+            hook,
+            error,
+        )
+        return False
+    except Exception as error:
+        _tell(hook, error)
+        return False
+    return True
+
+
+def _tell(hook: str, error: Exception) -> None:
+    """Log type and place of an exception; its text could hold what a person typed."""
+    log.error(
+        "%s: %s at %s, told like an outage; please report this line as a bug",
+        hook,
+        type(error).__name__,
+        _place(error),
+    )
 
 
 def _place(error: Exception) -> str:

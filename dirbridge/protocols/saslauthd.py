@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from dirbridge.errors import LocalProtocolError, RemoteProtocolError
+from dirbridge.model.quick import remaker
 
 MAX_STRING = 8192
 """Longest string of a request, in bytes; a request has four."""
@@ -83,6 +84,31 @@ _STRINGS = 4
 _HEADER = 2
 
 
+_made = remaker(Request)
+
+
+def whole_request(data: bytes) -> Request | None:
+    """Read a request that came in one piece, as nearly all do; None: it did not.
+
+    What is None, or is more than a request may be, is for a `ServerConnection` to read.
+    """
+    strings, end, whole = [], 0, len(data)
+    for _ in range(_STRINGS):
+        begin = end + _HEADER
+        size = int.from_bytes(data[end:begin])
+        end = begin + size
+        if end > whole or size > MAX_STRING:
+            return None
+        strings.append(data[begin:end])
+    request: Request = _made(*strings)
+    return request
+
+
+def octets_of(reply: Reply) -> bytes:
+    """Write a reply."""
+    return _REPLIES[type(reply)]
+
+
 class ServerConnection:
     """One connection of a client to a saslauthd socket."""
 
@@ -128,7 +154,7 @@ class ServerConnection:
         if self._state is not _State.REPLY:
             raise LocalProtocolError("a reply without a request")
         self._state = _State.DONE
-        return _REPLIES[type(reply)]
+        return octets_of(reply)
 
     def _read_strings(self) -> bool:
         """Take whole strings off the buffer; say whether all are there."""

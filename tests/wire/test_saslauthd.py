@@ -16,6 +16,7 @@ from dirbridge.protocols.saslauthd import (
     Ok,
     Request,
     ServerConnection,
+    whole_request,
 )
 from tests.wire.feeding import DATA, each_cut, events, pieces
 
@@ -140,3 +141,23 @@ def test_round_trip(login, password, service, realm):
     codec.receive_data(request_bytes(login, password, service, realm))
     assert codec.next_event() == Request(login, password, service, realm)
     assert isinstance(codec.next_event(), Enum)
+
+
+@given(st.lists(st.binary(max_size=300), min_size=4, max_size=4), st.binary())
+def test_a_request_in_one_piece_is_read_at_once(
+    strings: list[bytes], rest: bytes
+) -> None:
+    data = b"".join(len(one).to_bytes(2) + one for one in strings) + rest
+    assert whole_request(data) == Request(*strings)
+
+
+@given(st.binary(max_size=64) | st.lists(st.sampled_from([0, 1, 2, 255])).map(bytes))
+def test_what_is_read_at_once_is_what_the_connection_reads(data: bytes) -> None:
+    connection = ServerConnection()
+    connection.receive_data(data)
+    found = whole_request(data)
+    try:
+        event = connection.next_event()
+    except RemoteProtocolError:
+        event = Need.DATA
+    assert found == (event if isinstance(event, Request) else None)
