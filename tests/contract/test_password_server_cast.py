@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -16,17 +15,14 @@ from dirbridge.authenticators.password_server import (
 from dirbridge.config.settings import LoginSettings
 from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory_records import password_servers_at
-from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Outcome
-from dirbridge.model.login import Accepted, Reason, Rejected, Unavailable
-from dirbridge.model.names import DirectoryId
-from dirbridge.model.secret import Secret
+from dirbridge.model.login import Accepted, Rejected, Unavailable
 from testbed import apple, cast
 from testbed.bed import Bed
 from testbed.cast import Answer, Condition
 from testbed.password_server import PORT, PasswordServer, of_bed
 from testbed.slapd import Od1
-from tests.contract.test_authenticator import AuthenticatorContract, Case, Person
+from tests.contract.test_authenticator import AtOpenDirectory, Case, Person
 from tests.directories import OD_MAIL, account, od_connector, od_settings
 
 MASTER, REPLICA = f"{apple.MASTER_ADDRESS}:{PORT}", f"{apple.REPLICA_ADDRESS}:{PORT}"
@@ -82,7 +78,7 @@ def case(bed: Bed, od1: Od1, master: PasswordServer) -> Iterator[Case]:
     connector.close()
 
 
-class TestPasswordServer(AuthenticatorContract):
+class TestPasswordServer(AtOpenDirectory):
     def test_check_is_content(self, case: Case, replica: PasswordServer) -> None:
         found = case.authenticator.check()
         assert [each.where for each in found] == [MASTER, REPLICA]
@@ -104,31 +100,6 @@ class TestPasswordServer(AuthenticatorContract):
         assert isinstance(case.ask("carla", "surely wrong"), Rejected)
         assert master.wrong[slot] == before + 1
         assert replica.connections == 0
-
-    def test_who_is_gone_is_unknown(self, case: Case) -> None:
-        carla = case.people["carla"]
-        gone = DirectoryId("00000000-0000-4000-8000-000000000000")
-        values = replace(carla.account.values, directory_id=gone)
-        verdict = case.authenticator.authenticate(
-            replace(carla.account, values=values),
-            Secret(carla.password),
-            Deadline.after(9),
-        )
-        assert isinstance(verdict, Rejected), verdict
-        assert verdict.reason is Reason.UNKNOWN
-
-    def test_a_new_person_under_an_old_name_is_not_let_in(
-        self, case: Case, changeable_od: Od1
-    ) -> None:
-        """Whoever has the name and the slot by now is not the account's person."""
-        changeable_od.modify(
-            f"dn: {cast.od('carla').dn}\nchangetype: modify\n"
-            "replace: apple-generateduid\n"
-            "apple-generateduid: 11111111-2222-3333-4444-555555555555\n\n"
-        )
-        verdict = case.ask("carla", case.people["carla"].password)
-        assert isinstance(verdict, Rejected), verdict
-        assert verdict.reason is Reason.UNKNOWN
 
     def test_the_slot_is_read_at_each_login(
         self, bed: Bed, case: Case, changeable_od: Od1
