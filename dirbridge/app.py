@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dirbridge.assembly.checks import Checks
     from dirbridge.assembly.database import Database
     from dirbridge.assembly.directories import Directories
-    from dirbridge.assembly.guards import Guards
+    from dirbridge.assembly.guards import Guards, Shared
     from dirbridge.assembly.jobs import Jobs
     from dirbridge.assembly.logins import Logins
     from dirbridge.assembly.methods import Methods
@@ -251,6 +251,14 @@ class App:
         """
         return self._logins.service(store, attempted, refresh, pulse)
 
+    def share(self) -> None:
+        """Make what all processes of a bridge have in common.
+
+        To be called before they are forked. It begins no thread, and opens neither
+        the database nor a way to a directory.
+        """
+        _ = self._shared
+
     def explainer(self, store: StoreReader) -> Explainer:
         """Return what explains logins."""
         return self._logins.explainer(store)
@@ -305,8 +313,12 @@ class App:
     @cached_property
     def _guards(self) -> Guards:
         return assembly.guards.Guards(
-            self.settings, self._directories, self._methods.look
+            self.settings, self._directories, self._methods.look, self._shared
         )
+
+    @cached_property
+    def _shared(self) -> Shared:
+        return assembly.guards.Shared.among(self.settings.serve.processes)
 
     @cached_property
     def _tickets(self) -> SingleSignOn:

@@ -20,7 +20,10 @@ from dirbridge.login.errands import Errands
 from dirbridge.login.guard import Guard
 from dirbridge.login.guard_addresses import UsualAddresses
 from dirbridge.login.guard_budget import Budget, Budgets, Ledger, budget_of
+from dirbridge.login.guard_gate import Gate
+from dirbridge.login.guard_locks import AccountLocks
 from dirbridge.login.guard_looks import Looks
+from dirbridge.login.guard_memory import WrongPasswords
 from dirbridge.login.limits import AddressLimit, AddressLimits
 from dirbridge.login.offline import RESERVE, Downs, Offline
 from dirbridge.login.pacing import Pacing
@@ -36,6 +39,24 @@ _A_MOMENT = 2.0
 """Most seconds of a login to ask for a directory's lock-out policy."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the guards of all processes of one bridge have in common.
+
+    Attributes:
+        wrong: Wrong passwords.
+        locks: See `guard_locks`; None where there is one process.
+    """
+
+    wrong: WrongPasswords
+    locks: AccountLocks | None
+
+    @classmethod
+    def among(cls, processes: int) -> Shared:
+        """Make it, before the processes are forked."""
+        return cls(WrongPasswords(), AccountLocks() if processes > 1 else None)
+
+
 @dataclass(frozen=True)
 class Guards:
     """Makes stages.
@@ -44,11 +65,13 @@ class Guards:
         settings: The settings of `dirbridge.toml`.
         directories: Are asked for their lock-out policies.
         look: Reads an account's entry live.
+        shared: What all processes have in common.
     """
 
     settings: Settings
     directories: Directories
     look: Look
+    shared: Shared
 
     def instant(
         self, credentials: Callable[[Account], Credentials]
@@ -66,11 +89,16 @@ class Guards:
         errands = Errands("login-errands")
         usual = UsualAddresses(store, errands)
         ledger = Ledger(store, self.budgets, usual)
-        # What the guard tells as an outage, an offline login may stand in for.
-        return (
-            Offline(self.offline_logins, store, Downs(self.look), errands),
-            Guard(Looks(self.look), ledger, usual, methods=choices.in_directory),
+        guard = Guard(
+            Looks(self.look),
+            ledger,
+            usual,
+            methods=choices.in_directory,
+            wrong=self.shared.wrong,
+            gate=Gate(locks=self.shared.locks),
         )
+        # What the guard tells as an outage, an offline login may stand in for.
+        return Offline(self.offline_logins, store, Downs(self.look), errands), guard
 
     def _address_limits(self) -> AddressLimits:
         guard = self.settings.guard

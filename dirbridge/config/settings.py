@@ -135,6 +135,7 @@ class ServeSettings(Table):
 
     run_dir: LocalPath = Path("/run/dirbridge")
     deadline: Duration = timedelta(seconds=9)
+    processes: StrictInt = Field(default=1, ge=1, le=64)
 
 
 class HookSettings(Table):

@@ -20,7 +20,7 @@ import socket
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dirbridge.config.settings import HookSettings
@@ -62,9 +62,9 @@ class Listener:
                 if _identity(path) == made:
                     path.unlink()
 
-    def lent(self) -> Listener:
-        """Return the same for a process that must leave the file in place."""
-        return replace(self, made=None)
+    def leave_file(self) -> None:
+        """Leave the file in place in the end: another process removes it."""
+        self.made = None
 
 
 def open_listeners(hooks: Sequence[HookSettings]) -> tuple[Listener, ...]:

@@ -4,11 +4,15 @@ Somebody hired at nine may log in at nine: their name is unknown, so the domain 
 synced before they are told. Most unknown names are nobody's, and some come in floods:
 so a domain is asked once in a while only, few logins wait for the answer, and nobody
 asks again while it is known that the directory does not answer.
+
+The processes of one bridge rest together after a run that looked the name up. That
+nothing could be looked up, each finds out by itself: it is to tell its logins why.
 """
 
 from __future__ import annotations
 
 from dirbridge.model.login import Cause
+from dirbridge.scheduler.rests import Rest
 
 REST = 10.0
 """Least seconds between two runs that unknown names ask for."""
@@ -30,7 +34,9 @@ class Asking:
         late: Whether one of them gave up waiting; the others need not begin.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rest: Rest | None = None) -> None:
+        """Take the rest that all processes of a bridge have in common."""
+        self._rest = rest or Rest()
         self.owed: set[str] = set()
         self.causes: dict[str, Cause] = {}
         self.waiters = 0
@@ -40,7 +46,8 @@ class Asking:
 
     def begin(self, now: float, sources: frozenset[str]) -> bool:
         """Begin to ask these directories; False where it is too soon to ask again."""
-        if self.owed or now < self._rest_until or not sources:
+        rest_until = max(self._rest_until, self._rest.until)
+        if self.owed or now < rest_until or not sources:
             return False
         self.owed = set(sources)
         self.causes, self.late, self._begun = {}, False, now
@@ -55,6 +62,8 @@ class Asking:
             self.causes[source] = cause
         took = now - self._begun
         self._rest_until = now + max(REST, took * (1 / SHARE - 1))
+        if not self.owed and not self.causes:
+            self._rest.begin(self._rest_until)
 
     def went_well(self, source: str) -> None:
         """Note that a run that nobody asked for has read a directory."""

@@ -9,10 +9,11 @@ it because of an unknown name, `asking` does.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +25,7 @@ from dirbridge.model.names import DomainName
 from dirbridge.notices.rules import Ended
 from dirbridge.scheduler.asking import Asking
 from dirbridge.scheduler.places import Places
+from dirbridge.scheduler.rests import Rest
 from dirbridge.scheduler.running import Done, log_bug, run_once
 from dirbridge.scheduler.turns import Turns
 from dirbridge.store.base import Run, RunResult
@@ -76,7 +78,8 @@ class JobState:
     Attributes:
         domain: The mail domain.
         directory: The directory within it.
-        next_at: When the next run is to begin (UTC), None while one is going on.
+        next_at: When the next run is to begin (UTC), None while one is going on, and
+            where it has to be asked for.
         running_since: Since when a run is going on (UTC), or None.
         failures: How many runs have failed in a row.
         result: How the last run ended, "" before the first.
@@ -119,8 +122,8 @@ class _Domain:
     """The jobs of one domain, and who asks for them."""
 
     name: DomainName
+    asking: Asking
     lanes: list[_Lane] = field(default_factory=list)
-    asking: Asking = field(default_factory=Asking)
 
 
 class Scheduler:
@@ -131,6 +134,9 @@ class Scheduler:
     nobody knows. Another bridge's run of the same directory counts as one of ours. A
     run that fails is logged with its mend and tried again, ever more seldom; logins
     never wait for it.
+
+    Where several processes of one bridge answer, all but one run a job only when
+    somebody logs in whom nobody knows. They take turns as bridges do.
     """
 
     def __init__(
@@ -139,6 +145,9 @@ class Scheduler:
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = jitter,
         ended: Callable[[Ended], None] = lambda _ended: None,
+        *,
+        asked_only: bool = False,
+        rests: Mapping[DomainName, Rest] | None = None,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -147,14 +156,22 @@ class Scheduler:
             clock: Seconds that only grow.
             jitter: See `Turns`.
             ended: Told of each run, for notices; called in the domain's thread.
+            asked_only: Whether jobs run only for unknown names.
+            rests: What the processes of this bridge have in common, if there are
+                others.
         """
+        rests = rests or {}
+        self._asked_only = asked_only
         self._clock = clock
         self._ended = ended
         self._domains: dict[DomainName, _Domain] = {}
         for one in scheduled:
             name = one.job.policy.domain
-            turns = Turns(one.interval.total_seconds(), jitter)
-            domain = self._domains.setdefault(name, _Domain(name))
+            interval = math.inf if asked_only else one.interval.total_seconds()
+            turns = Turns(interval, jitter)
+            domain = self._domains.setdefault(
+                name, _Domain(name, Asking(rests.get(name)))
+            )
             domain.lanes.append(_Lane(one, turns))
         self._stop = threading.Event()
         self._room = Places(AT_ONCE, PATIENCE)
@@ -259,7 +276,7 @@ class Scheduler:
     def _watchers(self) -> Iterator[threading.Thread]:
         for domain in self._domains.values():
             for lane in domain.lanes:
-                if lane.one.push:
+                if lane.one.push and not self._asked_only:
                     target = partial(self._watch, lane)
                     yield threading.Thread(target=target, name="watch", daemon=True)
 
@@ -290,7 +307,7 @@ class Scheduler:
                 left = lane.turns.next() - self._clock()
                 if left <= 0:
                     return lane
-                self._moved.wait(left)
+                self._moved.wait(min(left, threading.TIMEOUT_MAX))
         return None
 
     def _enter(self, domain: _Domain) -> bool:
@@ -391,11 +408,11 @@ def _note(lane: _Lane, done: Done, now: float, took: float) -> None:
 
 def _state(name: DomainName, lane: _Lane, now: float, at: datetime) -> JobState:
     running = lane.running_since
-    left = timedelta(seconds=max(0.0, lane.turns.next() - now))
+    left = max(0.0, lane.turns.next() - now)
     return JobState(
         domain=name,
         directory=lane.source,
-        next_at=None if running else at + left,
+        next_at=None if running or left == math.inf else at + timedelta(seconds=left),
         running_since=running,
         failures=lane.turns.failures,
         result=str(lane.last.result) if lane.last else "",

@@ -13,6 +13,7 @@ not have to wait for that: one such run in a minute is begun all the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 GATHER = 0.3
@@ -46,13 +47,14 @@ class Turns:
         """Begin with a run that is due at once.
 
         Args:
-            interval: Seconds between two runs that nobody asks for.
+            interval: Seconds between two runs that nobody asks for; `math.inf` where
+                there are no such runs, not even a first one.
             jitter: Gives the factor, near 1, by which each of them is longer, so
                 that many bridges do not ask one directory in the same second.
         """
         self._interval = interval
         self._jitter = jitter
-        self._due = 0.0
+        self._due = math.inf if interval == math.inf else 0.0
         self._asked: float | None = None
         self._urgent: float | None = None
         self._answering = (False, False)

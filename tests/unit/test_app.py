@@ -154,17 +154,33 @@ def test_a_directory_goes_by_its_name_wherever_it_stands(config: Path) -> None:
         assert ports == {"directory": "127.0.0.1:1", "branch": "127.0.0.1:2"}
 
 
-@root_only
-@pytest.mark.parametrize("words", [("store", "upgrade"), ("serve", "--no-sync")])
-def test_a_database_made_as_root_belongs_to_its_folders_owner(
-    config: Path, words: tuple[str, ...]
-) -> None:
-    with config.open("a") as file:
-        # A hook in a folder that is not there: serve ends once the store is open.
-        file.write('\n[[hooks]]\ntype = "saslauthd"\nsocket = "/nowhere/mux"\n')
-    dirbridge(config, *words)
+def assert_belongs_to_nobody(config: Path) -> None:
     made = (config.parent / "db" / "dirbridge.db").stat()
     assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (NOBODY, NOBODY, 0o600)
+
+
+@root_only
+def test_a_database_made_as_root_belongs_to_its_folders_owner(config: Path) -> None:
+    dirbridge(config, "store", "upgrade")
+    assert_belongs_to_nobody(config)
+
+
+@root_only
+@pytest.mark.parametrize("processes", [1, 2])
+def test_so_does_one_that_serve_makes(config: Path, processes: int) -> None:
+    with config.open("a") as file:
+        file.write(f"\n[serve]\nprocesses = {processes}\nrun_dir = 'run'\n")
+        file.write("\n[[hooks]]\ntype = 'saslauthd'\nsocket = 'mux'\n")
+    words = ["serve", "--no-sync", "--config", config]
+    with subprocess.Popen(
+        [sys.executable, "-m", "dirbridge", *words], stderr=subprocess.PIPE
+    ) as serve:
+        assert serve.stderr is not None
+        assert serve.stderr.readline() == b"ready\n"
+        serve.terminate()
+    assert serve.returncode == 0
+    assert_belongs_to_nobody(config)
+    assert not (config.parent / "mux").exists()
 
 
 FOUND_BY_DNS = """

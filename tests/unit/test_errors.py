@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable
 
 import pytest
 
-from dirbridge.cli import serve
+from dirbridge.cli import log_lines
 from dirbridge.errors import (
     MOST_DETAIL,
     BindRefused,
@@ -72,15 +71,13 @@ def test_what_is_harmless_stays_as_it_is() -> None:
     assert harmless(said) == said
 
 
-def test_no_line_of_the_log_holds_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = io.StringIO()
-    monkeypatch.setattr("sys.stderr", written)
+def test_no_line_of_the_log_holds_two(capfd: pytest.CaptureFixture[str]) -> None:
     log = logging.getLogger("dirbridge")
     before, level = list(log.handlers), log.level
-    serve._log_to_stderr()
+    log_lines.log_to_stderr()
     try:
         logging.getLogger("dirbridge.sync").warning("sync %s", FORGED)
     finally:
         log.handlers[:] = before
         log.setLevel(level)
-    assert written.getvalue() == f"sync {HARMLESS}\n"
+    assert capfd.readouterr().err == f"sync {HARMLESS}\n"
