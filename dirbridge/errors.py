@@ -32,6 +32,9 @@ def harmless(text: str, most: int = MOST_DETAIL) -> str:
         text: What a server, a library or an entry says.
         most: Characters to keep.
     """
+    # Nearly all are so, and each login has a line of its own.
+    if len(text) <= most and text.isascii() and text.isprintable():
+        return text.strip()
     plain = _STEERING.sub(" ", text[: 2 * most]).strip()
     return plain if len(plain) <= most else f"{plain[: most - 1]}…"
 

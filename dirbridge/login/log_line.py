@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import assert_never
 
 from dirbridge.model.login import (
@@ -48,6 +49,7 @@ def _words(verdict: Verdict) -> tuple[str, str]:
             assert_never(verdict)
 
 
+@lru_cache(maxsize=4096)  # most words of a line were in the one before
 def plain(text: str) -> str:
     """Percent-encode what would break a log's line into other fields or lines."""
     if len(text) <= _LONGEST and _BREAKING.search(text) is None:
