@@ -176,29 +176,33 @@ class Family:
     def _bury(self) -> None:
         """Take down who has ended, and when the place is filled again."""
         for place in self._places:
-            if place.pid and (found := os.waitpid(place.pid, os.WNOHANG))[0]:
-                self._lost(place, os.waitstatus_to_exitcode(found[1]))
+            pid, status = os.waitpid(place.pid, os.WNOHANG) if place.pid else (0, 0)
+            if pid:
                 place.pid = 0
+                self._lost(place, pid, os.waitstatus_to_exitcode(status))
 
-    def _lost(self, place: _Place, code: int) -> None:
+    def _lost(self, place: _Place, pid: int, code: int) -> None:
         if self._stopping:
             if code > 0 and not self._ended.code:
                 self._ended = Ended(code)
-            return
-        if self._awaited:
-            by_itself = code > 0
-            told = by_itself and place.number == 0
-            self._ended = Ended(code if by_itself else FAILED, told)
+        elif self._awaited:
+            self._give_up(place, pid, code)
+        else:
+            self._replace(place, pid, code)
+
+    def _give_up(self, place: _Place, pid: int, code: int) -> None:
+        by_itself = code > 0
+        told = by_itself and place.number == 0
+        self._ended = Ended(code if by_itself else FAILED, told)
+        if not told:
             _log.error(
                 "process %d (pid %d) %s before all were ready, so all end; see the "
-                "lines before this one",
-                *(place.number, place.pid, _how(code)),
+                "lines beside this one",
+                *(place.number, pid, _how(code)),
             )
-            self._stop()
-            return
-        self._replace(place, code)
+        self._stop()
 
-    def _replace(self, place: _Place, code: int) -> None:
+    def _replace(self, place: _Place, pid: int, code: int) -> None:
         now = time.monotonic()
         grown = 0.0 if now - place.begun >= STEADY else 2 * place.pause
         place.pause = min(max(grown, self._first_pause), LONGEST_PAUSE)
@@ -206,7 +210,7 @@ class Family:
         _log.error(
             "process %d (pid %d) %s; another one takes its place in %.1f s; see the "
             'lines before this one, and "journalctl -k" if it was killed',
-            *(place.number, place.pid, _how(code), place.pause),
+            *(place.number, pid, _how(code), place.pause),
         )
 
     def _stop(self) -> None:
