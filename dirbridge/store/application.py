@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
@@ -78,7 +79,9 @@ class Application:
     def __init__(self, database: Database, connection: Connection) -> None:
         """Take a connection in a transaction that queued with other writers."""
         self._database = database
-        self._connection = connection
+        self._free = connection
+        self._filling = database.filling(connection)
+        self._to_create = 0
         self._domains: set[str] = set()
         self._tallies: Counter[Tally] = Counter()
 
@@ -89,6 +92,18 @@ class Application:
             StoreError: `outrun` or `refused`.
             Unstorable: An account holds what no database can.
         """
+        with closing(self._filling):
+            known = self._apply(plan, run)
+            self._filling.wait()
+        return known
+
+    @property
+    def _connection(self) -> Connection:
+        """The connection, when nobody else uses it."""
+        self._filling.wait()
+        return self._free
+
+    def _apply(self, plan: Plan, run: Run) -> Run:
         self._check_current(plan)
         known = self.remember(run)
         self._know(plan.domain, run.finished_at)
@@ -97,6 +112,7 @@ class Application:
         if self._is_anybody_there():
             for some in portions(_of_those_there(plan)):
                 self._clear([account.number for account in _changed(some)])
+        self._to_create = plan.counts().get(Op.CREATE, 0)
         for first, some in enumerate(portions(plan.changes)):
             self._write(some, known)
             self._audit(some, first * PORTION, plan.server, known)
@@ -188,12 +204,15 @@ class Application:
     def _numbers(self, count: int) -> Sequence[int]:
         if not count:
             return ()
-        return self._database.account_numbers(self._connection, count)
+        left, self._to_create = self._to_create, self._to_create - count
+        return self._filling.numbers(count, left)
 
     def _insert(self, row: type[Base], new: list[bulk.BulkRow]) -> None:
-        self._database.insert(self._connection, table(row), new)
+        self._filling.insert(table(row), new)
 
     def _update(self, new: list[bulk.BulkRow]) -> None:
+        if not new:  # else a first import would wait for nothing
+            return
         accounts = table(AccountRow)
         names = accounts.columns.keys()
         there = self._database.update(self._connection, accounts, names, new)

@@ -15,12 +15,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
+from dirbridge.store.filling import Filling, Rows
 from dirbridge.store.pulse import Pulse
 from dirbridge.store.rows import Unstorable
 from dirbridge.store.turns import Hold
-
-Rows = Sequence[tuple[object, ...]]
-"""Whole rows of a table, values as the driver takes them, in its columns' order."""
 
 
 class Database(Protocol):
@@ -102,6 +100,10 @@ class Database(Protocol):
 
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
         """Insert many whole rows, in the fastest way that the driver has."""
+        ...
+
+    def filling(self, connection: Connection) -> Filling:
+        """Return what inserts the rows of a plan, which may be a large one."""
         ...
 
     def append(

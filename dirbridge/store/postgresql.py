@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -28,15 +28,15 @@ from sqlalchemy import (
     event,
     text,
 )
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
 from dirbridge.model.secret import Secret
 from dirbridge.store import postgresql_feed
-from dirbridge.store.database import Rows
 from dirbridge.store.feed import Told
+from dirbridge.store.filling import Rows
+from dirbridge.store.postgresql_copy import InBatches, columns, copy, driver
 from dirbridge.store.postgresql_saving import Programs
 from dirbridge.store.postgresql_turns import (
     KEEPALIVES,
@@ -173,15 +173,19 @@ class PostgresqlDatabase:
     def insert(self, connection: Connection, table: Table, rows: Rows) -> None:
         """Insert many rows with COPY: five times an INSERT's speed (measured)."""
         if rows:
-            with _driver(connection) as cursor:
-                _copy(cursor, table.name, table.columns.keys(), rows)
+            with driver(connection) as cursor:
+                copy(cursor, table, table.columns.keys(), rows)
+
+    def filling(self, connection: Connection) -> InBatches:
+        """Insert rows while the next ones are made."""
+        return InBatches(connection, self.account_numbers)
 
     def append(
         self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
     ) -> None:
         """Insert many rows with COPY."""
-        with _driver(connection) as cursor:
-            _copy(cursor, table.name, names, rows)
+        with driver(connection) as cursor:
+            copy(cursor, table, names, rows)
 
     def update(
         self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
@@ -189,13 +193,13 @@ class PostgresqlDatabase:
         """Update many rows with COPY into a temporary table and one merge."""
         if not rows:
             return 0
-        with _driver(connection) as cursor:
+        with driver(connection) as cursor:
             if len(rows) < _WORTH_A_TABLE:
                 turned = [(*row[1:], row[0]) for row in rows]
                 cursor.executemany(_each(table.name, names), turned)
                 return cursor.rowcount
             cursor.execute(_incoming(table.name, names))
-            _copy(cursor, _INCOMING, names, rows)
+            copy(cursor, table, names, rows, into=_INCOMING)
             cursor.execute(_merge(table.name, names))
             merged = cursor.rowcount
             cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(_INCOMING)))
@@ -278,38 +282,6 @@ def _options(settings: Mapping[str, int]) -> str:
     return " ".join(f"-c {name}={value}" for name, value in ours.items())
 
 
-@contextmanager
-def _driver(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
-    """Give a cursor of the driver; its errors come as SQLAlchemy's do.
-
-    Raises:
-        DBAPIError: In place of psycopg's.
-    """
-    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-    try:
-        with driver.cursor() as cursor:
-            yield cursor
-    except psycopg.Error as error:
-        raise DBAPIError(
-            "COPY", None, error, hide_parameters=True, connection_invalidated=False
-        ) from error
-
-
-def _copy(
-    cursor: psycopg.Cursor[Any], table: str, names: Sequence[str], rows: Rows
-) -> None:
-    copy = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(table), _columns(names)
-    )
-    with cursor.copy(copy) as lines:
-        for row in rows:
-            lines.write_row(row)
-
-
-def _columns(names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, names))
-
-
 def _each(table: str, names: Sequence[str]) -> sql.Composed:
     sets = (sql.SQL("{} = %s").format(sql.Identifier(name)) for name in names[1:])
     return sql.SQL("UPDATE {} SET {} WHERE {} = %s").format(
@@ -320,7 +292,7 @@ def _each(table: str, names: Sequence[str]) -> sql.Composed:
 def _incoming(table: str, names: Sequence[str]) -> sql.Composed:
     made = "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA"
     return sql.SQL(made).format(
-        sql.Identifier(_INCOMING), _columns(names), sql.Identifier(table)
+        sql.Identifier(_INCOMING), columns(names), sql.Identifier(table)
     )
 
 

@@ -34,8 +34,8 @@ from sqlalchemy.pool import QueuePool
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
 from dirbridge.store import sqlite_saving
-from dirbridge.store.database import Rows
 from dirbridge.store.feed import Told, follow_file
+from dirbridge.store.filling import AtOnce, Rows
 from dirbridge.store.pulse import FilePulse, Pulse, file_pulse
 from dirbridge.store.schema import as_utc
 from dirbridge.store.sqlite_files import (
@@ -191,6 +191,10 @@ class SqliteDatabase:
         """Insert many rows with the driver's executemany."""
         if rows:
             connection.exec_driver_sql(_insert(table), list(rows))
+
+    def filling(self, connection: Connection) -> AtOnce:
+        """Insert rows when they are given: SQLite works in our own thread."""
+        return AtOnce(connection, self.insert, self.account_numbers)
 
     def append(
         self, connection: Connection, table: Table, names: Sequence[str], rows: Rows
