@@ -36,10 +36,23 @@ def empty(request: pytest.FixtureRequest, folder: Path, name: str) -> Iterator[S
             yield store
     else:
         server: Postgresql = request.getfixturevalue("postgresql")
-        url = make_url(server.create_database(name))
-        plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
+        full_url = server.create_database(name)
         try:
-            with open_store(plain, Secret(str(url.password))) as store:
+            with open_store(*parted(full_url)) as store:
                 yield store
         finally:
             server.drop_database(name)
+
+
+def parted(full_url: str) -> tuple[str, Secret]:
+    """A PostgreSQL url without its password, and the password."""
+    url = make_url(full_url)
+    plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
+    return plain, Secret(str(url.password))
+
+
+@contextmanager
+def two(url: str, password: Secret | None = None) -> Iterator[tuple[Store, Store]]:
+    """Open a database twice, as two bridges of a fleet do."""
+    with open_store(url, password) as one, open_store(url, password) as other:
+        yield one, other

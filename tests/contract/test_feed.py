@@ -16,15 +16,14 @@ from dirbridge.errors import StoreError
 from dirbridge.model.login import Attempt, Reason, Rejected
 from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Op
-from dirbridge.model.secret import Secret
 from dirbridge.store.base import RunResult, Store
 from dirbridge.store.feed import followed
 from dirbridge.store.memory import MemoryStore
-from dirbridge.store.opening import open_store
 from dirbridge.store.postgresql_feed import listen
 from testbed.postgresql import Postgresql
 from testbed.process import wait_until
 from tests.contract.test_store import BRANCH, COMPANY, a_run, change, person, plan
+from tests.stores import parted, two
 
 NUMBERS = count(1)
 
@@ -157,9 +156,8 @@ class TestSqliteFeed(FeedContract):
 
     @pytest.fixture
     def stores(self, file: Path) -> Iterator[tuple[Store, Store]]:
-        url = f"sqlite:///{file}"
-        with open_store(url) as one, open_store(url) as other:
-            yield one, other
+        with two(f"sqlite:///{file}") as both:
+            yield both
 
     def test_a_file_that_is_away_for_a_time(
         self, file: Path, stores: tuple[Store, Store]
@@ -194,11 +192,8 @@ class TestPostgresqlFeed(FeedContract):
 
     @pytest.fixture
     def stores(self, full_url: str) -> Iterator[tuple[Store, Store]]:
-        url = make_url(full_url)
-        plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
-        secret = Secret(str(url.password))
-        with open_store(plain, secret) as one, open_store(plain, secret) as other:
-            yield one, other
+        with two(*parted(full_url)) as both:
+            yield both
 
     def test_all_is_told_after_its_session_was_cut(
         self, stores: tuple[Store, Store], full_url: str, told: list[DomainName]

@@ -33,6 +33,7 @@ from dirbridge.store.sqlite_turns import held, turn_file
 from dirbridge.sync import bookmark
 from testbed.postgresql import Postgresql
 from tests.contract.test_store import ANNA, COMPANY, a_run, change, person, plan
+from tests.stores import parted
 
 NUMBERS = count(1)
 
@@ -328,12 +329,8 @@ class TestPostgresqlSaving(SavingContract):
     @pytest.fixture
     def places(self, postgresql: Postgresql) -> Iterator[tuple[Place, Place]]:
         names = [f"saving_{next(NUMBERS)}" for _ in range(2)]
-        made = []
-        for name in names:
-            url = make_url(postgresql.create_database(name))
-            plain = f"postgresql://{url.username}@{url.host}:{url.port}/{name}"
-            made.append(Place(plain, Secret(str(url.password))))
-        yield made[0], made[1]
+        one, other = (Place(*parted(postgresql.create_database(n))) for n in names)
+        yield one, other
         for name in names:
             postgresql.drop_database(name)
 

@@ -6,6 +6,7 @@ import json
 import threading
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from ipaddress import ip_address
@@ -17,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import make_url
 
 from dirbridge.errors import StoreError
 from dirbridge.model.account import (
@@ -39,12 +39,12 @@ from dirbridge.model.login import (
 )
 from dirbridge.model.names import Address, DirectoryId, DomainName
 from dirbridge.model.plan import Change, Op, Plan
-from dirbridge.model.secret import Secret
 from dirbridge.store.base import NameKind, Run, RunResult, Store
 from dirbridge.store.memory import MemoryStore
 from dirbridge.store.opening import open_store
 from dirbridge.store.schema import Base
 from testbed.postgresql import Postgresql
+from tests.stores import parted
 
 COMPANY = DomainName("company.com")
 BRANCH = DomainName("branch.example")
@@ -694,23 +694,14 @@ class StoreContract:
             assert told.login_names in (("anna",), ("anna", told.title))
 
     def test_writers_queue(self, store: Store) -> None:
-        failed: list[BaseException] = []
-
         def write(who: int) -> None:
-            try:
-                for turn in range(10):
-                    put(store, Op.CREATE, person(f"p{who}-{turn}"))
-                    attempt = Attempt(Unavailable(Cause.BUSY), f"p{who}", "", "")
-                    store.record([attempt], NOW)
-            except BaseException as error:
-                failed.append(error)
+            for turn in range(10):
+                put(store, Op.CREATE, person(f"p{who}-{turn}"))
+                attempt = Attempt(Unavailable(Cause.BUSY), f"p{who}", "", "")
+                store.record([attempt], NOW)
 
-        writers = [threading.Thread(target=write, args=(who,)) for who in range(4)]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join(60)
-        assert failed == []
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(write, range(4)))
         assert len(list(store.accounts())) == 40
         assert len(store.last_runs(COMPANY, 100)) == 40
 
@@ -745,9 +736,7 @@ def database(postgresql: Postgresql) -> Iterator[str]:
 class TestPostgresql(StoreContract):
     @pytest.fixture
     def store(self, database: str) -> Iterator[Store]:
-        url = make_url(database)
-        plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
-        with open_store(plain, Secret(str(url.password))) as store:
+        with open_store(*parted(database)) as store:
             yield store
         with psycopg.connect(database) as connection:
             for table in reversed(Base.metadata.sorted_tables):

@@ -32,6 +32,7 @@ from dirbridge.store.schema import SCHEMA, VERSION_TABLE, Base
 from dirbridge.store.sqlite import SqliteDatabase
 from testbed.postgresql import Postgresql
 from tests.contract.test_store import COMPANY, a_run, change, person, plan, values
+from tests.stores import parted
 
 FIXTURES = Path(__file__).parent.parent / "data" / "store"
 SERVER = pytest.param("postgresql", marks=pytest.mark.needs_postgresql)
@@ -76,9 +77,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield Place(f"sqlite:///{tmp_path}/dirbridge.db")
         return
     server: Postgresql = request.getfixturevalue("postgresql")
-    url = make_url(server.create_database("store_schema"))
-    plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
-    yield Place(plain, Secret(str(url.password)))
+    yield Place(*parted(server.create_database("store_schema")))
     server.drop_database("store_schema")
 
 
@@ -245,8 +244,7 @@ def test_a_backup_that_fails_stops_the_upgrade(place: Place, tmp_path: Path) -> 
 
 
 def test_a_refused_password_is_told_without_it(postgresql: Postgresql) -> None:
-    url = make_url(postgresql.url)
-    plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
+    plain, _ = parted(postgresql.url)
     with pytest.raises(StoreError) as caught:
         open_store(plain, Secret("geheim"))
     assert caught.value.code == "unreachable"

@@ -14,19 +14,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import problems_of
-from dirbridge.store.base import Notice, Store
+from dirbridge.store.base import Notice, Store, Turn
 from dirbridge.store.memory import MemoryStore
-from dirbridge.store.opening import open_store
 from testbed.postgresql import Postgresql
 from testbed.process import wait_until
 from tests.contract.test_store import BRANCH, COMPANY, a_run, change, person, plan
+from tests.stores import parted, two
 
 NUMBERS = count(1)
 
@@ -199,14 +198,19 @@ class ProcessTurnContract(TurnContract):
 
 @contextmanager
 def process(
-    url: str, password: str = "", *, script: str = HOLDER, words: Sequence[str] = ()
+    url: str,
+    password: Secret | None = None,
+    *,
+    script: str = HOLDER,
+    words: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[str]]:
+    secret = password.reveal() if password else ""
     with subprocess.Popen(
         [sys.executable, "-c", script, url, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={"PYTHONPATH": str(Path(__file__).parents[2]), "STORE_PASSWORD": password},
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), "STORE_PASSWORD": secret},
     ) as running:
         try:
             assert running.stdout is not None
@@ -216,6 +220,17 @@ def process(
             running.kill()
 
 
+def assert_lost(turn: Turn) -> None:
+    for act in (
+        turn.check,
+        lambda: turn.apply(plan(change(Op.CREATE, person("a"))), a_run()),
+    ):
+        with pytest.raises(StoreError) as caught:
+            act()
+        assert caught.value.code == "turn-lost"
+        assert problems_of(caught.value)[0].next.startswith("Run it again")
+
+
 class TestSqliteTurns(ProcessTurnContract):
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:
@@ -223,9 +238,8 @@ class TestSqliteTurns(ProcessTurnContract):
 
     @pytest.fixture
     def stores(self, file: Path) -> Iterator[tuple[Store, Store]]:
-        url = f"sqlite:///{file}"
-        with open_store(url) as one, open_store(url) as other:
-            yield one, other
+        with two(f"sqlite:///{file}") as both:
+            yield both
 
     @pytest.fixture
     def holder(
@@ -251,13 +265,7 @@ class TestSqliteTurns(ProcessTurnContract):
             for lock in file.parent.glob("*.turn"):
                 lock.unlink()
             assert code(other) == ""
-            for act in (
-                turn.check,
-                lambda: turn.apply(plan(change(Op.CREATE, person("a"))), a_run()),
-            ):
-                with pytest.raises(StoreError) as caught:
-                    act()
-                assert caught.value.code == "turn-lost"
+            assert_lost(turn)
         assert list(one.accounts()) == []
 
     @pytest.mark.parametrize("name", ["../../x", "ä" * 200, ".", "a/b"])
@@ -292,10 +300,8 @@ class TestPostgresqlTurns(ProcessTurnContract):
 
     @pytest.fixture
     def stores(self, full_url: str) -> Iterator[tuple[Store, Store]]:
-        url, password = parted(full_url)
-        secret = Secret(password)
-        with open_store(url, secret) as one, open_store(url, secret) as other:
-            yield one, other
+        with two(*parted(full_url)) as both:
+            yield both
 
     @pytest.fixture
     def holder(
@@ -311,14 +317,7 @@ class TestPostgresqlTurns(ProcessTurnContract):
         with one.turn(COMPANY) as turn:
             cut(full_url)
             wait_until(lambda: code(other) == "", "the turn of the cut goes on")
-            for act in (
-                turn.check,
-                lambda: turn.apply(plan(change(Op.CREATE, person("a"))), a_run()),
-            ):
-                with pytest.raises(StoreError) as caught:
-                    act()
-                assert caught.value.code == "turn-lost"
-                assert problems_of(caught.value)[0].next.startswith("Run it again")
+            assert_lost(turn)
         assert list(one.accounts()) == []
 
     @pytest.mark.slow
@@ -399,10 +398,3 @@ def cut(full_url: str) -> None:
     with psycopg.connect(full_url) as admin:
         ended = admin.execute(f"SELECT pg_terminate_backend(pid) FROM ({TURNS}) t")
         assert ended.fetchall() == [(True,)]
-
-
-def parted(full_url: str) -> tuple[str, str]:
-    """A url without its password, and the password."""
-    url = make_url(full_url)
-    plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
-    return plain, str(url.password)

@@ -20,6 +20,7 @@ from testbed import cast
 from testbed.bed import Bed
 from testbed.process import BedError, wait_until
 from tests import schema
+from tests.stores import parted
 from tests.system.warm_program import Command, Files, warm_program
 
 AD = cast.AD_MAIL_DOMAIN
@@ -139,6 +140,14 @@ class Site:
         path.touch(mode=0o600)
         path.write_text(password + "\n")
         return {"file": str(path)}
+
+    def on_postgresql(self, full_url: str) -> None:
+        """Keep the user database there; the url's password goes to a file."""
+        url, password = parted(full_url)
+        self.config["store"] = {
+            "url": url.replace("postgresql", "postgresql+psycopg", 1),
+            "password": self.secret("store", password.reveal()),
+        }
 
     def write(self) -> None:
         """Write dirbridge.toml and realms/."""

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
 
 from dirbridge.model.names import DomainName
 from dirbridge.store.postgresql_turns import turn_key
@@ -46,15 +45,10 @@ def database(postgresql: Postgresql) -> Iterator[str]:
 @pytest.fixture
 def sites(bed: Bed, od1: Od1, folder: Path, database: str) -> tuple[Site, Site]:
     """Two machines' sites over one database."""
-    url = make_url(database)
     made = []
     for name in ("a", "b"):
         site = new_site(bed, folder / name, OD)
-        site.config["store"] = {
-            "url": f"postgresql+psycopg://{url.username}@{url.host}:{url.port}"
-            f"/{url.database}",
-            "password": site.secret("store", str(url.password)),
-        }
+        site.on_postgresql(database)
         site.config["domains"][OD]["sync"] = {"interval": "2s"}
         made.append(site)
     return made[0], made[1]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
 
 from testbed import ldif
 from testbed.bed import Bed
@@ -131,12 +130,7 @@ def outage(
 def fresh(bed: Bed, outage: Outage, folder: Path, database: str) -> Site:
     """A synced site on PostgreSQL that keeps nothing in memory."""
     site = new_site(bed, folder / "a", AD, OD)
-    url = make_url(database)
-    site.config["store"] = {
-        "url": f"postgresql+psycopg://{url.username}@{url.host}:{url.port}"
-        f"/{url.database}",
-        "password": site.secret("store", str(url.password)),
-    }
+    site.on_postgresql(database)
     site.config["serve"]["deadline"] = f"{SECONDS:.0f}s"
     for domain in (AD, OD):
         # No try is to be refused because of the ones before it; see `Outage`.

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
-from sqlalchemy import make_url
 
 from dirbridge.errors import StoreError
 from dirbridge.model.names import DomainName
-from dirbridge.model.secret import Secret
 from dirbridge.store.base import NameKind
 from dirbridge.store.opening import open_store
 from testbed.postgresql import Postgresql
+from tests.stores import parted
 
 COMPANY = DomainName("company.com")
 
@@ -20,9 +19,7 @@ COMPANY = DomainName("company.com")
 def test_a_database_that_is_cut_off_holds_no_login_for_long(
     postgresql: Postgresql,
 ) -> None:
-    url = make_url(postgresql.create_database("cut_off"))
-    plain = f"postgresql://{url.username}@{url.host}:{url.port}/{url.database}"
-    store = open_store(plain, Secret(str(url.password)))
+    store = open_store(*parted(postgresql.create_database("cut_off")))
     try:
         assert store.named(COMPANY, NameKind.LOGIN, "anna") == ()
         postgresql.cut_off()

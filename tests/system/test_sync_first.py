@@ -199,12 +199,7 @@ def test_postgresql_holds_the_same_accounts(
 ) -> None:
     expected = site.accounts(AD) | site.accounts(OD)
     database = "system_first"
-    postgresql.create_database(database)
-    password = postgresql.password("postgresql")
-    site.config["store"] = {
-        "url": f"postgresql+psycopg://dirbridge@db.example.com:54320/{database}",
-        "password": site.secret("db", password),
-    }
+    site.on_postgresql(postgresql.create_database(database))
 
     first, second = site.sync(), site.sync()
     found = site.accounts(AD) | site.accounts(OD)

@@ -115,11 +115,7 @@ def test_a_database_that_cuts_everybody_off_is_before_or_after(
     crowded: Site, postgresql: Postgresql
 ) -> None:
     site = crowded
-    postgresql.create_database("cut_in_sync")
-    site.config["store"] = {
-        "url": "postgresql+psycopg://dirbridge@db.example.com:54320/cut_in_sync",
-        "password": site.secret("db", postgresql.password("postgresql")),
-    }
+    site.on_postgresql(postgresql.create_database("cut_in_sync"))
     assert site.accounts(OD) == {}
     for moment in PHASES:
         run = site.start("sync", OD, "--json")
