@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -635,8 +636,10 @@ def test_a_burst_of_one_password_is_one_try(world: World) -> None:
     assert world.bad_count == 1
 
 
-def test_a_burst_of_different_passwords_does_not_overshoot(world: World) -> None:
-    bridge, told = world.bridge(), threading.Event()
+@contextmanager
+def burst(world: World, bridge: Bridge) -> Iterator[list[Future[Verdict]]]:
+    """30 wrong passwords, all of which that may do wait until the block ends."""
+    told = threading.Event()
 
     def slow(typed: str) -> Verdict:
         told.wait(10)
@@ -647,31 +650,28 @@ def test_a_burst_of_different_passwords_does_not_overshoot(world: World) -> None
             pool.submit(bridge.login, f"wrong{n}", PHONE, slow) for n in range(30)
         ]
         until(lambda: len(bridge.guard._gate._waiting.get(1, ())) == WAITERS)
-        told.set()
-        verdicts = [one.result(10) for one in running]
+        try:
+            yield running
+        finally:
+            told.set()
+
+
+def test_a_burst_of_different_passwords_does_not_overshoot(world: World) -> None:
+    bridge = world.bridge()
+    with burst(world, bridge) as running:
+        pass
+    verdicts = [one.result() for one in running]
     assert world.bad_count == BUDGET.anybody
     # As for a name that nobody has: no outage tells that there is the account.
     assert {reason(one) for one in verdicts} == {Reason.WRONG_PASSWORD, Reason.GUARDED}
 
 
 def test_the_owner_is_told_that_others_wait(world: World) -> None:
-    bridge, told = world.bridge(), threading.Event()
+    bridge = world.bridge()
     assert isinstance(bridge.login("right"), Accepted)
-
-    def slow(typed: str) -> Verdict:
-        told.wait(10)
-        return world.ask(typed)
-
-    with ThreadPoolExecutor(30) as pool:
-        running = [
-            pool.submit(bridge.login, f"wrong{n}", PHONE, slow) for n in range(30)
-        ]
-        until(lambda: len(bridge.guard._gate._waiting.get(1, ())) == WAITERS)
+    with burst(world, bridge):
         assert reason(bridge.login("other")) == Reason.GUARDED
         owner = bridge.login("right")
-        told.set()
-        for one in running:
-            one.result(10)
     assert isinstance(owner, Unavailable)
     assert owner.cause is Cause.OVERLOADED
 

@@ -224,9 +224,8 @@ def test_when_all_are_down_it_is_looked_up_before_its_time() -> None:
     assert world.servers() == ldaps("dc2")
 
 
-def test_named_servers_come_first_and_wait_for_no_dns() -> None:
-    world = World(*ldaps("named"))
-    world.zone.names[EVERYBODY] = Records((record("dc1"), record("named", 5)))
+def held(world: World) -> threading.Event:
+    """Keep DNS's answers back until the event."""
     go_on = threading.Event()
     srv = world.zone.srv
 
@@ -235,6 +234,13 @@ def test_named_servers_come_first_and_wait_for_no_dns() -> None:
         return srv(name, seconds)
 
     world.zone.srv = slow
+    return go_on
+
+
+def test_named_servers_come_first_and_wait_for_no_dns() -> None:
+    world = World(*ldaps("named"))
+    world.zone.names[EVERYBODY] = Records((record("dc1"), record("named", 5)))
+    go_on = held(world)
     assert world.list.current(Deadline.after(5)) == ldaps("named")
     go_on.set()
     world.servers()
@@ -390,14 +396,7 @@ def test_open_directory_has_records_of_its_own() -> None:
 
 def test_many_callers_ask_dns_once() -> None:
     world = World()
-    go_on = threading.Event()
-    srv = world.zone.srv
-
-    def slow(name: str, seconds: float) -> Records:
-        go_on.wait(5)
-        return srv(name, seconds)
-
-    world.zone.srv = slow
+    go_on = held(world)
     world.zone.names[EVERYBODY] = Records((record("dc1"),))
     found: list[tuple[Endpoint, ...]] = []
     threads = [

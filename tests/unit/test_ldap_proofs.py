@@ -358,13 +358,16 @@ def test_any_challenge_gives_one_error(data: bytes, raw: bool) -> None:
         waiting().step(challenge + data[:40])
 
 
-@pytest.mark.parametrize("seal", [True, False])
-def test_a_challenge_from_beyond_the_year_9999(
-    seal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def ntlm_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets pyspnego's own server begin an exchange: it knows somebody."""
     users = tmp_path / "users"
     users.write_text("CORP:nobody:other\n")
     monkeypatch.setenv("NTLM_USER_FILE", str(users))
+
+
+@pytest.mark.parametrize("seal", [True, False])
+def test_a_challenge_from_beyond_the_year_9999(seal: bool, ntlm_server: None) -> None:
     initiator = Ntlm("CORP\\anna", Secret("right"), "dc1", seal=seal)
     protocol = "negotiate" if seal else "ntlm"
     options = spnego.NegotiateOptions[f"use_{protocol}"]
@@ -448,12 +451,7 @@ class Liar:
 
 
 @pytest.mark.parametrize("kind", ["raw", "early", "no mic"])
-def test_ntlm_believes_nobody_who_does_not_seal(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    users = tmp_path / "users"
-    users.write_text("CORP:nobody:other\n")
-    monkeypatch.setenv("NTLM_USER_FILE", str(users))
+def test_ntlm_believes_nobody_who_does_not_seal(kind: str, ntlm_server: None) -> None:
     record = AccountRecord()
     proof = NtlmPassword("CORP\\anna", lambda: SECRET)
     account = ServiceAccount("CORP\\anna", proof, record=record)

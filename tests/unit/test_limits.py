@@ -18,6 +18,7 @@ from dirbridge.store.view import AccountsView
 from dirbridge.sync.limits import LAPSES, Limits, check, offer, tripped
 from dirbridge.sync.planner import Policy, make_plan
 from dirbridge.sync.read import read_of
+from tests.plans import applied
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = Policy(DomainName("company.com"))
@@ -51,17 +52,6 @@ def plan_of(
     mapped = tuple(Mapped(one, digest) for one in there)
     read = read_of(finished, mapped, missing)
     return make_plan(POLICY, AccountsView(stored), read, now)
-
-
-def applied(stored: list[Account], plan: Plan) -> list[Account]:
-    by_number = {account.number: account for account in stored}
-    for number, digest in plan.remembered.items():
-        by_number[number] = replace(by_number[number], digest=digest)
-    for change in plan.changes:
-        if change.result is not None:
-            number = change.result.number or len(by_number) + 1
-            by_number[number] = replace(change.result, number=number)
-    return list(by_number.values())
 
 
 def stored_after(there: list[AccountValues]) -> list[Account]:

@@ -24,6 +24,7 @@ from dirbridge.sync.limits import Limits, check, offer
 from dirbridge.sync.mailboxes import mailbox_name
 from dirbridge.sync.planner import Policy
 from dirbridge.sync.read import Read, read_of
+from tests.plans import applied
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DOMAIN = DomainName("company.com")
@@ -61,16 +62,6 @@ def make_plan(
     policy: Policy, stored: Iterable[Account], read: Read, now: datetime
 ) -> Plan:
     return planner.make_plan(policy, AccountsView(stored), read, now)
-
-
-def applied(stored: list[Account], plan: Plan) -> list[Account]:
-    """What the store holds after the plan."""
-    by_number = {account.number: account for account in stored}
-    for change in plan.changes:
-        if change.result is not None:
-            number = change.result.number or max(by_number, default=0) + 1
-            by_number[number] = replace(change.result, number=number)
-    return list(by_number.values())
 
 
 def stored_after(*values: AccountValues, now: datetime = NOW) -> list[Account]:

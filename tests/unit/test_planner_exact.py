@@ -12,7 +12,6 @@ from dirbridge.model.account import Account, AccountState, AccountValues, Origin
 from dirbridge.model.entry import EntryKind, Finished, ReadKind
 from dirbridge.model.mapping import Mapped, Unmapped
 from dirbridge.model.names import Address, DirectoryId, DomainName
-from dirbridge.model.plan import Plan
 from dirbridge.store.view import AccountsView
 from dirbridge.sync.changes import apply_order
 from dirbridge.sync.claims import held_addresses
@@ -20,6 +19,7 @@ from dirbridge.sync.planner import make_plan
 from dirbridge.sync.policy import Policy
 from dirbridge.sync.read import Read
 from tests.exact_planner import exact_plan
+from tests.plans import applied
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 COMPANY, OTHER = DomainName("company.com"), DomainName("other.org")
@@ -92,17 +92,6 @@ def read_of(
         seen,
         Finished(kind, complete=True, server="dc1:636", base="DC=corp"),
     )
-
-
-def applied(stored: list[Account], plan: Plan) -> list[Account]:
-    by_number = {account.number: account for account in stored}
-    for number, digest in plan.remembered.items():
-        by_number[number] = replace(by_number[number], digest=digest)
-    for change in plan.changes:
-        if change.result is not None:
-            number = change.result.number or max(by_number, default=0) + 1
-            by_number[number] = replace(change.result, number=number)
-    return list(by_number.values())
 
 
 LOCAL_ANNA = Account(

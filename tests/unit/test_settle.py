@@ -177,9 +177,8 @@ def test_an_entry_has_one_account(place: Place) -> None:
     )
 
 
-def test_a_local_account_becomes_an_entrys(place: Place) -> None:
-    values = AccountValues(directory_id=DirectoryId("local:1"), login_names=("post",))
-    local = Account(
+def local(values: AccountValues) -> Account:
+    return Account(
         number=0,
         domain=DOMAIN,
         mailbox="",
@@ -188,7 +187,11 @@ def test_a_local_account_becomes_an_entrys(place: Place) -> None:
         values=values,
         source="local",
     )
-    place.store.apply(*local_plan(local, (), datetime.now(UTC)))
+
+
+def test_a_local_account_becomes_an_entrys(place: Place) -> None:
+    values = AccountValues(directory_id=DirectoryId("local:1"), login_names=("post",))
+    place.store.apply(*local_plan(local(values), (), datetime.now(UTC)))
     place.connector.put(entry("post", "post"))
     assert place.sync().plan.of(Op.CONFLICT)
     stored = place.of("local:1")
@@ -209,24 +212,11 @@ def test_a_local_account_becomes_an_entrys(place: Place) -> None:
 
 
 def test_groups_do_not_count_for_the_limit_of_a_local_account() -> None:
-    def account(values: AccountValues) -> Account:
-        return Account(
-            number=0,
-            domain=DOMAIN,
-            mailbox="",
-            origin=Origin.LOCAL,
-            state_since=datetime.now(UTC),
-            values=values,
-            source="local",
-        )
-
-    new = account(
+    new = local(
         AccountValues(directory_id=DirectoryId("local:1"), login_names=("post",))
     )
     others = [
-        account(
-            AccountValues(directory_id=DirectoryId(kind), kind=kind, name=str(kind))
-        )
+        local(AccountValues(directory_id=DirectoryId(kind), kind=kind, name=str(kind)))
         for kind in EntryKind
     ]
     plans = [local_plan(new, others, datetime.now(UTC), limit)[0] for limit in (2, 1)]

@@ -481,27 +481,22 @@ def addresses(store: MemoryStore) -> dict[str, str | None]:
     return {a.mailbox: a.values.primary_address for a in store.accounts()}
 
 
+BY_ADMIN = Plan(
+    domain=DOMAIN, server="admin", kind=ReadKind.DELTA, complete=True, made_at=NOW
+)
+
+
 def test_an_admin_s_change_lets_everything_be_read(running: Running) -> None:
     """Settled by hand, an account is mapped anew although its octets are the same."""
     (anna, *_) = running.store.accounts()
-    plan = Plan(
-        domain=DOMAIN,
-        server="admin",
-        kind=ReadKind.DELTA,
-        complete=True,
-        made_at=NOW,
-        changes=[
-            Change(
-                op=Op.UPDATE,
-                account=anna.values.directory_id,
-                name=anna.canonical,
-                after={"title": "Boss"},
-                result=replace(
-                    anna, digest=b"", values=replace(anna.values, title="Boss")
-                ),
-            )
-        ],
+    promotion = Change(
+        op=Op.UPDATE,
+        account=anna.values.directory_id,
+        name=anna.canonical,
+        after={"title": "Boss"},
+        result=replace(anna, digest=b"", values=replace(anna.values, title="Boss")),
     )
+    plan = replace(BY_ADMIN, changes=[promotion])
     (last,) = running.store.last_runs(DOMAIN)
     running.store.apply(plan, replace(last, server="admin", result=RunResult.APPLIED))
     assert running.run().plan.kind is ReadKind.FULL
@@ -513,15 +508,7 @@ def test_a_restored_store_is_read_anew_and_gives_nobody_away_unasked(
     running: Running,
 ) -> None:
     (last,) = running.store.last_runs(DOMAIN)
-    plan = Plan(
-        domain=DOMAIN,
-        server="admin",
-        kind=ReadKind.DELTA,
-        complete=True,
-        made_at=NOW,
-        cursor=bookmark.RESTORED,
-    )
-    running.store.apply(plan, last)
+    running.store.apply(replace(BY_ADMIN, cursor=bookmark.RESTORED), last)
     running.connector.remove(DirectoryId("id-bob"))
     report = running.run()
     assert report.stopped is not None
