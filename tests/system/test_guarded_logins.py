@@ -75,9 +75,13 @@ def served_by(site: Site, proxy: LdapProxy) -> Iterator[Serve]:
 
 @pytest.fixture
 def fleet(site: Site, folder: Path) -> Iterator[tuple[Path, Path, Serve, Serve]]:
-    """Two bridges over one store: their sockets, and what they log."""
+    """Two bridges over one store: their sockets, and what they log.
+
+    One of them answers with two processes.
+    """
     del site.config["domains"][OD]
     other = copied(site, folder / "o")
+    other.config["serve"]["processes"] = 2
     other.config["store"] = site.config["store"]
     for one in (site, other):
         one.login_settings(AD)["cache"] = "0s"
