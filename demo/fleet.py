@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from demo import command
-from demo.stage import OD, Stage
+from demo.stage import OD, ORCHARD, Stage
 from demo.step import Scene
 from demo.syncing import EXPECTED_READ
 from testbed import cast, ldif
@@ -43,22 +43,11 @@ socket = "{place}/mux"
 [domains."{od}"]
 primary = true
 
-[domains."{od}".directory]
-type = "open-directory-kerberos"
-server = "od.example.com"
-backup_server = "od2.example.com"
-ca_file = "{ca}"
-username = "uid=diradmin,cn=users,dc=od,dc=example,dc=com"
-password = {{ file = "{folder}/secrets/{od}" }}
-
-[domains."{od}".login]
-methods = ["kerberos"]
-kerberos_realm = "od.example.com"
-cache = "0s"
-
 [domains."{od}".sync]
 interval = "{interval}s"
+
 """
+CONFIGURATION += ORCHARD
 
 HOLDER = """
 SELECT a.client_port FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid

@@ -20,6 +20,22 @@ SERVERS = ("dc1", "dc2", "od1", "od2", "kdc")
 AD, OD = cast.AD_MAIL_DOMAIN, cast.OD_MAIL_DOMAIN
 BOUND_IP = {AD: "127.0.1.10", OD: "127.0.1.20"}
 
+ORCHARD = """\
+[domains."{od}".directory]
+type = "open-directory-kerberos"
+server = "od.example.com"
+backup_server = "od2.example.com"
+ca_file = "{ca}"
+username = "uid=diradmin,cn=users,dc=od,dc=example,dc=com"
+password = {{ file = "{folder}/secrets/{od}" }}
+
+[domains."{od}".login]
+methods = ["kerberos"]
+kerberos_realm = "od.example.com"
+cache = "0s"
+"""
+"""How the Open Directory of the bed is reached and asked; it ends a configuration."""
+
 CONFIGURATION = """\
 # Written by the demo. Every key: docs/configuration.md.
 
@@ -69,19 +85,8 @@ cache = "0s"
 description = "The orchard, on Open Directory"
 bound_ip = "{od_ip}"
 
-[domains."{od}".directory]
-type = "open-directory-kerberos"
-server = "od.example.com"
-backup_server = "od2.example.com"
-ca_file = "{ca}"
-username = "uid=diradmin,cn=users,dc=od,dc=example,dc=com"
-password = {{ file = "{folder}/secrets/{od}" }}
-
-[domains."{od}".login]
-methods = ["kerberos"]
-kerberos_realm = "od.example.com"
-cache = "0s"
 """
+CONFIGURATION += ORCHARD
 
 REALM = """\
 name = "{realm}"
