@@ -150,15 +150,20 @@ def write_krb5_conf(directory: Path) -> Path:
     return path
 
 
-KRB5_CONF = """\
-[libdefaults]
-default_realm = CORP.EXAMPLE.COM
+KRB5_NO_DNS = """\
 rdns = false
 dns_canonicalize_hostname = false
 dns_lookup_kdc = false
 dns_lookup_realm = false
 udp_preference_limit = 1
+"""
+"""What keeps a Kerberos client to what its krb5.conf says."""
 
+KRB5_CONF = f"""\
+[libdefaults]
+default_realm = CORP.EXAMPLE.COM
+{KRB5_NO_DNS}"""
+KRB5_CONF += """
 [realms]
 CORP.EXAMPLE.COM = {
     kdc = dc1.corp.example.com

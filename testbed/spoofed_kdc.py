@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from testbed.process import run, wait_for_port
-from testbed.server import Server
+from testbed.server import KRB5_NO_DNS, Server
 
 _CONF = """\
 [kdcdefaults]
@@ -30,12 +30,7 @@ kdc = FILE:{folder}/log/krb5kdc.log
 _KRB5_CONF = """\
 [libdefaults]
 default_realm = {realm}
-rdns = false
-dns_canonicalize_hostname = false
-dns_lookup_kdc = false
-dns_lookup_realm = false
-udp_preference_limit = 1
-
+{no_dns}
 [realms]
 {realm} = {{
     kdc = {address}:{port}
@@ -82,7 +77,7 @@ class SpoofedKdc(Server):
             "domain": self.realm.lower(),
         }
         (self.folder / "kdc.conf").write_text(_CONF.format(**values))
-        self.krb5_conf.write_text(_KRB5_CONF.format(**values))
+        self.krb5_conf.write_text(_KRB5_CONF.format(**values, no_dns=KRB5_NO_DNS))
         self._run("kdb5_util", "create", "-s", "-P", _MASTER)
         for name, password in people.items():
             self._run("kadmin.local", "addprinc", "-pw", password, name)

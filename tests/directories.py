@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from dirbridge.config.settings import DirectorySettings, LoginSettings
@@ -18,7 +21,11 @@ from dirbridge.model.secret import Secret
 from testbed import cast
 from testbed.bed import Bed
 from testbed.cast import AdPerson, OdPerson
+from testbed.process import Daemon, copy_folder, wait_for_port
 from testbed.samba import DomainController
+from testbed.slapd import Od1
+
+Change = Callable[[str], str]
 
 AD_MAIL, OD_MAIL = DomainName(cast.AD_MAIL_DOMAIN), DomainName(cast.OD_MAIL_DOMAIN)
 
@@ -70,6 +77,28 @@ def od_connector(bed: Bed, password: str = "", **changes: Any) -> LdapDirectory:
         lambda: secret,
         login=LoginSettings(kerberos_realm=RealmName(cast.OD_REALM)),
     )
+
+
+@contextmanager
+def second_slapd(od1: Od1, place: Path, port: int) -> Iterator[Callable[[Change], str]]:
+    """Lets a second slapd start over a copy of the data, otherwise configured.
+
+    What is given takes what changes its slapd.conf, and gives the server's name.
+    """
+    daemon = Daemon("second", place / "second.log")
+
+    def start(change: Change) -> str:
+        folder = place / "second"
+        copy_folder(od1.folder, folder)
+        text = od1.conf.read_text().replace(str(od1.folder), str(folder))
+        (folder / "slapd.conf").write_text(change(text))
+        url = f"ldaps://{od1.address}:{port}"
+        daemon.start(["slapd", "-d", "0", "-f", folder / "slapd.conf", "-h", url])
+        wait_for_port(od1.address, port, daemon)
+        return f"{cast.OD_HOST}:{port}"
+
+    yield start
+    daemon.stop()
 
 
 def ad_ids(dc: DomainController) -> dict[str, DirectoryId]:

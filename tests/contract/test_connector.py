@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,10 +31,9 @@ from dirbridge.model.names import DirectoryId, DomainName, RealmName
 from dirbridge.model.secret import Secret
 from testbed import cast
 from testbed.bed import Bed
-from testbed.process import Daemon, copy_folder, wait_for_port
 from testbed.samba import Dc1
 from testbed.slapd import Od1
-from tests.directories import ad_connector, od_connector, od_settings
+from tests.directories import ad_connector, od_connector, od_settings, second_slapd
 
 NOBODY = DirectoryId("00000000-0000-4000-8000-000000000000")
 
@@ -413,35 +412,15 @@ class TestOpenDirectory(ConnectorContract):
         assert caught.value.code == "duplicate-id"
 
     def test_a_size_limit_is_incomplete(
-        self, bed: Bed, od1: Od1, limited: Callable[[str], int]
+        self, bed: Bed, od1: Od1, tmp_path: Path
     ) -> None:
-        port = limited("sizelimit 4")
-        *found, last = od_connector(bed, server=f"od.example.com:{port}").read()
+        with second_slapd(od1, tmp_path, 1636) as start:
+            server = start(lambda conf: re.sub("sizelimit .*", "sizelimit 4", conf))
+            *found, last = od_connector(bed, server=server).read()
         assert len(found) == 4
         assert isinstance(last, Finished)
         assert not last.complete
         assert last.why.startswith("result 4")
-
-    @pytest.fixture
-    def limited(self, od1: Od1, tmp_path: Path) -> Iterator[Callable[[str], int]]:
-        """A second slapd over a copy of the data, with another size limit."""
-        daemon = Daemon("limited", tmp_path / "limited.log")
-
-        def start(limit: str) -> int:
-            folder = tmp_path / "limited"
-            copy_folder(od1.folder, folder)
-            text = od1.conf.read_text().replace(str(od1.folder), str(folder))
-            lines = [
-                limit if x.startswith("sizelimit") else x for x in text.split("\n")
-            ]
-            (folder / "slapd.conf").write_text("\n".join(lines))
-            url = f"ldaps://{od1.address}:1636"
-            daemon.start(["slapd", "-d", "0", "-f", folder / "slapd.conf", "-h", url])
-            wait_for_port(od1.address, 1636, daemon)
-            return 1636
-
-        yield start
-        daemon.stop()
 
 
 def test_findings_name_every_server(bed: Bed, od1: Od1) -> None:

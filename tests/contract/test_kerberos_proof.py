@@ -11,7 +11,7 @@ import threading
 import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gssapi
@@ -358,17 +358,25 @@ def away(_account: Account, _deadline: Deadline) -> Standing | Reason | Cause:
     return Cause.UNREACHABLE
 
 
+@dataclass
+class Coming:
+    """A look at a directory that comes and goes."""
+
+    look: Look
+    cause: Cause = Cause.UNREACHABLE
+    there: bool = True
+
+    def __call__(self, who: Account, deadline: Deadline) -> Standing | Reason | Cause:
+        return self.look(who, deadline) if self.there else self.cause
+
+
 class TestWithoutTheDirectory:
     """Its LDAP servers are away while the KDC answers."""
 
     def test_the_kdcs_word_counts(
         self, bed: Bed, dc1: Dc1, ad_look: Look, krb5: None
     ) -> None:
-        there = True
-
-        def look(who: Account, deadline: Deadline) -> Standing | Reason | Cause:
-            return ad_look(who, deadline) if there else Cause.UNREACHABLE
-
+        look = Coming(ad_look)
         asked = KerberosAuthenticator(ad_realm(bed), look=look)
         people = {one.sam: one for one in cast.AD_PEOPLE}
         limited = next(
@@ -382,11 +390,11 @@ class TestWithoutTheDirectory:
             return ask(asked, ad_account(dc1, person), bed.password(person))
 
         assert reason_of(login(limited)) is Reason.WORKSTATION
-        there = False
+        look.there = False
         assert isinstance(login(people["anna"]), Accepted)
         assert reason_of(login(disabled)) is Reason.REVOKED
         assert cause_of(login(limited)) is Cause.UNREACHABLE
-        there = True
+        look.there = True
         assert reason_of(login(disabled)) is Reason.DISABLED
 
     @pytest.mark.parametrize("cause", [Cause.CONFIGURATION, Cause.SERVER_NOT_VERIFIED])
@@ -394,29 +402,21 @@ class TestWithoutTheDirectory:
         self, cause: Cause, bed: Bed, dc1: Dc1, ad_look: Look, krb5: None
     ) -> None:
         """The service account is refused; meanwhile somebody may be hired."""
-        there = False
-
-        def look(who: Account, deadline: Deadline) -> Standing | Reason | Cause:
-            return ad_look(who, deadline) if there else cause
-
+        look = Coming(ad_look, cause, there=False)
         asked = KerberosAuthenticator(ad_realm(bed), look=look)
         anna = cast.ad("anna")
         who, right = ad_account(dc1, anna), bed.password(anna)
         assert cause_of(ask(asked, who, right)) is cause
-        there = True
+        look.there = True
         assert isinstance(ask(asked, who, right), Accepted)
-        there = False
+        look.there = False
         assert isinstance(ask(asked, who, right), Accepted)
         assert reason_of(ask(asked, who, "surely wrong")) is Reason.WRONG_PASSWORD
 
     def test_a_name_that_is_known_to_be_somebody_elses(
         self, bed: Bed, dc1: Dc1, ad_look: Look, krb5: None
     ) -> None:
-        there = True
-
-        def look(who: Account, deadline: Deadline) -> Standing | Reason | Cause:
-            return ad_look(who, deadline) if there else Cause.UNREACHABLE
-
+        look = Coming(ad_look)
         asked = KerberosAuthenticator(ad_realm(bed), look=look)
         anna, bob = cast.ad("anna"), cast.ad("bob")
         right = bed.password(anna)
@@ -424,7 +424,7 @@ class TestWithoutTheDirectory:
         id_of_bob = other.values.directory_id
         stolen = replace(own, values=replace(own.values, directory_id=id_of_bob))
         assert reason_of(ask(asked, stolen, right)) is Reason.UNKNOWN
-        there = False
+        look.there = False
         assert reason_of(ask(asked, stolen, right)) is Reason.UNKNOWN
 
     def test_a_bind_tells_whose_ticket_it_is(

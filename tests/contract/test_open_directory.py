@@ -32,9 +32,8 @@ from dirbridge.model.names import DirectoryId, DomainName, RealmName
 from dirbridge.model.secret import Secret
 from testbed import apple, cast, ldif
 from testbed.bed import Bed
-from testbed.process import Daemon, copy_folder, wait_for_port
 from testbed.slapd import Od1, public_key
-from tests.directories import OD_MAIL, account, od_connector, od_settings
+from tests.directories import OD_MAIL, account, od_connector, od_settings, second_slapd
 
 CONFIG = f"cn=config,{cast.OD_BASE}"
 POLICY = "apple-user-passwordpolicy-effective"
@@ -307,24 +306,12 @@ class TestHidden:
 
     @pytest.fixture
     def variant(self, od1: Od1, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-        daemon = Daemon("variant", tmp_path / "variant.log")
-
-        def start(rule: str) -> str:
-            folder = tmp_path / "variant"
-            copy_folder(od1.folder, folder)
-            text = od1.conf.read_text().replace(str(od1.folder), str(folder))
-            everything = "access to * by * read"
-            assert everything in text
-            (folder / "slapd.conf").write_text(
-                text.replace(everything, f"{rule}\n{everything}", 1)
+        everything = "access to * by * read"
+        assert everything in od1.conf.read_text()
+        with second_slapd(od1, tmp_path, PORT) as start:
+            yield lambda rule: start(
+                lambda conf: conf.replace(everything, f"{rule}\n{everything}", 1)
             )
-            url = f"ldaps://{od1.address}:{PORT}"
-            daemon.start(["slapd", "-d", "0", "-f", folder / "slapd.conf", "-h", url])
-            wait_for_port(od1.address, PORT, daemon)
-            return f"{cast.OD_HOST}:{PORT}"
-
-        yield start
-        daemon.stop()
 
     def test_authorities_that_nobody_shows(
         self, bed: Bed, variant: Callable[[str], str]
