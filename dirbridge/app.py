@@ -257,7 +257,7 @@ class App:
         To be called before they are forked. It begins no thread, and opens neither
         the database nor a way to a directory.
         """
-        _ = self._shared
+        _ = self._shared, self._directories.refusals
 
     def explainer(self, store: StoreReader) -> Explainer:
         """Return what explains logins."""

@@ -23,6 +23,7 @@ from dirbridge.connectors.ldap_directory import LdapDirectory
 from dirbridge.connectors.open_directory import open_directory
 from dirbridge.explain.directory import Directory
 from dirbridge.ldap.refusals import Refusals
+from dirbridge.ldap.refusals_shared import SharedRefusals
 from dirbridge.mapping.profile import Profile
 from dirbridge.mapping.rules import Context, Mapper
 from dirbridge.model.names import DomainName
@@ -155,12 +156,14 @@ class Directories:
             partial(self._bind_password, name, settings),
             source=settings.name,
             login=_login_at(name, domain, settings),
-            refusals=self._refusals,
+            refusals=self.refusals,
         )
 
     @cached_property
-    def _refusals(self) -> Refusals:
-        return Refusals()
+    def refusals(self) -> Refusals:
+        """What is known of service accounts; to be made before processes are forked."""
+        several = self.settings.serve.processes > 1
+        return Refusals(SharedRefusals() if several else None)
 
     def _bind_password(self, name: DomainName, settings: DirectorySettings) -> Secret:
         if settings.password is None:

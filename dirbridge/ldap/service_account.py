@@ -1,6 +1,6 @@
 """The bind of the service account, which must never lock itself.
 
-A password that the directory calls wrong is not tried again in this process until it
+A password that the directory calls wrong is not tried again by this bridge until it
 changes: each try counts in the directory, and an account that is locked stops every
 domain that uses it. Where the account is refused for another reason, such as a lock or
 its expiry, a try counts nowhere and is made again after a few minutes. A server that
@@ -18,6 +18,7 @@ from dirbridge.errors import BindRefused, Unreachable, Unsupported
 from dirbridge.ldap.failover import FAIR_TIME, WAITING
 from dirbridge.ldap.proofs import KdcSilent, KdcVerdict, Keytab, Proof
 from dirbridge.ldap.refusals import AccountRecord
+from dirbridge.ldap.refusals_shared import AccountLock
 from dirbridge.ldap.session import BUSY, STRONGER_AUTH, UNAVAILABLE, Session
 from dirbridge.ldap.transport import Unanswered
 from dirbridge.model.deadline import Deadline
@@ -250,7 +251,7 @@ class _Turn:
         held: Whether it is ours now.
     """
 
-    def __init__(self, lock: threading.Lock, seconds: float) -> None:
+    def __init__(self, lock: threading.Lock | AccountLock, seconds: float) -> None:
         self._lock = lock
         self.held = lock.acquire(timeout=seconds)
 

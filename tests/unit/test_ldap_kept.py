@@ -3,6 +3,7 @@ cannot be made to answer so."""
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -21,6 +22,7 @@ from dirbridge.ldap.bounded import Bounded, Full, Overdue
 from dirbridge.ldap.client import ANY, Client
 from dirbridge.ldap.kept import KEEP_SECONDS, PRUNE_SECONDS, Kept
 from dirbridge.ldap.refusals import Refusals
+from dirbridge.ldap.refusals_shared import ROOM, SharedRefusals
 from dirbridge.ldap.session import Query
 from dirbridge.ldap.transport import Endpoint
 from dirbridge.model.account import Account
@@ -494,6 +496,53 @@ class TestServiceAccount:
             # An account of the same name in another directory is another one.
             self.bind(client(other, directory_domain="example.org"))
             self.bind(client(other, directory_domain=None))
+
+    def test_processes_of_one_bridge_share_what_is_known(self) -> None:
+        shared = SharedRefusals()
+        with served(say((49, DATA.format("52e")))) as server:
+            for password in ("wrong", "wrong", "wrong too", "wrong", "wrong too"):
+                # Each has its own, as if it were another process.
+                of_it, known = settings(AD, server), Refusals(shared)
+                client = Client.of(
+                    "example.com", of_it, lambda text=password: Secret(text), known
+                )
+                with pytest.raises(BindRefused) as caught:
+                    self.bind(client)
+                assert caught.value.domain == "example.com"
+                assert caught.value.server == f"127.0.0.1:{server.port}"
+                assert caught.value.code == "credentials"
+            assert binds(server) == 2
+
+    def test_what_was_refused_elsewhere_is_forgotten_when_it_is_accepted(self) -> None:
+        shared = SharedRefusals()
+        records = [Refusals(shared).record("d", "bridge") for _ in range(2)]
+        error = BindRefused(domain="d", server="s:1", operation="bind", code="c")
+        records[0].refuse(Secret("new"), 60, error)
+        other = records[1].refusal(Secret("new"))
+        assert other is not None
+        assert (other.server, other.operation, other.code) == ("s:1", "bind", "c")
+        assert Refusals(shared).record("e", "bridge").refusal(Secret("new")) is None
+        records[0].accept(Secret("new"))
+        assert records[1].refusal(Secret("new")) is None
+        for number in range(2 * ROOM):
+            records[0].refuse(Secret(f"n{number}"), 60 + number, error)
+        newest = [records[1].refusal(Secret(f"n{n}")) for n in range(2 * ROOM)]
+        assert [one is not None for one in newest] == [False] * ROOM + [True] * ROOM
+
+    def test_one_process_at_a_time_tries_a_password(self) -> None:
+        shared = SharedRefusals()
+        record = Refusals(shared).record("d", "bridge")
+        assert record.first.acquire(timeout=1)
+        pid = os.fork()
+        if pid == 0:
+            other = Refusals(shared)
+            waits = not other.record("d", "bridge").first.acquire(timeout=0.05)
+            passes = other.record("e", "bridge").first.acquire(timeout=0.05)
+            os._exit(2 * waits + passes)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+        assert not record.first.acquire(timeout=0.01)
+        record.first.release()
+        assert record.first.acquire(timeout=1)
 
     def test_a_password_that_was_sent_goes_to_no_other_server(self) -> None:
         with served(on_binds(None)) as first, served() as second:
