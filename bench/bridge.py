@@ -32,6 +32,7 @@ CONFIGURATION = """\
 
 [serve]
 run_dir = "{folder}/run"
+{serve}
 
 [[hooks]]
 type = "saslauthd"
@@ -195,7 +196,7 @@ def bridge(
         accounts: How many accounts the slapd has.
         kind: Which slapd; those of two kinds may run at once.
         database: Where the accounts go; a SQLite file in the folder if None.
-        lines: More lines for the domain's tables `sync` and `login`.
+        lines: More lines for the table `serve`, and the domain's `sync` and `login`.
         synced: Whether the store shall have the accounts, or be empty.
     """
     namespace.enter()
@@ -226,5 +227,6 @@ def _configure(made: Bridge, lines: Mapping[str, str]) -> None:
         ca=made.server.ca_file,
         sync=lines.get("sync", ""),
         login=lines.get("login", ""),
+        serve=lines.get("serve", ""),
     )
     made.config.write_text(text)
