@@ -99,11 +99,6 @@ class Connection(ABC, asyncio.Protocol):
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
 
-    @property
-    def expects_more(self) -> bool:
-        """Whether what the client says next matters, and not only that it goes."""
-        return True
-
     @abstractmethod
     def opened(self) -> None:
         """Do what comes before the client's first byte."""

@@ -30,11 +30,6 @@ class SaslauthdConnection(Connection):
         self._has_asked = False
         self._question: Question | None = None
 
-    @property
-    def expects_more(self) -> bool:
-        """Whether the request is not whole yet."""
-        return not self._has_asked
-
     def opened(self) -> None:
         """Wait for the request, but not for ever."""
         self.hook.expect(self)

@@ -7,10 +7,8 @@ import contextlib
 import resource
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 from dirbridge.config.settings import HookType
-from dirbridge.hooks.accepting import Accepting
 from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.connection import Connection, Hook
 from dirbridge.hooks.desk import Desk
@@ -23,12 +21,6 @@ _CONNECTIONS: Mapping[HookType, type[Connection]] = {
     HookType.DOVECOT_AUTH: DovecotAuthConnection,
     HookType.SASLAUTHD: SaslauthdConnection,
 }
-
-_ONE_LOGIN_EACH = frozenset({HookType.SASLAUTHD})
-"""The hooks whose clients make a connection for each login."""
-
-Taking = asyncio.Server | Accepting
-"""What takes the connections of one listening socket."""
 
 _MOST_FILES = 65536
 """As many descriptors are asked for: a mail server keeps its connections open."""
@@ -59,7 +51,7 @@ async def serve(
     _raise_file_limit()
     desk = Desk(answerer, deadline=deadline)
     served: list[Hook] = []
-    servers: list[Taking] = []
+    servers: list[asyncio.Server] = []
     try:
         for listener in listeners:
             hook = Hook(listener.settings, desk, mechanisms)
@@ -71,23 +63,20 @@ async def serve(
         await _finish(listeners, servers, served, desk)
 
 
-async def _listen(listener: Listener, hook: Hook) -> list[Taking]:
+async def _listen(listener: Listener, hook: Hook) -> list[asyncio.Server]:
     loop = asyncio.get_running_loop()
-    kind = hook.settings.type
-    make = partial(_CONNECTIONS[kind], hook)
-    if kind in _ONE_LOGIN_EACH:
-        return [Accepting(one, hook.name, make) for one in listener.sockets]
-    servers: list[Taking] = []
+    make = _CONNECTIONS[hook.settings.type]
+    servers = []
     for one in listener.sockets:
         unix = one.family is socket.AF_UNIX
         create = loop.create_unix_server if unix else loop.create_server
-        servers.append(await create(make, sock=one, backlog=BACKLOG))
+        servers.append(await create(lambda: make(hook), sock=one, backlog=BACKLOG))
     return servers
 
 
 async def _finish(
     listeners: Sequence[Listener],
-    servers: Sequence[Taking],
+    servers: Sequence[asyncio.Server],
     served: Sequence[Hook],
     desk: Desk,
 ) -> None:
