@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from dirbridge.scheduler import housekeeping
 from dirbridge.scheduler.asking import REST, WAITERS, Asking
 from dirbridge.scheduler.housekeeping import Housekeeping, Retention
 from dirbridge.scheduler.places import Places
+from dirbridge.scheduler.rests import Rest
 from dirbridge.scheduler.running import run_once
 from dirbridge.scheduler.service import (
     ALL_WAITERS,
@@ -380,6 +382,14 @@ def start() -> Iterator[Callable[[Scheduled], Scheduler]]:
         one.stop()
 
 
+@pytest.fixture
+def scheduler(start: Start, job: SyncJob) -> Scheduler:
+    """One that has done its first run."""
+    scheduler = start(Scheduled(job, HOUR))
+    eventually(lambda: scheduler.states()[0].ended_at is not None)
+    return scheduler
+
+
 def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
@@ -564,21 +574,15 @@ class TestUnknownNames:
         connector: CountedConnector,
         store: MemoryStore,
         job: SyncJob,
-        start: Start,
+        scheduler: Scheduler,
     ) -> None:
-        scheduler = started(start, job, store)
         connector.entries.append(entry("bob"))
         assert scheduler.refresh([job.policy.domain], Deadline.after(9)) is None
         assert len(tuple(store.accounts())) == 2
 
     def test_a_flood_makes_one_run(
-        self,
-        connector: CountedConnector,
-        store: MemoryStore,
-        job: SyncJob,
-        start: Start,
+        self, connector: CountedConnector, job: SyncJob, scheduler: Scheduler
     ) -> None:
-        scheduler = started(start, job, store)
         reads = connector.reads
         for _ in range(200):
             assert scheduler.refresh([job.policy.domain], Deadline.after(9)) is None
@@ -587,11 +591,10 @@ class TestUnknownNames:
     def test_only_few_wait(
         self,
         connector: CountedConnector,
-        store: MemoryStore,
         job: SyncJob,
         start: Start,
+        scheduler: Scheduler,
     ) -> None:
-        scheduler = started(start, job, store)
         connector.gate = threading.Event()
         domains = [job.policy.domain]
         waiting = [
@@ -610,13 +613,8 @@ class TestUnknownNames:
             assert not thread.is_alive()
 
     def test_an_outage_is_told_as_one_and_not_asked_again(
-        self,
-        connector: CountedConnector,
-        store: MemoryStore,
-        job: SyncJob,
-        start: Start,
+        self, connector: CountedConnector, job: SyncJob, scheduler: Scheduler
     ) -> None:
-        scheduler = started(start, job, store)
         connector.unreachable = True
         reads = connector.reads
         for _ in range(50):
@@ -625,13 +623,8 @@ class TestUnknownNames:
         assert connector.reads == reads + 1
 
     def test_a_slow_directory_takes_half_of_the_time_at_most(
-        self,
-        connector: CountedConnector,
-        store: MemoryStore,
-        job: SyncJob,
-        start: Start,
+        self, connector: CountedConnector, job: SyncJob, scheduler: Scheduler
     ) -> None:
-        scheduler = started(start, job, store)
         connector.gate = threading.Event()
         deadline = Deadline.after(1)
         try:
@@ -671,11 +664,10 @@ class TestUnknownNames:
     def test_who_waits_when_all_ends_is_told_of_no_wrong_name(
         self,
         connector: CountedConnector,
-        store: MemoryStore,
         job: SyncJob,
         start: Start,
+        scheduler: Scheduler,
     ) -> None:
-        scheduler = started(start, job, store)
         connector.gate = threading.Event()
         answers: list[Cause | None] = []
         thread = threading.Thread(
@@ -722,18 +714,10 @@ class TestUnknownNames:
         assert scheduler.refresh(domains, Deadline.after(9)) is None
 
     def test_a_domain_without_a_directory_is_as_known_as_can_be(
-        self, store: MemoryStore, job: SyncJob, start: Start
+        self, scheduler: Scheduler
     ) -> None:
-        scheduler = started(start, job, store)
         assert scheduler.refresh([DomainName("other.org")], Deadline.after(9)) is None
         assert scheduler.refresh([], Deadline.after(9)) is None
-
-
-def started(start: Start, job: SyncJob, store: MemoryStore) -> Scheduler:
-    """A scheduler that has done its first run."""
-    scheduler = start(Scheduled(job, HOUR))
-    eventually(lambda: scheduler.states()[0].ended_at is not None)
-    return scheduler
 
 
 def test_it_says_how_each_job_stands(
@@ -860,3 +844,82 @@ def test_stopping_ends_every_thread(job: SyncJob) -> None:
     assert threading.active_count() == before + 2
     scheduler.stop()
     assert threading.active_count() == before
+
+
+class TestProcesses:
+    """Schedulers of one bridge's processes, as if each were in its own."""
+
+    def test_one_that_is_only_asked_runs_nothing_by_itself(
+        self, connector: CountedConnector, job: SyncJob, start: Start
+    ) -> None:
+        scheduler = start(Scheduled(job, HOUR, push=True), asked_only=True)
+        connector.entries.append(entry("bob"))
+        # One that runs jobs by itself has read by then.
+        start(Scheduled(replace(job, connector=CountedConnector()), HOUR))
+        eventually(lambda: bool(job.store.last_runs(job.policy.domain)))
+        assert connector.reads == 0
+        assert [state.next_at for state in scheduler.states()] == [None]
+
+    def test_one_that_is_only_asked_runs_for_a_newcomer_each_time(
+        self,
+        connector: CountedConnector,
+        store: MemoryStore,
+        job: SyncJob,
+        start: Start,
+    ) -> None:
+        scheduler = start(Scheduled(job, HOUR), asked_only=True)
+        for number in range(2):
+            connector.entries.append(entry(f"new-{number}"))
+            # Nothing rests here: each is a name of another hour.
+            scheduler._domains[job.policy.domain].asking = Asking()
+            domains = [job.policy.domain]
+            assert scheduler.refresh(domains, Deadline.after(9)) is None
+            assert len(tuple(job.store.accounts())) == 2 + number
+        assert connector.reads == 2
+        assert [state.next_at for state in scheduler.states()] == [None]
+
+    def test_one_that_is_only_asked_goes_on_after_an_outage(
+        self, connector: CountedConnector, job: SyncJob, start: Start
+    ) -> None:
+        connector.unreachable = True
+        scheduler = start(Scheduled(job, HOUR), asked_only=True)
+        domains = [job.policy.domain]
+        assert scheduler.refresh(domains, Deadline.after(9)) is Cause.UNREACHABLE
+        (state,) = scheduler.states()
+        assert (state.failures, state.next_at) == (1, None)
+
+    def test_all_rest_after_a_run_that_one_was_asked_for(
+        self, connector: CountedConnector, job: SyncJob, start: Start
+    ) -> None:
+        rests = {job.policy.domain: Rest()}
+        both = [
+            start(Scheduled(job, HOUR), asked_only=True, rests=rests) for _ in range(2)
+        ]
+        for scheduler in (*both, *both):
+            assert scheduler.refresh([job.policy.domain], Deadline.after(9)) is None
+        assert connector.reads == 1
+
+    def test_an_outage_is_told_by_all(
+        self, connector: CountedConnector, job: SyncJob, start: Start
+    ) -> None:
+        connector.unreachable = True
+        rests = {job.policy.domain: Rest()}
+        both = [
+            start(Scheduled(job, HOUR), asked_only=True, rests=rests) for _ in range(2)
+        ]
+        causes = [
+            scheduler.refresh([job.policy.domain], Deadline.after(9))
+            for scheduler in (*both, *both)
+        ]
+        assert causes == [Cause.UNREACHABLE] * 4
+
+    def test_a_rest_is_seen_by_who_is_forked_later(self) -> None:
+        rest = Rest()
+        pid = os.fork()
+        if pid == 0:
+            rest.begin(12.5)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert rest.until == 12.5
+        assert not Asking(rest).begin(12, frozenset({"a"}))
+        assert Asking(rest).begin(13, frozenset({"a"}))
