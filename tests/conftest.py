@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
@@ -206,6 +207,14 @@ def kdc(bed: Bed) -> Kdc:
 def postgresql(bed: Bed) -> Postgresql:
     bed.start("postgresql")
     return bed.postgresql
+
+
+@pytest.fixture
+def full_url(postgresql: Postgresql) -> Iterator[str]:
+    """The url, with its password, of an empty database of the test's own."""
+    name = f"own_{uuid4().hex}"
+    yield postgresql.create_database(name)
+    postgresql.drop_database(name)
 
 
 @pytest.fixture

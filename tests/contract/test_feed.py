@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 
@@ -24,8 +23,6 @@ from testbed.postgresql import Postgresql
 from testbed.process import wait_until
 from tests.contract.test_store import BRANCH, COMPANY, a_run, change, person, plan
 from tests.stores import parted, two
-
-NUMBERS = count(1)
 
 
 def add(store: Store, name: str, domain: DomainName = COMPANY) -> None:
@@ -184,12 +181,6 @@ class TestSqliteFeed(FeedContract):
 
 
 class TestPostgresqlFeed(FeedContract):
-    @pytest.fixture
-    def full_url(self, postgresql: Postgresql) -> Iterator[str]:
-        name = f"feed_{next(NUMBERS)}"
-        yield postgresql.create_database(name)
-        postgresql.drop_database(name)
-
     @pytest.fixture
     def stores(self, full_url: str) -> Iterator[tuple[Store, Store]]:
         with two(*parted(full_url)) as both:

@@ -7,7 +7,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count
 
 import psycopg
 import pytest
@@ -22,8 +21,6 @@ from dirbridge.store.opening import open_store
 from testbed.postgresql import Postgresql
 from testbed.process import wait_until
 from tests.contract.test_store import COMPANY, a_run, change, person, plan
-
-NUMBERS = count(1)
 
 Apply = Callable[[Plan, Run], Run]
 
@@ -56,11 +53,9 @@ def persons(number: int) -> Plan:
 
 
 @pytest.fixture
-def full_url(postgresql: Postgresql) -> Iterator[str]:
-    name = f"retrying_{next(NUMBERS)}"
-    yield postgresql.create_database(name)
+def full_url(full_url: str, postgresql: Postgresql) -> Iterator[str]:
+    yield full_url
     postgresql.start()
-    postgresql.drop_database(name)
 
 
 @pytest.fixture

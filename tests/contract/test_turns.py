@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -22,12 +21,9 @@ from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import problems_of
 from dirbridge.store.base import Notice, Store, Turn
 from dirbridge.store.memory import MemoryStore
-from testbed.postgresql import Postgresql
 from testbed.process import wait_until
 from tests.contract.test_store import BRANCH, COMPANY, a_run, change, person, plan
 from tests.stores import parted, two
-
-NUMBERS = count(1)
 
 WRITER = """
 import os
@@ -292,12 +288,6 @@ class TestSqliteTurns(ProcessTurnContract):
 
 
 class TestPostgresqlTurns(ProcessTurnContract):
-    @pytest.fixture
-    def full_url(self, postgresql: Postgresql) -> Iterator[str]:
-        name = f"turns_{next(NUMBERS)}"
-        yield postgresql.create_database(name)
-        postgresql.drop_database(name)
-
     @pytest.fixture
     def stores(self, full_url: str) -> Iterator[tuple[Store, Store]]:
         with two(*parted(full_url)) as both:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -19,13 +18,11 @@ from dirbridge.model.names import DomainName
 from dirbridge.store.postgresql_turns import turn_key
 from testbed import cast
 from testbed.bed import Bed
-from testbed.postgresql import Postgresql
 from testbed.process import wait_until
 from testbed.slapd import Od1
 from tests.system.bridge import OD, Serve, Site, new_site
 from tests.system.sasl import ask
 
-NUMBERS = count(1)
 SOMEBODY = "carla"
 SESSIONS = """
     SELECT count(*) FROM pg_stat_activity
@@ -35,20 +32,12 @@ TURN_LOST = "gave the right to sync this domain away"
 
 
 @pytest.fixture
-def database(postgresql: Postgresql) -> Iterator[str]:
-    """The url of an empty database, with the password."""
-    name = f"fleet_{next(NUMBERS)}"
-    yield postgresql.create_database(name)
-    postgresql.drop_database(name)
-
-
-@pytest.fixture
-def sites(bed: Bed, od1: Od1, folder: Path, database: str) -> tuple[Site, Site]:
+def sites(bed: Bed, od1: Od1, folder: Path, full_url: str) -> tuple[Site, Site]:
     """Two machines' sites over one database."""
     made = []
     for name in ("a", "b"):
         site = new_site(bed, folder / name, OD)
-        site.on_postgresql(database)
+        site.on_postgresql(full_url)
         site.config["domains"][OD]["sync"] = {"interval": "2s"}
         made.append(site)
     return made[0], made[1]
@@ -111,10 +100,10 @@ class Watcher:
 
 
 @pytest.fixture
-def watcher(sites: tuple[Site, Site], database: str) -> Iterator[Watcher]:
+def watcher(sites: tuple[Site, Site], full_url: str) -> Iterator[Watcher]:
     """Comes when the tables are there."""
     assert sites[0].run("accounts", "list").code == 0
-    watching = Watcher(database)
+    watching = Watcher(full_url)
     yield watching
     watching.session.close()
 

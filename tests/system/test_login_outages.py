@@ -17,7 +17,6 @@ from testbed import ldif
 from testbed.bed import Bed
 from testbed.cast import AD_BASE
 from testbed.password_server import SILENCE, of_bed
-from testbed.postgresql import Postgresql
 from testbed.process import wait_until
 from testbed.samba_provision import LOCKOUT_THRESHOLD
 from tests.system.bridge import AD, OD, Serve, Site, new_site
@@ -110,16 +109,9 @@ class Outage:
         self._allow_wrong_tries(str(LOCKOUT_THRESHOLD))
 
 
-@pytest.fixture
-def database(postgresql: Postgresql) -> Iterator[str]:
-    name = "outages"
-    yield postgresql.create_database(name)
-    postgresql.drop_database(name)
-
-
 @pytest.fixture(params=["stopped", "frozen"])
 def outage(
-    request: pytest.FixtureRequest, bed: Bed, everything: None, database: str
+    request: pytest.FixtureRequest, bed: Bed, everything: None, full_url: str
 ) -> Iterator[Outage]:
     made = Outage(bed, request.param)
     yield made
@@ -127,10 +119,10 @@ def outage(
 
 
 @pytest.fixture
-def fresh(bed: Bed, outage: Outage, folder: Path, database: str) -> Site:
+def fresh(bed: Bed, outage: Outage, folder: Path, full_url: str) -> Site:
     """A synced site on PostgreSQL that keeps nothing in memory."""
     site = new_site(bed, folder / "a", AD, OD)
-    site.on_postgresql(database)
+    site.on_postgresql(full_url)
     site.config["serve"]["deadline"] = f"{SECONDS:.0f}s"
     for domain in (AD, OD):
         # No try is to be refused because of the ones before it; see `Outage`.
@@ -211,7 +203,7 @@ def combinations() -> list[frozenset[str]]:
 
 
 def test_an_outage_is_never_told_as_a_wrong_or_a_right_password(
-    bed: Bed, outage: Outage, fresh: Site, folder: Path, database: str
+    bed: Bed, outage: Outage, fresh: Site, folder: Path, full_url: str
 ) -> None:
     people = with_every_method(fresh, bed)
     keeps = remembering(fresh, folder / "b")
@@ -225,7 +217,7 @@ def test_an_outage_is_never_told_as_a_wrong_or_a_right_password(
             assert ask(fresh.saslauthd, person.name, person.password) == "OK", person
         for person in kept:
             assert ask(keeps.saslauthd, person.name, person.password) == "OK", person
-        wait_until(lambda: verifiers(database) > 0, "no offline verifier is kept")
+        wait_until(lambda: verifiers(full_url) > 0, "no offline verifier is kept")
         asked: list[Asked] = []
         remembered: list[Asked] = []
         with ThreadPoolExecutor(3 * (len(people) + len(kept))) as pool:
@@ -244,8 +236,8 @@ def test_an_outage_is_never_told_as_a_wrong_or_a_right_password(
     assert_not_in_vain(asked, remembered, people)
 
 
-def verifiers(database: str) -> int:
-    with psycopg.connect(database) as session:
+def verifiers(full_url: str) -> int:
+    with psycopg.connect(full_url) as session:
         row = session.execute("SELECT count(*) FROM offline_verifiers").fetchone()
     assert row is not None
     return int(row[0])
