@@ -110,10 +110,8 @@ def _judged(
             "password-server-mechanisms",
         )
     if cram and CRAM_MD5 in offered:
-        return Finding(
+        return _warned(
             str(server),
-            _WHAT,
-            Outcome.WARNING,
             f"The Password Server{version} offers CRAM-MD5 but no DIGEST-MD5, so it "
             "proves nothing about the password's secret.",
             "Switch DIGEST-MD5 on in Server Admin, and let people set their password.",
@@ -133,11 +131,13 @@ def _failed(server: Endpoint, text: str, mend: str, code: str) -> Finding:
     return Finding(str(server), _WHAT, Outcome.FAILED, text, mend, code)
 
 
+def _warned(where: str, text: str, mend: str, code: str) -> Finding:
+    return Finding(where, _WHAT, Outcome.WARNING, text, mend, code)
+
+
 def _unprotected(domain: DomainName) -> Finding:
-    return Finding(
+    return _warned(
         domain,
-        _WHAT,
-        Outcome.WARNING,
         "The keys of the Password Servers are read over LDAP without TLS: whoever "
         "changes them there can let anybody in.",
         'Write security = "ldaps" or "starttls".',
@@ -146,10 +146,8 @@ def _unprotected(domain: DomainName) -> Finding:
 
 
 def _no_cast5(domain: DomainName) -> Finding:
-    return Finding(
+    return _warned(
         domain,
-        _WHAT,
-        Outcome.WARNING,
         "This machine's OpenSSL has no CAST5 (it is in its legacy provider, and not in "
         "FIPS mode), so sessions with Password Servers are not encrypted and CRAM-MD5 "
         "is never used.",
@@ -159,10 +157,8 @@ def _no_cast5(domain: DomainName) -> Finding:
 
 
 def _no_list(domain: DomainName) -> Finding:
-    return Finding(
+    return _warned(
         domain,
-        _WHAT,
-        Outcome.WARNING,
         "The directory shows no list of its Password Servers, so each account's is "
         "looked for at the address in its authAuthority only.",
         "Let the service account read the record passwordserver below cn=config.",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from dirbridge.model.account import LIVE, Account
 from dirbridge.model.entry import EntryKind
-from dirbridge.model.fields import NAMES, differences, show
+from dirbridge.model.fields import NAMES, Value, differences, show
 from dirbridge.model.plan import APPLY_ORDER, Change, Op
 from dirbridge.model.quick import maker
 from dirbridge.sync.claims import Clash
@@ -204,14 +204,11 @@ def protected_conflict(account: Account, what: str = "changed") -> Change:
         account: The account as stored.
         what: What became of its entry.
     """
-    return Change(
-        op=Op.CONFLICT,
-        account=account.values.directory_id,
-        name=people_name(account),
-        after={"conflict": "protected"},
-        why=f"Its entry {what} in the directory, but the account is protected: nothing "
+    return _left_alone(
+        account,
+        {"conflict": "protected"},
+        f"Its entry {what} in the directory, but the account is protected: nothing "
         "was done. To let the sync follow, take it out of `protected`.",
-        stored=account,
     )
 
 
@@ -222,13 +219,21 @@ def kind_conflict(account: Account, kind: EntryKind) -> Change:
         account: The account as stored.
         kind: What its entry is now.
     """
+    return _left_alone(
+        account,
+        {"conflict": "kind-changed", "kind": str(kind)},
+        f"Its entry is a {kind} now, and an account with a mailbox here: nothing "
+        f"was done. Give the {kind} an entry of its own.",
+    )
+
+
+def _left_alone(account: Account, after: Mapping[str, Value], why: str) -> Change:
     return Change(
         op=Op.CONFLICT,
         account=account.values.directory_id,
         name=people_name(account),
-        after={"conflict": "kind-changed", "kind": str(kind)},
-        why=f"Its entry is a {kind} now, and an account with a mailbox here: nothing "
-        f"was done. Give the {kind} an entry of its own.",
+        after=after,
+        why=why,
         stored=account,
     )
 
