@@ -19,13 +19,11 @@ from pathlib import Path
 import pytest
 
 from dirbridge.errors import StoreError
-from dirbridge.model.account import Account, AccountValues, Origin
-from dirbridge.model.entry import ReadKind
-from dirbridge.model.names import Address, DirectoryId, DomainName
-from dirbridge.model.plan import Change, Op, Plan
+from dirbridge.model.names import Address, DomainName
+from dirbridge.model.plan import Op, Plan
 from dirbridge.model.secret import Secret
 from dirbridge.model.sentences import problems_of
-from dirbridge.store.base import NameKind, Run, RunResult, Store
+from dirbridge.store.base import NameKind, Store
 from dirbridge.store.opening import (
     Owner,
     _check_fits,
@@ -34,19 +32,11 @@ from dirbridge.store.opening import (
     upgrade_store,
 )
 from dirbridge.store.schema import SCHEMA
+from tests.contract import test_store as stores
 
 COMPANY = DomainName("company.com")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-RUN = Run(
-    number=0,
-    domain=COMPANY,
-    source="directory",
-    server="dc1",
-    kind="full",
-    started_at=NOW,
-    finished_at=NOW,
-    result=RunResult.APPLIED,
-)
+RUN = stores.a_run()
 
 
 @pytest.fixture
@@ -59,34 +49,11 @@ def url(file: Path) -> str:
 
 
 def people(count: int, *, text: str = "") -> Plan:
-    accounts = [
-        Account(
-            number=0,
-            domain=COMPANY,
-            mailbox=f"p{i}",
-            origin=Origin.MAPPED,
-            state_since=NOW,
-            values=AccountValues(
-                directory_id=DirectoryId(f"id-{i}"),
-                login_names=(f"p{i}",),
-                primary_address=Address(f"p{i}@company.com"),
-                title=text,
-            ),
-        )
+    made = (
+        stores.person(f"p{i}", primary_address=Address(f"p{i}@company.com"), title=text)
         for i in range(count)
-    ]
-    changes = tuple(
-        Change(op=Op.CREATE, account=a.values.directory_id, name=a.mailbox, result=a)
-        for a in accounts
     )
-    return Plan(
-        domain=COMPANY,
-        server="dc1",
-        kind=ReadKind.FULL,
-        complete=True,
-        made_at=NOW,
-        changes=changes,
-    )
+    return stores.plan(*(stores.change(Op.CREATE, one) for one in made))
 
 
 def refusal(place: str, password: Secret | None = None) -> StoreError:
