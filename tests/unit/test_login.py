@@ -27,7 +27,6 @@ from dirbridge.login.service import LoginService
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, AccountState, AccountValues, Origin
 from dirbridge.model.deadline import Deadline
-from dirbridge.model.entry import ReadKind
 from dirbridge.model.finding import Finding
 from dirbridge.model.login import (
     Accepted,
@@ -40,10 +39,11 @@ from dirbridge.model.login import (
     Verdict,
 )
 from dirbridge.model.names import Address, DirectoryId, DomainName
-from dirbridge.model.plan import Change, Op, Plan
+from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
-from dirbridge.store.base import NameKind, Run, RunResult
+from dirbridge.store.base import NameKind
 from dirbridge.store.memory import MemoryStore
+from tests.contract import test_store as stores
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 COM, ORG = DomainName("company.com"), DomainName("design.org")
@@ -88,31 +88,8 @@ def filled(*accounts: Account) -> MemoryStore:
 
 def fill(store: MemoryStore, *accounts: Account) -> None:
     for one in accounts:
-        change = Change(
-            op=Op.CREATE,
-            account=one.values.directory_id,
-            name=one.canonical,
-            result=one,
-        )
-        plan = Plan(
-            domain=one.domain,
-            server="x",
-            kind=ReadKind.FULL,
-            complete=True,
-            made_at=NOW,
-            changes=(change,),
-        )
-        run = Run(
-            number=0,
-            domain=one.domain,
-            source="directory",
-            server="x",
-            kind="full",
-            started_at=NOW,
-            finished_at=NOW,
-            result=RunResult.APPLIED,
-        )
-        store.apply(plan, run)
+        new = stores.plan(stores.change(Op.CREATE, one), domain=one.domain)
+        store.apply(new, stores.a_run(one.domain))
 
 
 @pytest.fixture
