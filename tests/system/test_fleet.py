@@ -114,6 +114,7 @@ def can_log_in(site: Site) -> bool:
 
 
 def test_one_syncs_and_both_answer(sites: tuple[Site, Site], watcher: Watcher) -> None:
+    sites[1].config["serve"]["processes"] = 2
     with ExitStack() as stack:
         serves = [stack.enter_context(site.serving()) for site in sites]
         wait_until(lambda: watcher.applied() == 1, "nobody syncs")
