@@ -14,6 +14,14 @@ from dirbridge.cli.main import exit_code
 from tests import schema
 
 
+def configured(folder: Path, text: str) -> Path:
+    """Write a configuration whose `{folder}` is that one, and the secret beside it."""
+    file = folder / "dirbridge.toml"
+    file.write_text(text.format(folder=folder))
+    (folder / "secret").write_text("sesame\n")
+    return file
+
+
 class Pipe(io.StringIO):
     """Standard input that is no terminal, with its octets."""
 

@@ -23,7 +23,7 @@ from dirbridge.model.names import Address, DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
 from dirbridge.store.base import Store
-from tests.command_line import CommandLine, Pipe
+from tests.command_line import CommandLine, Pipe, configured
 from tests.contract import test_store as stores
 
 pytestmark = pytest.mark.slow
@@ -48,10 +48,7 @@ SECRET = "a long secret\n"
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    file = tmp_path / "dirbridge.toml"
-    file.write_text(CONFIG.format(folder=tmp_path))
-    (tmp_path / "secret").write_text("sesame\n")
-    return file
+    return configured(tmp_path, CONFIG)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dirbridge.cli.main import exit_code
 from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Op
 from tests import schema
-from tests.command_line import CommandLine, Pipe
+from tests.command_line import CommandLine, Pipe, configured
 from tests.contract import test_store as stores
 
 CONFIG = """\
@@ -55,10 +55,7 @@ COMMANDS = {
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    file = tmp_path / "dirbridge.toml"
-    file.write_text(CONFIG.format(folder=tmp_path))
-    (tmp_path / "secret").write_text("sesame\n")
-    return file
+    return configured(tmp_path, CONFIG)
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ import pytest
 
 from dirbridge.explain.guarding import Guarding
 from dirbridge.login.guard_budget import Budget
-from dirbridge.model.account import Account, AccountValues, Origin
+from dirbridge.model.account import Account
 from dirbridge.model.credentials import OfflineVerifier
 from dirbridge.model.finding import Outcome, Step
 from dirbridge.model.login import Attempt, IPAddress, Reason, Rejected
-from dirbridge.model.names import DirectoryId, DomainName
+from dirbridge.model.names import DomainName
 from dirbridge.store.memory import MemoryStore
+from tests.contract import test_store as stores
 from tests.unit.test_login import fill
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -28,16 +29,7 @@ PHONE, LAPTOP = ip_address("192.0.2.7"), ip_address("192.0.2.8")
 @pytest.fixture
 def store() -> MemoryStore:
     store = MemoryStore()
-    values = AccountValues(directory_id=DirectoryId("id"), login_names=("anna",))
-    account = Account(
-        number=0,
-        domain=COM,
-        mailbox="anna",
-        origin=Origin.MAPPED,
-        state_since=NOW,
-        values=values,
-    )
-    fill(store, account)
+    fill(store, stores.person("anna", domain=COM))
     return store
 
 

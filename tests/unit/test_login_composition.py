@@ -26,6 +26,7 @@ from dirbridge.model.login import (
 from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
+from tests.command_line import configured
 from tests.contract import test_store as stores
 
 COMPANY = DomainName("company.com")
@@ -93,10 +94,7 @@ class Bridge:
 
 @pytest.fixture
 def bridge(tmp_path: Path) -> Iterator[Bridge]:
-    file = tmp_path / "dirbridge.toml"
-    file.write_text(CONFIG.format(folder=tmp_path))
-    (tmp_path / "secret").write_text("sesame\n")
-    app, directory = App.load(file), Directory()
+    app, directory = App.load(configured(tmp_path, CONFIG)), Directory()
     with app.open_store() as store, store.pulse() as pulse:
         people = [
             stores.person(name, domain=COMPANY, primary_address=f"{name}@company.com")

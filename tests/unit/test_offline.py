@@ -27,7 +27,7 @@ from dirbridge.login.offline import (
 )
 from dirbridge.login.service import LoginService
 from dirbridge.login.stage import Login
-from dirbridge.model.account import Account, AccountValues, Origin
+from dirbridge.model.account import Account, Origin
 from dirbridge.model.credentials import OfflineVerifier
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.entry import Entry
@@ -43,6 +43,7 @@ from dirbridge.model.login import (
 from dirbridge.model.names import DirectoryId, DomainName
 from dirbridge.model.secret import Secret
 from dirbridge.store.memory import MemoryStore
+from tests.contract import test_store as stores
 from tests.unit.test_login import fill
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -77,15 +78,7 @@ class World:
         self.now = NOW
         self.down = True
         self.store = MemoryStore()
-        account = Account(
-            number=0,
-            domain=COM,
-            mailbox="anna",
-            origin=Origin.MAPPED,
-            state_since=NOW,
-            values=AccountValues(directory_id=DirectoryId("id"), login_names=("anna",)),
-        )
-        fill(self.store, account)
+        fill(self.store, stores.person("anna", domain=COM))
         (self.anna,) = self.store.accounts()
         self.hasher = Hasher()
         self.errands = Errands("test")
