@@ -125,19 +125,17 @@ class Family:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._reader, self._writer = _announced_pipe()
         self._places[0].due = 0.0
-        while not self._is_over():
+        while True:
             for place in self._due():
                 if self._fork(place):
                     return self._become(place, before)
+            if self._stopping and not any(place.pid for place in self._places):
+                return self._ended
             taken = _next_signal(min(place.due for place in self._places))
             self._hear()
             self._bury()
             if taken in _ENDING:
                 self._stop()
-        return self._ended
-
-    def _is_over(self) -> bool:
-        return self._stopping and not any(place.pid for place in self._places)
 
     def _due(self) -> Iterator[_Place]:
         for place in self._places:
@@ -148,7 +146,11 @@ class Family:
         """Fill a place; True in the new process."""
         place.due, place.begun = math.inf, time.monotonic()
         parent = os.getpid()
-        place.pid = os.fork()
+        try:
+            place.pid = os.fork()
+        except OSError as error:
+            self._lost(place, 0, f"cannot begin ({error.strerror})")
+            return False
         if place.pid:
             return False
         _die_with(parent)
@@ -179,38 +181,39 @@ class Family:
             pid, status = os.waitpid(place.pid, os.WNOHANG) if place.pid else (0, 0)
             if pid:
                 place.pid = 0
-                self._lost(place, pid, os.waitstatus_to_exitcode(status))
+                code = os.waitstatus_to_exitcode(status)
+                self._lost(place, code, f"(pid {pid}) {_how(code)}")
 
-    def _lost(self, place: _Place, pid: int, code: int) -> None:
+    def _lost(self, place: _Place, code: int, how: str) -> None:
         if self._stopping:
             if code > 0 and not self._ended.code:
                 self._ended = Ended(code)
         elif self._awaited:
-            self._give_up(place, pid, code)
+            self._give_up(place, code, how)
         else:
-            self._replace(place, pid, code)
+            self._replace(place, how)
 
-    def _give_up(self, place: _Place, pid: int, code: int) -> None:
+    def _give_up(self, place: _Place, code: int, how: str) -> None:
         by_itself = code > 0
         told = by_itself and place.number == 0
         self._ended = Ended(code if by_itself else FAILED, told)
         if not told:
             _log.error(
-                "process %d (pid %d) %s before all were ready, so all end; see the "
-                "lines beside this one",
-                *(place.number, pid, _how(code)),
+                "process %d %s before all were ready, so all end; see the lines beside "
+                "this one",
+                *(place.number, how),
             )
         self._stop()
 
-    def _replace(self, place: _Place, pid: int, code: int) -> None:
+    def _replace(self, place: _Place, how: str) -> None:
         now = time.monotonic()
         grown = 0.0 if now - place.begun >= STEADY else 2 * place.pause
         place.pause = min(max(grown, self._first_pause), LONGEST_PAUSE)
         place.due, place.again = now + place.pause, True
         _log.error(
-            "process %d (pid %d) %s; another one takes its place in %.1f s; see the "
-            'lines before this one, and "journalctl -k" if it was killed',
-            *(place.number, pid, _how(code), place.pause),
+            "process %d %s; another one takes its place in %.1f s; see the lines "
+            'before this one, and "journalctl -k" if it was killed',
+            *(place.number, how, place.pause),
         )
 
     def _stop(self) -> None:
@@ -250,5 +253,5 @@ def _die_with(parent: int) -> None:
 
 def _how(code: int) -> str:
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by signal {-code}"
     return f"ended with code {code}"

@@ -133,25 +133,25 @@ class WrongPasswords:
 
     def find(self, digest: bytes) -> Wrong | None:
         """Return what is remembered of a password, None where it is too long ago."""
-        place, (_, at, mark) = self._place(digest)
+        place = self._place(digest)
         if place is None:
             return None
+        _, at, mark = self._read(place)
         mark = b"" if mark == _BLIND else mark
         limit = LONGEST if mark else BLIND
         return Wrong(at, mark) if self._clock() - at < limit else None
 
     def keep(self, digest: bytes, mark: str) -> None:
         """Remember a wrong password."""
-        place, _ = self._place(digest)
+        place = self._place(digest)
         if place is None:
             place = min(self._shelf(digest), key=lambda one: self._read(one)[1])
-        _SLOT.pack_into(
-            self._slots, place, digest, self._clock(), self.mark(mark) or _BLIND
-        )
+        slot = (digest, self._clock(), self.mark(mark) or _BLIND)
+        _SLOT.pack_into(self._slots, place, *slot)
 
     def forget(self, digest: bytes) -> None:
         """Remember a password no longer."""
-        place, _ = self._place(digest)
+        place = self._place(digest)
         if place is not None:
             _SLOT.pack_into(self._slots, place, *_NOTHING)
 
@@ -167,15 +167,10 @@ class WrongPasswords:
         first = int.from_bytes(digest[:8], "big") % self._shelves * _SHELF * _SLOT.size
         return range(first, first + _SHELF * _SLOT.size, _SLOT.size)
 
-    def _place(self, digest: bytes) -> tuple[int | None, _Slot]:
+    def _place(self, digest: bytes) -> int | None:
         shelf = self._shelf(digest)
-        # Nearly always it is nowhere there, which one call tells.
-        if self._slots.find(digest, shelf.start, shelf.stop) >= 0:
-            for place in shelf:
-                found = self._read(place)
-                if found[0] == digest:
-                    return place, found
-        return None, _NOTHING
+        place = self._slots.find(digest, shelf.start, shelf.stop)
+        return place if place in shelf else None
 
     def _read(self, place: int) -> _Slot:
         slot: _Slot = _SLOT.unpack_from(self._slots, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
+from dirbridge.cli import processes
 
 PROGRAM = """
     import os, signal, sys
@@ -146,7 +149,7 @@ def test_one_that_is_killed_is_replaced() -> None:
         one.process.terminate()
         # That all are ready is told once.
         assert one.rest() == [["ending"], ["ended", "0", "False"]]
-        assert "was killed by SIGKILL; another one takes its place" in one.log
+        assert "was killed by signal 9; another one takes its place" in one.log
 
 
 def test_one_that_ends_at_once_is_replaced_ever_more_slowly() -> None:
@@ -187,6 +190,26 @@ def test_all_end_where_one_cannot_begin(what: str, code: str) -> None:
         assert lines[-1] == ["ended", code, "False"]
         assert one.process.wait(20) == int(code)
         assert "before all were ready, so all end" in one.log
+
+
+def test_a_process_that_cannot_be_forked_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    told: list[str] = []
+    monkeypatch.setattr(os, "fork", fork)
+    family = processes.Family(
+        2, ready=lambda: told.append("ready"), ending=lambda: told.append("ending")
+    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    try:
+        assert family.run() == processes.Ended(processes.FAILED, told=False)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert told == ["ending"]
+    assert "process 0 cannot begin (Resource temporarily unavailable)" in caplog.text
 
 
 def test_an_end_before_all_are_ready_is_no_failure() -> None:
