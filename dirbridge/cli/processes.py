@@ -122,6 +122,8 @@ class Family:
 
         The signals stay blocked here: who was started has nothing to do but to end.
         """
+        # Who started us may have ignored it; then nobody told how a process ended.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._reader, self._writer = _announced_pipe()
         self._places[0].due = 0.0

@@ -50,14 +50,15 @@ def two(site: Site, od1: Od1) -> Site:
     return site
 
 
-def children(serve: Serve) -> list[int]:
-    """The processes that answer, the first one first."""
-    pid = serve.process.pid
-    return [int(one) for one in _children(pid).read_text().split()]
+def children(pid: int) -> list[int]:
+    """The processes that another one has forked, the oldest first."""
+    told = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(one) for one in told.split()]
 
 
-def _children(pid: int) -> Path:
-    return Path(f"/proc/{pid}/task/{pid}/children")
+def answering(serve: Serve) -> list[int]:
+    """The processes that answer; at the start the first one is the oldest."""
+    return children(serve.process.pid)
 
 
 def is_alive(pid: int) -> bool:
@@ -99,31 +100,39 @@ class Client(AuthClient):
 
 
 @contextlib.contextmanager
-def clients(site: Site, serve: Serve, each: int) -> Iterator[dict[int, list[Client]]]:
-    """Connections to each of the processes, so many at least."""
-    found: dict[int, list[Client]] = {pid: [] for pid in children(serve)}
+def clients(
+    site: Site, pids: list[int], each: int
+) -> Iterator[dict[int, list[Client]]]:
+    """So many connections to each of some processes."""
+    found: dict[int, list[Client]] = {pid: [] for pid in pids}
     with contextlib.ExitStack() as open_ones:
-        for _ in range(1000):
-            client = Client(site)
-            open_ones.callback(client.close)
-            found[client.pid].append(client)
-            if all(len(one) >= each for one in found.values()):
-                break
-        assert all(len(one) >= each for one in found.values())
+
+        def are_there() -> bool:
+            # One that has just been forked may not answer yet.
+            for _ in range(each):
+                client = Client(site)
+                if len(found[client.pid]) < each:
+                    found[client.pid].append(client)
+                    open_ones.callback(client.close)
+                else:
+                    client.close()
+            return all(len(one) == each for one in found.values())
+
+        wait_until(are_there, "one of them takes no connection")
         yield found
 
 
 def test_all_answer_on_the_same_sockets(two: Site, bed: Bed) -> None:
     right = bed.password("carla", "od")
     with two.serving("--no-sync") as serve:
-        pids = children(serve)
+        pids = answering(serve)
         assert len(pids) == 2
         assert serve.log.count("ready\n") == 1
-        for pid in pids:
-            with stopped(pid):
-                assert ask(two.saslauthd, CARLA, right) == "OK"
-                assert ask(two.saslauthd, CARLA, "not hers") == "NO"
-        with clients(two, serve, each=2) as found:
+        # The first one has nothing to do yet, so it holds nothing that others need.
+        with stopped(pids[0]):
+            assert ask(two.saslauthd, CARLA, right) == "OK"
+            assert ask(two.saslauthd, CARLA, "not hers") == "NO"
+        with clients(two, answering(serve), each=2) as found:
             for kept in found.values():
                 assert kept[0].login(1, CARLA, right) == b"OK"
                 # Within one process, connections have numbers of their own.
@@ -139,18 +148,19 @@ def test_whoever_dies_is_replaced(two: Site, bed: Bed) -> None:
     right = bed.password("carla", "od")
     with two.serving("--no-sync") as serve:
         for number in (0, 1):
-            before = children(serve)
+            before = answering(serve)
             os.kill(before[number], signal.SIGKILL)
-            other = before[1 - number]
             # The other one goes on, and the sockets stay.
             assert ask(two.saslauthd, CARLA, right) == "OK"
 
-            def is_replaced(before: list[int] = before, other: int = other) -> bool:
-                return len(children(serve)) == 2 and set(children(serve)) != set(before)
+            def is_replaced(before: list[int] = before) -> bool:
+                now = answering(serve)
+                return len(now) == 2 and now != before
 
             wait_until(is_replaced, "nobody takes its place")
-            with stopped(other):
-                assert ask(two.saslauthd, CARLA, right) == "OK"
+            with clients(two, answering(serve), each=1) as found:
+                told = [kept[0].login(1, CARLA, right) for kept in found.values()]
+            assert told == [b"OK", b"OK"]
         lines = serve.log.splitlines()
         assert sum("was killed by signal 9" in line for line in lines) == 2
         assert lines.count("ready") == 1
@@ -161,7 +171,7 @@ def test_whoever_dies_is_replaced(two: Site, bed: Bed) -> None:
 
 def test_nobody_is_left_when_the_first_process_is_killed(two: Site) -> None:
     with two.serving("--no-sync") as serve:
-        pids = children(serve)
+        pids = answering(serve)
         serve.process.kill()
         wait_until(
             lambda: not any(is_alive(pid) for pid in pids), "somebody still answers"
@@ -173,7 +183,10 @@ def test_nobody_is_left_when_the_first_process_is_killed(two: Site) -> None:
 def test_what_is_under_way_is_answered_before_the_end(
     two: Site, bed: Bed, od1: Od1
 ) -> None:
-    with two.serving("--no-sync") as serve, clients(two, serve, each=1) as found:
+    with (
+        two.serving("--no-sync") as serve,
+        clients(two, answering(serve), each=1) as found,
+    ):
         od1.freeze()
         try:
             for kept in found.values():
@@ -191,10 +204,10 @@ def test_what_is_under_way_is_answered_before_the_end(
 
 def test_sockets_of_systemd_are_answered_on_by_all(two: Site, bed: Bed) -> None:
     right = bed.password("carla", "od")
-    two.config["hooks"] = two.config["hooks"][:1]
+    two.config["hooks"] = two.config["hooks"][1:]
     two.write()
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(two.saslauthd))
+        listening.bind(str(two.folder / "auth"))
         listening.listen(16)
         number = listening.fileno()
         words = ["serve", "--no-sync", "--json", "--config", str(two.file)]
@@ -209,28 +222,28 @@ def test_sockets_of_systemd_are_answered_on_by_all(two: Site, bed: Bed) -> None:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == b'{"event": "ready"}\n'
-            pids = [int(one) for one in _children(process.pid).read_text().split()]
-            for pid in pids:
-                with stopped(pid):
-                    assert ask(two.saslauthd, CARLA, right) == "OK"
+            pids = children(process.pid)
+            with clients(two, pids, each=1) as found:
+                for kept in found.values():
+                    assert kept[0].login(1, CARLA, right) == b"OK"
         finally:
             process.terminate()
             rest, _ = process.communicate(timeout=30)
         assert process.returncode == 0
         assert rest.count(b"\n") == 1
         assert b'"ok": true' in rest
-        assert two.saslauthd.exists()
+        assert (two.folder / "auth").exists()
 
 
 def test_whatever_process_is_asked_somebody_new_logs_in(
     two: Site, changeable_od: Od1
 ) -> None:
-    with two.serving() as serve:
+    with two.serving() as serve, clients(two, answering(serve), each=1) as found:
         wait_until(lambda: len(serve.syncs) == 1, "no first run", timeout=60)
-        first, _ = children(serve)
-        with stopped(first):
-            changeable_od.create(NORA, PASSWORD)
-            assert ask(two.saslauthd, f"newcomer@{OD}", PASSWORD) == "OK", serve.log
+        _, other = answering(serve)
+        changeable_od.create(NORA, PASSWORD)
+        told = found[other][0].login(1, f"newcomer@{OD}", PASSWORD)
+        assert told == b"OK", serve.log
         for number in range(20):
             assert ask(two.saslauthd, f"nobody{number}@{OD}", "x") == "NO"
         # All rest after it; only the first one syncs by itself.
@@ -238,8 +251,11 @@ def test_whatever_process_is_asked_somebody_new_logs_in(
 
 
 def test_a_burst_of_one_wrong_password_is_one_try(two: Site) -> None:
-    with two.serving("--no-sync") as serve, clients(two, serve, each=BURST) as found:
-        everybody = [one for kept in found.values() for one in kept[:BURST]]
+    with (
+        two.serving("--no-sync") as serve,
+        clients(two, answering(serve), each=BURST) as found,
+    ):
+        everybody = [one for kept in found.values() for one in kept]
         with ThreadPoolExecutor(len(everybody)) as pool:
             told = list(
                 pool.map(lambda one: one.login(1, CARLA, "last year's"), everybody)
@@ -247,7 +263,7 @@ def test_a_burst_of_one_wrong_password_is_one_try(two: Site) -> None:
         assert set(told) == {b"FAIL"}
         assert tries(two) == [1]
         # Whoever is forked later knows it as well.
-        os.kill(children(serve)[1], signal.SIGKILL)
+        os.kill(answering(serve)[1], signal.SIGKILL)
         for _ in range(20):
             assert ask(two.saslauthd, CARLA, "last year's") == "NO"
         assert tries(two) == [1]

@@ -60,6 +60,11 @@ PROGRAM = """
 """
 
 
+def ignore_children() -> None:
+    """Start it like some programs do that look after nobody."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
 class Family:
     """The tiny program; what it says, line by line."""
 
@@ -69,6 +74,7 @@ class Family:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
+            preexec_fn=ignore_children,
         )
 
     def line(self) -> list[str]:
