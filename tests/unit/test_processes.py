@@ -27,6 +27,8 @@ PROGRAM = """
     def end(number, frame):
         sys.exit(0)
 
+    # As if started by somebody who looks after nobody.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     what = sys.argv[1]
     family = Family(
         3,
@@ -60,11 +62,6 @@ PROGRAM = """
 """
 
 
-def ignore_children() -> None:
-    """Start it like some programs do that look after nobody."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-
-
 class Family:
     """The tiny program; what it says, line by line."""
 
@@ -74,7 +71,6 @@ class Family:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            preexec_fn=ignore_children,
         )
 
     def line(self) -> list[str]:
