@@ -16,7 +16,7 @@ from dirbridge.authenticators.own_entry import (
     identify_by_dn,
     open_directory_identity,
 )
-from dirbridge.authenticators.proven import Proven
+from dirbridge.authenticators.proven import LookedAt, Proven
 from dirbridge.config.settings import (
     DirectorySettings,
     DirectoryType,
@@ -118,6 +118,7 @@ class LdapBind:
             limit=way.keep,
         )
         self._proven = Proven()
+        self._looked_at = LookedAt()
 
     def authenticate(
         self, account: Account, password: Secret, deadline: Deadline
@@ -227,7 +228,10 @@ class LdapBind:
         password: Secret,
         deadline: Deadline,
     ) -> Steps:
-        """Do what `_bind` and `_accepted` do, and stop where they would wait."""
+        """Do what `_bind` and `_accepted` do, and stop where they would wait.
+
+        But who bound so a moment ago is not looked at again.
+        """
         digest = self._proven.digest(name, password)
         proven = self._proven.knows(digest)
         out = self._failover.share(deadline, EACH_SERVER) if proven else deadline
@@ -245,13 +249,19 @@ class LdapBind:
         answer = Answers(account.canonical, self.method, server)
         if result.code != 0:
             return self._refused(answer, result)
-        limit = Deadline.after(deadline.within(EACH_SERVER))
+        person = account.values.directory_id
+        if self._looked_at.has(digest, person):
+            return answer.accepted()
+        limit, now = Deadline.after(deadline.within(EACH_SERVER)), self._looked_at.now()
         transport.allow(limit)
         reads = transport.ask_entries(*self._way.identify.wanted(account))
         yield (wait := Wait("read", limit))
         while (readings := transport.entries_of(reads)) is None:
             yield wait
-        return _doubted(answer, self._way.identify.judge(transport, account, readings))
+        doubt = self._way.identify.judge(transport, account, readings)
+        if doubt is None:
+            self._looked_at.note(digest, person, now)
+        return _doubted(answer, doubt)
 
     def _failed(
         self,

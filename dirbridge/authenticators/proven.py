@@ -3,19 +3,29 @@
 A password that a server took and did not answer may have been wrong, and counted
 there; sending it to a second server could count it twice. One that was accepted
 before is not wrong, so it may go on to the next server when the first one freezes.
+
+Mail programs log in several times at once. Each time the directory is asked for the
+password; that it is still the same person, and not disabled by a mark that a server
+does not look at, is asked once in a moment.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from hashlib import blake2b
 
 from dirbridge.model.secret import Secret
 
 LIMIT = 10_000
 """Most passwords that are known; the ones not used for longest are forgotten."""
+
+
+BELIEVED = 2.0
+"""Seconds for which it is believed who bound; the guard's looks are as good."""
 
 
 class Proven:
@@ -49,3 +59,35 @@ class Proven:
         """Remember no longer: a server refused it."""
         with self._lock:
             self._known.pop(digest, None)
+
+
+class LookedAt:
+    """Remembers with which password who was let in a moment ago; for many threads."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, limit: int = LIMIT
+    ) -> None:
+        """Take a clock of seconds, and how many to remember."""
+        self._clock = clock
+        self._limit = limit
+        self._at: dict[tuple[bytes, str], float] = {}
+
+    def now(self) -> float:
+        """Return the time, for `note`."""
+        return self._clock()
+
+    def has(self, digest: bytes, directory_id: str) -> bool:
+        """Whether the entry of this id was the one that binds so, a moment ago.
+
+        Args:
+            digest: `Proven.digest` of name and password.
+            directory_id: The entry's stable id.
+        """
+        at = self._at.get((digest, directory_id))
+        return at is not None and self._clock() - at < BELIEVED
+
+    def note(self, digest: bytes, directory_id: str, at: float) -> None:
+        """Remember that it was, at a time of `now` before the directory was asked."""
+        if len(self._at) >= self._limit:
+            self._at.clear()
+        self._at[digest, directory_id] = at
