@@ -13,9 +13,6 @@ from testbed.samba import PROBE, Dc1, Dc2, person_ldif, quoted, wait_replicated
 SERVICES = ("smtp/mail.example.com", "imap/mail.example.com")
 SERVICE_ACCOUNT = "svc-mail"
 PSO = "strict-lockout"
-
-LOCKOUT_THRESHOLD = 10
-"""How many wrong passwords lock an account of the domain."""
 TEN_YEARS_IN_MINUTES = "5256000"
 
 
@@ -53,7 +50,7 @@ def _populate(dc1: Dc1) -> None:
         *("domain", "passwordsettings", "set", "--complexity=off"),
         *("--history-length=0", "--min-pwd-length=1", "--min-pwd-age=0"),
         # Long, because a bed may come from a cache that is weeks old.
-        *("--max-pwd-age=900", f"--account-lockout-threshold={LOCKOUT_THRESHOLD}"),
+        *("--max-pwd-age=900", "--account-lockout-threshold=10"),
         *("--account-lockout-duration=1", "--reset-account-lockout-after=1"),
     )
     _ldb(dc1, "ldbadd", _containers() + _people(dc1) + _others(dc1))

@@ -170,7 +170,7 @@ def test_an_address_that_tries_many_accounts_is_refused(
 
 
 def test_a_stopwatch_does_not_tell_which_names_there_are(
-    site: Site, bed: Bed, od1: Od1
+    site: Site, bed: Bed, changeable_od: Od1
 ) -> None:
     del site.config["domains"][AD]
     site.config["domains"][OD]["primary"] = True
@@ -178,11 +178,11 @@ def test_a_stopwatch_does_not_tell_which_names_there_are(
     # The server itself is to be asked each time.
     site.login_settings(OD)["wrong_tries"] = 10_000
     socket = with_device_hook(site)
-    # Not carla: too many wrong tries lock there as well.
+    # Too many wrong tries lock there as well, for a minute.
     people = cycle(("anna", "siobhan", "maximilian"))
     took: dict[str, list[float]] = {"wrong": [], "unknown": []}
     site.config["guard"] = {"accounts_per_address": 0}
-    proxy = LdapProxy.before(od1)
+    proxy = LdapProxy.before(changeable_od)
     # Else it answers nearly as soon as a name is looked up.
     proxy.bind_delay = SLOW
     with (

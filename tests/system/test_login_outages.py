@@ -18,7 +18,6 @@ from testbed.bed import Bed
 from testbed.cast import AD_BASE
 from testbed.password_server import SILENCE, of_bed
 from testbed.process import wait_until
-from testbed.samba_provision import LOCKOUT_THRESHOLD
 from tests.system.bridge import AD, OD, Serve, Site, new_site
 from tests.system.every_method import Person, with_every_method
 from tests.system.sasl import ask
@@ -63,12 +62,9 @@ class Outage:
         self.manner = manner
         self.away: frozenset[str] = frozenset()
         self._password_server = of_bed(bed.directory)
-        self._allow_wrong_tries("0")
-
-    def _allow_wrong_tries(self, threshold: str) -> None:
-        """Let the domain lock nobody: the guard stays below its threshold."""
-        for dc in (self.bed.dc1, self.bed.dc2):
-            dc.modify(ldif.modify(AD_BASE, [("lockoutThreshold", threshold)]))
+        # Else the guard would stay below the domain's threshold.
+        for dc in (bed.dc1, bed.dc2):
+            dc.modify(ldif.modify(AD_BASE, [("lockoutThreshold", "0")]))
 
     def take(self, away: frozenset[str]) -> frozenset[str]:
         """Let just these parts be away; gives those that were not."""
@@ -106,7 +102,8 @@ class Outage:
         self._password_server.stop()
         for name in (*DIRECTORY, "postgresql", "kdc"):
             self.bed.servers[name].heal()
-        self._allow_wrong_tries(str(LOCKOUT_THRESHOLD))
+        # Wrong tries lock people of both directories for a while.
+        self.bed.reset("dc1", "od1")
 
 
 @pytest.fixture(params=["stopped", "frozen"])

@@ -18,6 +18,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs_samba]
 ACCOUNT = "svc-dirbridge"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def untried(bed: Bed) -> None:
+    """Let nobody be locked by the tests before these."""
+    bed.reset("dc1")
+
+
 @pytest.fixture
 def sealed(bed: Bed, dc1: Dc1, dc2: Dc2, tmp_path: Path) -> Site:
     """A site by password, sealed; nothing in its environment tells of Kerberos."""
