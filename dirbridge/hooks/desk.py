@@ -97,8 +97,9 @@ class Question:
         return self._claim.acquire(blocking=False)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the deadline run."""
-        self._timer = loop.call_at(self.due, self._late)
+        """Let the deadline run, unless nobody waits for a verdict any more."""
+        if not self.settled:
+            self._timer = loop.call_at(self.due, self._late)
 
     def settle(self, verdict: Verdict) -> None:
         """Tell the verdict, unless something came first."""

@@ -136,6 +136,7 @@ def test_one_whose_client_went_away_gives_back_what_it_took() -> None:
         await asyncio.sleep(0)
         question.withdraw()
         await asyncio.to_thread(login.finished.wait, 5)
+        assert question._timer is None
 
     told, _ = ask(login, withdrawn)
     assert told == []
