@@ -6,10 +6,11 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVarTuple, cast
+from typing import Protocol, TypeVarTuple, cast
 
 from dirbridge.config.settings import HookSettings
 from dirbridge.hooks.desk import Desk
+from dirbridge.hooks.overdue import Overdue
 from dirbridge.hooks.shield import followed
 from dirbridge.protocols import sasl
 
@@ -18,8 +19,28 @@ WORKERS = 4
 
 Ts = TypeVarTuple("Ts")
 
-_TICK = 0.01
-"""Seconds by which a timer may come early."""
+AT_EASE = 0.1
+"""Seconds after which it is worth a look whether a client still waits."""
+
+
+class Served(Protocol):
+    """A connection of a hook, of whatever kind."""
+
+    def finish(self) -> None:
+        """Take no more requests; close when those in flight are answered."""
+        ...
+
+    def let_go(self) -> None:
+        """Close: it was silent for too long."""
+        ...
+
+
+class Asking(Served, Protocol):
+    """One whose client is looked at only where an answer takes its time."""
+
+    def see_whether_left(self) -> None:
+        """Look from now on whether the client goes."""
+        ...
 
 
 class Hook:
@@ -31,8 +52,11 @@ class Hook:
         desk: Where its questions go.
         mechanisms: What SASL exchanges may be opened.
         workers: Do the steps of exchanges that would hold up the event loop.
+        loop: Runs all of them.
         connections: Those that are open.
         empty: Set while none is.
+        silent: Those that have to say something before the deadline.
+        asking: Those of which nobody looks yet whether the client has left.
     """
 
     def __init__(
@@ -47,48 +71,25 @@ class Hook:
         self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="sasl")
         self.name = f"{settings.type}:{settings.socket or settings.listen}"
         self.desk = desk
-        self.connections: set[Connection] = set()
+        self.loop = asyncio.get_running_loop()
+        self.connections: set[Served] = set()
         self.empty = asyncio.Event()
         self.empty.set()
-        self._loop = asyncio.get_running_loop()
-        self._silent: dict[Connection, float] = {}
-        self._look: asyncio.TimerHandle | None = None
+        self.silent: Overdue[Served] = Overdue(desk.deadline, lambda one: one.let_go())
+        self.asking: Overdue[Asking] = Overdue(
+            AT_EASE, lambda one: one.see_whether_left()
+        )
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Served) -> None:
         """Count a connection in."""
         self.connections.add(connection)
         self.empty.clear()
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: Served) -> None:
         """Count a connection out."""
         self.connections.discard(connection)
         if not self.connections:
             self.empty.set()
-
-    def expect(self, connection: Connection) -> None:
-        """Let a connection go that is not heard of until the deadline.
-
-        One timer serves all of them: a login has only some millionths of a second.
-        """
-        self._silent[connection] = self._loop.time()
-        if self._look is None:
-            self._look = self._loop.call_later(self.desk.deadline, self._let_go)
-
-    def heard(self, connection: Connection) -> None:
-        """Note that a connection has said what it was expected to."""
-        self._silent.pop(connection, None)
-
-    def _let_go(self) -> None:
-        """Close what was silent for too long; the others came later."""
-        self._look = None
-        deadline, now = self.desk.deadline, self._loop.time()
-        for connection, since in tuple(self._silent.items()):
-            left = since + deadline - now
-            if left > _TICK:
-                self._look = self._loop.call_later(left, self._let_go)
-                return
-            del self._silent[connection]
-            connection.transport.close()
 
 
 class Connection(ABC, asyncio.Protocol):
@@ -114,6 +115,10 @@ class Connection(ABC, asyncio.Protocol):
     @abstractmethod
     def finish(self) -> None:
         """Take no more requests; close when those in flight are answered."""
+
+    def let_go(self) -> None:
+        """Close: it was silent for too long."""
+        self.transport.close()
 
     @abstractmethod
     def closed(self) -> None:

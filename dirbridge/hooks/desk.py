@@ -33,6 +33,7 @@ from queue import SimpleQueue
 
 from dirbridge.authenticators.base import Next
 from dirbridge.hooks.base import Answerer
+from dirbridge.hooks.overdue import Overdue
 from dirbridge.hooks.shield import shielded
 from dirbridge.login.service import AT_ONCE
 from dirbridge.login.stage import Login
@@ -48,9 +49,6 @@ PATIENCE = 0.1
 """Seconds for which the loop waits for a directory; then a thread does."""
 WORK = 0.98
 """The share of the time in which to find the verdict; the rest is to tell it."""
-
-_TICK = 0.005
-"""Seconds by which a timer may come early."""
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +67,14 @@ class Question:
         "due",
         "request",
         "underway",
+        "watched",
     )
 
     def __init__(self, desk: Desk, request: Request, tell: Tell) -> None:
         self.request = request
         self.underway: LoginUnderway | None = None
+        # The socket on which the directory answers it.
+        self.watched = -1
         self._asked = time.monotonic()
         self._claim = threading.Lock()
         self._desk = desk
@@ -164,9 +165,8 @@ class Desk:
         self._resting: list[SimpleQueue[Question | None]] = []
         self._inboxes: list[SimpleQueue[Question | None]] = []
         self._open: set[Question] = set()
-        # Those that the loop goes on with: what it watches, and since when.
-        self._watched: dict[Question, tuple[int, float]] = {}
-        self._look: asyncio.TimerHandle | None = None
+        # Those that the loop goes on with.
+        self._watched: Overdue[Question] = Overdue(PATIENCE, self._give_up)
         self._idle = asyncio.Event()
         self._idle.set()
         for number in range(threads):
@@ -232,12 +232,9 @@ class Desk:
         underway = shielded(hook, None, self._answerer.start, login)
         if underway is None:
             return False
-        question.underway = underway
-        watched = underway.fileno()
-        self._loop.add_reader(watched, self._go_on, question)
-        self._watched[question] = watched, self._loop.time()
-        if self._look is None:
-            self._look = self._loop.call_later(PATIENCE, self._give_up)
+        question.underway, question.watched = underway, underway.fileno()
+        self._loop.add_reader(question.watched, self._go_on, question)
+        self._watched.add(question)
         # Not before whoever asks has the question in hand.
         self._loop.call_soon(self._go_on, question)
         return True
@@ -260,20 +257,13 @@ class Desk:
             question.settle(found)
 
     def _unwatch(self, question: Question) -> None:
-        watched, _ = self._watched.pop(question)
-        self._loop.remove_reader(watched)
+        self._watched.remove(question)
+        self._loop.remove_reader(question.watched)
 
-    def _give_up(self) -> None:
-        """Let threads wait for the directories that did not answer at once."""
-        self._look = None
-        now = self._loop.time()
-        for question, (_, since) in tuple(self._watched.items()):
-            left = since + PATIENCE - now
-            if left > _TICK:
-                self._look = self._loop.call_later(left, self._give_up)
-                return
-            self._unwatch(question)
-            self._hand_out(question)
+    def _give_up(self, question: Question) -> None:
+        """Let a thread wait for a directory that did not answer at once."""
+        self._loop.remove_reader(question.watched)
+        self._hand_out(question)
 
     def _hand_out(self, question: Question) -> None:
         """Give a question to the thread that rests for the shortest time.

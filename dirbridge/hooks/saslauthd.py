@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dirbridge.hooks.connection import Connection, Hook
+import contextlib
+import select
+import socket
+
+from dirbridge.hooks.connection import Hook
 from dirbridge.hooks.desk import Question
 from dirbridge.hooks.requests import from_saslauthd
+from dirbridge.hooks.shield import followed
 from dirbridge.hooks.verdicts import saslauthd_reply
 from dirbridge.model.login import Verdict
 from dirbridge.protocols.saslauthd import (
-    Event,
-    Need,
+    MAX_REQUEST,
     Request,
     ServerConnection,
     octets_of,
@@ -17,44 +21,130 @@ from dirbridge.protocols.saslauthd import (
 )
 
 
-class SaslauthdConnection(Connection):
+def take_saslauthd(hook: Hook, taken: socket.socket) -> None:
+    """Serve one connection of a saslauthd client.
+
+    Nearly every client has written its request by now, and is told at once.
+
+    Args:
+        hook: The hook.
+        taken: The connection's socket, which is closed in the end.
+    """
+    connection = SaslauthdConnection(hook, taken)
+    if not followed(hook.name, connection.begin):
+        connection.close()
+
+
+class SaslauthdConnection:
     """One connection of a saslauthd client.
 
     A client that has said all it will say may still read the reply. One that
     says nothing is let go after the deadline.
     """
 
-    def __init__(self, hook: Hook) -> None:
-        super().__init__(hook)
+    __slots__ = ("_codec", "_hook", "_question", "_socket", "_watched")
+
+    def __init__(self, hook: Hook, taken: socket.socket) -> None:
+        self._hook = hook
+        self._socket = taken
         self._codec: ServerConnection | None = None
-        self._has_asked = False
         self._question: Question | None = None
+        self._watched = False
 
-    def opened(self) -> None:
-        """Wait for the request, but not for ever."""
-        self.hook.expect(self)
+    def begin(self) -> None:
+        """Answer what is there, or wait for it, but not for ever."""
+        hook = self._hook
+        hook.add(self)
+        data = self._received()
+        if data is None or not self._take(data):
+            hook.silent.add(self)
+            self._watch()
 
-    def received(self, data: bytes) -> None:
-        """Ask as soon as the request is whole; what follows it belongs to nothing."""
-        if self._has_asked:
+    def finish(self) -> None:
+        """Close, unless there is a question; its reply closes as well."""
+        if self._question is None:
+            self.close()
+
+    def let_go(self) -> None:
+        """Close: it was silent for too long."""
+        self.close()
+
+    def close(self) -> None:
+        """Close, and take the question back; closing twice is harmless."""
+        if self._socket.fileno() < 0:
             return
-        event = self._event_of(data)
-        if isinstance(event, Request):
-            self._has_asked = True
-            self.hook.heard(self)
-            self._ask(event)
+        self._unwatch()
+        self._socket.close()
+        hook, question = self._hook, self._question
+        hook.remove(self)
+        hook.silent.remove(self)
+        if question is not None:
+            hook.asking.remove(self)
+            question.withdraw()
 
-    def _event_of(self, data: bytes) -> Event | Need:
+    def see_whether_left(self) -> None:
+        """Look from now on whether the client goes; its question takes its time."""
+        if self._socket.fileno() >= 0:
+            self._watch()
+
+    def _received(self) -> bytes | None:
+        """Return what has come, b"" at the end, None where nothing has."""
+        try:
+            return self._socket.recv(MAX_REQUEST, socket.MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
+
+    def _readable(self) -> None:
+        if not followed(self._hook.name, self._go_on):
+            self.close()
+
+    def _go_on(self) -> None:
+        data = self._received()
+        if data is None:
+            return
+        if self._question is not None:
+            self._overheard(data)
+        elif self._take(data):
+            self._hook.silent.remove(self)
+
+    def _overheard(self, data: bytes) -> None:
+        """Take what follows a request: it belongs to nothing, or is the end."""
+        if data:
+            return
+        self._unwatch()
+        if _has_left(self._socket):
+            self.close()
+
+    def _take(self, data: bytes) -> bool:
+        """Take a piece of the request, b"" at its end; say whether more is of no use.
+
+        Raises:
+            RemoteProtocolError: The client broke the protocol.
+        """
+        request = self._request_of(data)
+        if request is not None:
+            self._unwatch()
+            self._ask(request)
+        elif not data:
+            self.close()
+            return True
+        return request is not None
+
+    def _request_of(self, data: bytes) -> Request | None:
+        """Return the request as soon as it is whole."""
         if self._codec is None:
             request = whole_request(data)
             if request is not None:
                 return request
             self._codec = ServerConnection()
         self._codec.receive_data(data)
-        return self._codec.next_event()
+        event = self._codec.next_event()
+        return event if isinstance(event, Request) else None
 
     def _ask(self, asked: Request) -> None:
-        hook, desk = self.hook, self.hook.desk
+        hook, desk = self._hook, self._hook.desk
         request = from_saslauthd(
             asked,
             hook=hook.name,
@@ -62,28 +152,38 @@ class SaslauthdConnection(Connection):
             deadline=desk.time_to_work(),
         )
         self._question = desk.ask(request, self._answered)
-
-    def eof_received(self) -> bool | None:
-        """Keep the connection for a reply that is under way."""
-        super().eof_received()
-        return self._question is not None
-
-    def finish(self) -> None:
-        """Close, unless there is a question; its reply closes as well."""
-        if self._question is None:
-            self.transport.close()
-
-    def closed(self) -> None:
-        """Take the question back."""
-        self.hook.heard(self)
         if self._question is not None:
-            self._question.withdraw()
+            hook.asking.add(self)
 
     def _answered(self, verdict: Verdict) -> None:
-        self._guard(self._reply, verdict)
+        if not followed(self._hook.name, self._reply, verdict):
+            self.close()
 
     def _reply(self, verdict: Verdict) -> None:
-        reply = saslauthd_reply(verdict, self.hook.settings.temp_failure)
+        reply = saslauthd_reply(verdict, self._hook.settings.temp_failure)
         if reply is not None:
-            self.transport.write(octets_of(reply))
-        self.transport.close()
+            _send(self._socket, octets_of(reply))
+        self.close()
+
+    def _watch(self) -> None:
+        if not self._watched:
+            self._watched = True
+            self._hook.loop.add_reader(self._socket.fileno(), self._readable)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._hook.loop.remove_reader(self._socket.fileno())
+
+
+def _send(to: socket.socket, octets: bytes) -> None:
+    """Send a reply, which there is always room for, unless the client has left."""
+    with contextlib.suppress(OSError):
+        to.send(octets, socket.MSG_DONTWAIT)
+
+
+def _has_left(client: socket.socket) -> bool:
+    """Whether a client that says no more does not listen either."""
+    poll = select.poll()
+    poll.register(client, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))

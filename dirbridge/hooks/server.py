@@ -6,21 +6,18 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from dirbridge.config.settings import HookType
 from dirbridge.hooks.base import Answerer
-from dirbridge.hooks.connection import Connection, Hook
+from dirbridge.hooks.connection import Hook
 from dirbridge.hooks.desk import Desk
+from dirbridge.hooks.door import Door
 from dirbridge.hooks.dovecot_auth import DovecotAuthConnection
-from dirbridge.hooks.saslauthd import SaslauthdConnection
+from dirbridge.hooks.saslauthd import take_saslauthd
 from dirbridge.hooks.sockets import BACKLOG, Listener
 from dirbridge.protocols import sasl
-
-_CONNECTIONS: Mapping[HookType, type[Connection]] = {
-    HookType.DOVECOT_AUTH: DovecotAuthConnection,
-    HookType.SASLAUTHD: SaslauthdConnection,
-}
 
 _MOST_FILES = 65536
 """As many descriptors are asked for: a mail server keeps its connections open."""
@@ -51,37 +48,52 @@ async def serve(
     _raise_file_limit()
     desk = Desk(answerer, deadline=deadline)
     served: list[Hook] = []
-    servers: list[asyncio.Server] = []
+    doors: list[asyncio.Server | Door] = []
     try:
         for listener in listeners:
             hook = Hook(listener.settings, desk, mechanisms)
             served.append(hook)
-            servers += await _listen(listener, hook)
+            doors += await _LISTEN[listener.settings.type](listener, hook)
         ready()
         await stop.wait()
     finally:
-        await _finish(listeners, servers, served, desk)
+        await _finish(listeners, doors, served, desk)
 
 
-async def _listen(listener: Listener, hook: Hook) -> list[asyncio.Server]:
+async def _listen_dovecot_auth(listener: Listener, hook: Hook) -> list[asyncio.Server]:
     loop = asyncio.get_running_loop()
-    make = _CONNECTIONS[hook.settings.type]
     servers = []
     for one in listener.sockets:
         unix = one.family is socket.AF_UNIX
         create = loop.create_unix_server if unix else loop.create_server
-        servers.append(await create(lambda: make(hook), sock=one, backlog=BACKLOG))
+        made = await create(
+            lambda: DovecotAuthConnection(hook), sock=one, backlog=BACKLOG
+        )
+        servers.append(made)
     return servers
+
+
+async def _listen_saslauthd(listener: Listener, hook: Hook) -> list[Door]:
+    take = partial(take_saslauthd, hook)
+    return [Door(one, take, hook.name) for one in listener.sockets]
+
+
+_LISTEN: Mapping[
+    HookType, Callable[[Listener, Hook], Awaitable[Sequence[asyncio.Server | Door]]]
+] = {
+    HookType.DOVECOT_AUTH: _listen_dovecot_auth,
+    HookType.SASLAUTHD: _listen_saslauthd,
+}
 
 
 async def _finish(
     listeners: Sequence[Listener],
-    servers: Sequence[asyncio.Server],
+    doors: Sequence[asyncio.Server | Door],
     served: Sequence[Hook],
     desk: Desk,
 ) -> None:
-    for server in servers:
-        server.close()
+    for door in doors:
+        door.close()
     for listener in listeners:
         listener.close()
     for hook in served:

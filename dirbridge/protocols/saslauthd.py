@@ -83,6 +83,9 @@ _REPLIES: dict[type[Reply], bytes] = {Ok: b"\x00\x02OK", No: b"\x00\x02NO"}
 _STRINGS = 4
 _HEADER = 2
 
+MAX_REQUEST = _STRINGS * (_HEADER + MAX_STRING)
+"""Octets of the longest request."""
+
 
 _made = remaker(Request)
 

@@ -98,7 +98,7 @@ def ask(
         question = desk.ask(LoginRequest("anna", Secret("x")), told.append)
         assert told == []
         await until(desk, question)
-        assert desk._watched == {}
+        assert len(desk._watched) == 0
         desk.close()
 
     asyncio.run(main())
