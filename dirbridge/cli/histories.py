@@ -147,4 +147,5 @@ def _attempt_json(recorded: RecordedAttempt) -> Json:
         "hook": attempt.hook,
         "server": verdict.server,
         "detail": getattr(verdict, "detail", ""),
+        "times": attempt.times,
     }

@@ -270,7 +270,9 @@ def _attempt_line(attempt: Attempt) -> str:
     why = getattr(verdict, "reason", getattr(verdict, "cause", ""))
     by = f"by {verdict.method}" if verdict.method else ""
     place = f"from {attempt.remote_ip or 'unknown'}"
-    told = " ".join(part for part in (word, why, by, attempt.service, place) if part)
+    times = f"{attempt.times} times" if attempt.times > 1 else ""
+    parts = (word, times, why, by, attempt.service, place)
+    told = " ".join(part for part in parts if part)
     detail = "" if isinstance(verdict, Accepted) else verdict.detail
     return f"{told}: {detail}" if detail else told
 

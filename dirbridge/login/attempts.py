@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
 
 from dirbridge.errors import StoreError, harmless
 from dirbridge.login.log_line import log_line
-from dirbridge.model.login import Attempt
+from dirbridge.model.login import Accepted, Attempt
 
 LOG = logging.getLogger("dirbridge.login")
 
@@ -24,6 +25,31 @@ LONGEST_LINE = 8000
 """Characters."""
 
 Write = Callable[[Iterable[Attempt], datetime], None]
+
+
+def together(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
+    """Put those together that are repetitions of one another, and count them.
+
+    A mail program that opens ten connections logs in ten times at once. Only what was
+    accepted from memory is told twice by the very same verdict; each other login keeps
+    its own row.
+    """
+    alike: dict[tuple[object, ...], list[Attempt]] = {}
+    for one in attempts:
+        verdict = one.verdict
+        same = id(verdict) if isinstance(verdict, Accepted) else id(one)
+        who = (same, one.request_name, one.service, one.hook)
+        alike.setdefault((*who, one.remote_ip, one.local_ip), []).append(one)
+    return map(_counted, alike.values())
+
+
+def _counted(alike: Sequence[Attempt]) -> Attempt:
+    """Return the one that stands for some."""
+    if len(alike) == 1:
+        return alike[0]
+    slowest = max(one.milliseconds for one in alike)
+    times = sum(one.times for one in alike)
+    return replace(alike[0], milliseconds=slowest, times=times)
 
 
 class _Queue:
@@ -97,7 +123,7 @@ class AttemptsLog(_Queue):
         if not batch:
             return
         try:
-            self._write(batch, datetime.now(UTC))
+            self._write(together(batch), datetime.now(UTC))
         except StoreError as error:
             self.dropped += len(batch)
             self._tell(f"the store is {error.code}")

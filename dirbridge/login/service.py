@@ -341,6 +341,7 @@ def _attempt(request: Question, verdict: Verdict, seconds: float) -> Attempt:
         request.remote_ip,
         request.local_ip,
         seconds * 1000,
+        1,
     )
 
 

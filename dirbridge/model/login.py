@@ -205,6 +205,8 @@ class Attempt:
         remote_ip: Client address or None.
         local_ip: Address connected to or None.
         milliseconds: How long the answer took.
+        times: How many it stands for, that were alike and came at once; the slowest
+            of them gives the time.
     """
 
     verdict: Verdict
@@ -214,3 +216,4 @@ class Attempt:
     remote_ip: IPAddress | None = field(default=None)
     local_ip: IPAddress | None = field(default=None)
     milliseconds: float = 0.0
+    times: int = 1

@@ -148,6 +148,7 @@ ATTEMPT = select(
     AttemptRow.remote_ip,
     AttemptRow.local_ip,
     AttemptRow.milliseconds,
+    AttemptRow.times,
 )
 
 
@@ -457,7 +458,7 @@ _VERDICTS: Mapping[type[Verdict], str] = {
 ATTEMPT_COLUMNS = (
     *("at", "verdict", "reason", "user", "user_key", "request_name", "name_key"),
     *("method", "server", "detail", "service", "hook", "remote_ip", "local_ip"),
-    "milliseconds",
+    *("milliseconds", "times"),
 )
 """What `attempt_row` gives, in its order; the database gives the number."""
 
@@ -487,13 +488,14 @@ def attempt_row(attempt: Attempt, at: object) -> tuple[object, ...]:
         None if attempt.remote_ip is None else str(attempt.remote_ip),
         None if attempt.local_ip is None else str(attempt.local_ip),
         attempt.milliseconds,
+        attempt.times,
     )
 
 
 def attempt(row: Sequence[Any]) -> RecordedAttempt:
     """Build an attempt from a row of `ATTEMPT`."""
     at, verdict, reason, user, name, method, server, detail = row[:8]
-    service, hook, remote, local, milliseconds = row[8:]
+    service, hook, remote, local, milliseconds, times = row[8:]
     return RecordedAttempt(
         at,
         Attempt(
@@ -504,6 +506,7 @@ def attempt(row: Sequence[Any]) -> RecordedAttempt:
             remote_ip=None if remote is None else ip_address(remote),
             local_ip=None if local is None else ip_address(local),
             milliseconds=milliseconds,
+            times=times,
         ),
     )
 
@@ -518,6 +521,7 @@ def storable(attempt: Attempt) -> Attempt:
         remote_ip=attempt.remote_ip,
         local_ip=attempt.local_ip,
         milliseconds=attempt.milliseconds,
+        times=attempt.times,
     )
 
 

@@ -460,6 +460,7 @@ class AttemptRow(Base):
     remote_ip: Mapped[str | None]
     local_ip: Mapped[str | None]
     milliseconds: Mapped[float]
+    times: Mapped[int] = mapped_column(server_default="1")
 
 
 class ApprovalRow(Base):

@@ -625,6 +625,7 @@ class StoreContract:
                 ip_address("192.0.2.7"),
                 ip_address("2001:db8::1"),
                 12.5,
+                14,
             ),
             Attempt(Unavailable(Cause.TIMEOUT, detail="no word"), "berta", "", ""),
         ]

@@ -18,7 +18,13 @@ from dirbridge.model.account import Account, AccountState, Origin
 from dirbridge.model.account_sentences import SENTENCES, account_problem
 from dirbridge.model.entry import EntryKind
 from dirbridge.model.fields import show
-from dirbridge.model.login import Accepted, LoginRequest, Rejected, Unavailable
+from dirbridge.model.login import (
+    Accepted,
+    Attempt,
+    LoginRequest,
+    Rejected,
+    Unavailable,
+)
 from dirbridge.model.names import Address, DomainName
 from dirbridge.model.plan import Op
 from dirbridge.model.secret import Secret
@@ -455,3 +461,14 @@ def test_each_sentence_ends_with_what_to_do(code: str) -> None:
     assert one.text.endswith(".")
     assert one.next.endswith(".")
     assert "{" not in one.text + one.next
+
+
+def test_repetitions_are_told_as_such(run: CommandLine, store: Store) -> None:
+    told = Accepted(ANNA, "ldap-bind", "cache")
+    again = Attempt(told, "anna", "imap", "saslauthd:/run/x", times=14)
+    store.record([again], datetime.now(UTC))
+    (exported,) = run("accounts", "export", "anna")[1]["data"]["attempts"]
+    assert exported["times"] == 14
+    steps = run("explain", "anna")[1]["data"]["steps"]
+    (attempts,) = (step for step in steps if step["name"] == "attempts")
+    assert attempts["facts"][0][1].startswith("accepted 14 times by ldap-bind imap")

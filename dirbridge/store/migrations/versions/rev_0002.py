@@ -25,7 +25,7 @@ _LONGEST = 500
 
 def upgrade() -> None:
     """Expand only: `groups`, `memberships` and `approvals` stay, unused."""
-    _widen_accounts()
+    _widen_tables()
     _make_tables()
     _make_credentials()
     _make_guard()
@@ -33,7 +33,7 @@ def upgrade() -> None:
     _count()
 
 
-def _widen_accounts() -> None:
+def _widen_tables() -> None:
     for new in (
         sa.Column("kind", sa.Text(), server_default="account", nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=True),
@@ -46,6 +46,8 @@ def _widen_accounts() -> None:
         ),
     ):
         op.add_column("accounts", new)
+    times = sa.Column("times", sa.Integer(), server_default="1", nullable=False)
+    op.add_column("attempts", times)
     if op.get_bind().dialect.name == "postgresql":
         for table, column in (("accounts", "mailbox_key"), ("addresses", "key")):
             op.alter_column(table, column, type_=sa.Text(collation="C"))
