@@ -74,14 +74,14 @@ class Guards:
     shared: Shared
 
     def instant(
-        self, credentials: Callable[[Account], Credentials]
+        self, credentials: Callable[[Account], Credentials], cache: PositiveCache
     ) -> tuple[Stage, ...]:
         """Return the outer stages, outermost first; they wait for nobody."""
         return (
             Pacing(),
             self._address_limits(),
             AppPasswords(credentials, self.app_passwords_from),
-            self._positive_cache(credentials),
+            cache,
         )
 
     def inner(self, store: Store, choices: Choices) -> tuple[Stage, ...]:
@@ -113,7 +113,7 @@ class Guards:
         domains = self.settings.domains.items()
         return {name: one.login.require_app_password_from for name, one in domains}
 
-    def _positive_cache(
+    def positive_cache(
         self, credentials: Callable[[Account], Credentials]
     ) -> PositiveCache:
         """Return the stage that remembers what a directory accepted."""

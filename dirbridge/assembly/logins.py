@@ -14,6 +14,7 @@ from dirbridge.config.settings import Settings
 from dirbridge.explain.guarding import Guarding
 from dirbridge.explain.service import Explainer
 from dirbridge.login.cache_names import KnownNames
+from dirbridge.login.repeats import Repeats
 from dirbridge.login.service import LoginService, Refresh
 from dirbridge.model.login import Attempt
 from dirbridge.store.base import Store, StoreReader
@@ -53,12 +54,14 @@ class Logins:
             None if pulse is None else KnownNames(resolver, store.credentials, pulse)
         )
         credentials = store.credentials if known is None else known.credentials
-        instant = self.guards.instant(credentials)
+        cache = self.guards.positive_cache(credentials)
+        instant = self.guards.instant(credentials, cache)
         choices = self.methods.choices(credentials)
         look = self.methods.look
         return LoginService(
             resolver=resolver,
             known=known,
+            repeats=None if known is None else Repeats(known, cache),
             stages=(*instant, *self.guards.inner(store, choices)),
             instant=len(instant),
             methods=choices,

@@ -23,6 +23,31 @@ class Answerer(Protocol):
         """
         ...
 
+    def again(self, hook: str, octets: bytes) -> Verdict | None:
+        """Answer a request by its octets, and note it; waits for nothing.
+
+        Called on the event loop before the request is read at all.
+
+        Args:
+            hook: The hook's name, as requests have it.
+            octets: All of the request.
+
+        Returns:
+            The verdict of `quick`; None, or an exception, leads to the request's being
+            read.
+        """
+        ...
+
+    def remember(self, octets: bytes, request: Question, verdict: Verdict) -> None:
+        """Take down a request's octets with what `quick` told, for `again`.
+
+        Args:
+            octets: All of the request.
+            request: What it says.
+            verdict: What it was told.
+        """
+        ...
+
     def quick(self, request: Question) -> Verdict | Login | None:
         """Answer what can be answered without waiting for anybody.
 

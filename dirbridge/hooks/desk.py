@@ -189,8 +189,26 @@ class Desk:
         """Note what a hook refused by itself, without asking anybody."""
         shielded(request.hook, None, self._answerer.noted, request, verdict, 0.0)
 
-    def ask(self, request: Request, tell: Tell) -> Question | None:
+    def again(self, hook: str, octets: bytes) -> Verdict | None:
+        """Return what is told to a request that came before in the same octets.
+
+        Args:
+            hook: Where it came.
+            octets: All of it.
+
+        Returns:
+            The verdict, noted already; None where the request has to be asked.
+        """
+        return shielded(hook, None, self._answerer.again, hook, octets)
+
+    def ask(self, request: Request, tell: Tell, octets: bytes = b"") -> Question | None:
         """Have a request answered; `tell` is called once at most.
+
+        Args:
+            request: What is asked.
+            tell: Takes the verdict.
+            octets: All of the request as it came, for `again`; b"" where that is not
+                for `again`.
 
         Returns:
             The question that is open; None where `tell` has been called already.
@@ -203,6 +221,9 @@ class Desk:
             return self._open_question(request, found, tell)
         seconds = time.monotonic() - asked
         shielded(request.hook, None, self._answerer.noted, request, found, seconds)
+        if octets:
+            keep = self._answerer.remember
+            shielded(request.hook, None, keep, octets, request, found)
         tell(found)
         return None
 

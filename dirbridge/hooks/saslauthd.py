@@ -30,8 +30,14 @@ def take_saslauthd(hook: Hook, taken: socket.socket) -> None:
         hook: The hook.
         taken: The connection's socket, which is closed in the end.
     """
+    data = _received(taken)
+    told = hook.desk.again(hook.name, data) if data else None
+    if told is not None:
+        _reply(hook, taken, told)
+        taken.close()
+        return
     connection = SaslauthdConnection(hook, taken)
-    if not followed(hook.name, connection.begin):
+    if not followed(hook.name, connection.begin, data):
         connection.close()
 
 
@@ -51,11 +57,18 @@ class SaslauthdConnection:
         self._question: Question | None = None
         self._watched = False
 
-    def begin(self) -> None:
-        """Answer what is there, or wait for it, but not for ever."""
+    def begin(self, data: bytes | None) -> None:
+        """Answer what is there, or wait for it, but not for ever.
+
+        Args:
+            data: What the client has written by now, b"" where it has ended, None
+                where nothing has come.
+
+        Raises:
+            RemoteProtocolError: The client broke the protocol.
+        """
         hook = self._hook
         hook.add(self)
-        data = self._received()
         if data is None or not self._take(data):
             hook.silent.add(self)
             self._watch()
@@ -87,21 +100,12 @@ class SaslauthdConnection:
         if self._socket.fileno() >= 0:
             self._watch()
 
-    def _received(self) -> bytes | None:
-        """Return what has come, b"" at the end, None where nothing has."""
-        try:
-            return self._socket.recv(MAX_REQUEST, socket.MSG_DONTWAIT)
-        except (BlockingIOError, InterruptedError):
-            return None
-        except OSError:
-            return b""
-
     def _readable(self) -> None:
         if not followed(self._hook.name, self._go_on):
             self.close()
 
     def _go_on(self) -> None:
-        data = self._received()
+        data = _received(self._socket)
         if data is None:
             return
         if self._question is not None:
@@ -126,7 +130,7 @@ class SaslauthdConnection:
         request = self._request_of(data)
         if request is not None:
             self._unwatch()
-            self._ask(request)
+            self._ask(request, data if self._codec is None else b"")
         elif not data:
             self.close()
             return True
@@ -143,7 +147,7 @@ class SaslauthdConnection:
         event = self._codec.next_event()
         return event if isinstance(event, Request) else None
 
-    def _ask(self, asked: Request) -> None:
+    def _ask(self, asked: Request, octets: bytes) -> None:
         hook, desk = self._hook, self._hook.desk
         request = from_saslauthd(
             asked,
@@ -151,7 +155,7 @@ class SaslauthdConnection:
             local_ip=hook.settings.local_ip,
             deadline=desk.time_to_work(),
         )
-        self._question = desk.ask(request, self._answered)
+        self._question = desk.ask(request, self._answered, octets)
         if self._question is not None:
             hook.asking.add(self)
 
@@ -160,9 +164,7 @@ class SaslauthdConnection:
             self.close()
 
     def _reply(self, verdict: Verdict) -> None:
-        reply = saslauthd_reply(verdict, self._hook.settings.temp_failure)
-        if reply is not None:
-            _send(self._socket, octets_of(reply))
+        _reply(self._hook, self._socket, verdict)
         self.close()
 
     def _watch(self) -> None:
@@ -176,10 +178,22 @@ class SaslauthdConnection:
             self._hook.loop.remove_reader(self._socket.fileno())
 
 
-def _send(to: socket.socket, octets: bytes) -> None:
-    """Send a reply, which there is always room for, unless the client has left."""
-    with contextlib.suppress(OSError):
-        to.send(octets, socket.MSG_DONTWAIT)
+def _received(client: socket.socket) -> bytes | None:
+    """Return what has come, b"" at the end, None where nothing has."""
+    try:
+        return client.recv(MAX_REQUEST, socket.MSG_DONTWAIT)
+    except (BlockingIOError, InterruptedError):
+        return None
+    except OSError:
+        return b""
+
+
+def _reply(hook: Hook, client: socket.socket, verdict: Verdict) -> None:
+    """Tell a verdict, which there is always room for, unless the client has left."""
+    reply = saslauthd_reply(verdict, hook.settings.temp_failure)
+    if reply is not None:
+        with contextlib.suppress(OSError):
+            client.send(octets_of(reply), socket.MSG_DONTWAIT)
 
 
 def _has_left(client: socket.socket) -> bool:

@@ -111,6 +111,31 @@ class PositiveCache:
             self._forget(account, login.password, verdict.reason)
         return verdict
 
+    def lasts(self, account: Account, verdict: Accepted) -> float | None:
+        """Return until when an acceptance of `before` stands, if nothing happens.
+
+        Args:
+            account: As it is now.
+            verdict: The acceptance.
+
+        Returns:
+            The time on the clock; None where it does not stand any more.
+        """
+        known = self._known.get(account.number)
+        if known is None or known.verdict is not verdict:
+            return None
+        return known.until if self._stands(known, account) else None
+
+    def stands_by(self, number: int, verdict: Accepted) -> bool:
+        """Whether an acceptance that stood is still the newest word of an account.
+
+        Args:
+            number: The account's number.
+            verdict: The acceptance.
+        """
+        known = self._known.get(number)
+        return known is not None and known.verdict is verdict
+
     def _forget(self, account: Account, password: Secret, reason: Reason) -> None:
         """Forget whom a directory rejected, but for another password that was wrong."""
         digest = self._digest(account, password)

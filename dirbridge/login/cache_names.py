@@ -31,7 +31,17 @@ which the store knows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Recalled:
+    """What is known of a name.
+
+    Attributes:
+        beat: The store's, when it was found out.
+        until: When it has to be found out anew, on the clock.
+        resolution: Who is meant.
+        account: The only one that is.
+        credentials: What its logins may use.
+    """
+
     beat: int
     until: float
     resolution: Resolution
@@ -44,8 +54,8 @@ class _Held:
     """What was learnt at one beat; replaced whole at the next one."""
 
     beat: int | None = None
-    names: dict[tuple[object, ...], _Known] = field(default_factory=dict)
-    accounts: dict[int, _Known] = field(default_factory=dict)
+    names: dict[tuple[object, ...], Recalled] = field(default_factory=dict)
+    accounts: dict[int, Recalled] = field(default_factory=dict)
 
 
 class KnownNames:
@@ -95,7 +105,7 @@ class KnownNames:
         Raises:
             StoreError: It is not known, and cannot be looked up.
         """
-        known = self._recalled(name, local_ip, remote_ip)
+        known = self.recall(name, local_ip, remote_ip)
         if known is not None:
             return known.resolution
         # Before the store is read: what changes meanwhile makes this worthless.
@@ -106,15 +116,9 @@ class KnownNames:
             return self._keep(key, beat, found, found.account)
         return found
 
-    def recall(
-        self,
-        name: str,
-        local_ip: IPAddress | None = None,
-        remote_ip: IPAddress | None = None,
-    ) -> Resolution | None:
-        """Return what a name is known to mean, without asking anybody."""
-        known = self._recalled(name, local_ip, remote_ip)
-        return None if known is None else known.resolution
+    def stand(self, beat: int) -> bool:
+        """Whether all that was known at a beat of the store still holds."""
+        return self._pulse.beat() == beat
 
     def credentials(self, account: Account) -> Credentials:
         """Return an account's credentials, of the moment in which it was resolved.
@@ -127,9 +131,13 @@ class KnownNames:
             return known.credentials
         return self._read(account)
 
-    def _recalled(
-        self, name: str, local_ip: IPAddress | None, remote_ip: IPAddress | None
-    ) -> _Known | None:
+    def recall(
+        self,
+        name: str,
+        local_ip: IPAddress | None = None,
+        remote_ip: IPAddress | None = None,
+    ) -> Recalled | None:
+        """Return what a name is known to mean, without asking anybody."""
         beat = self._pulse.beat()
         if beat is None:
             return None
@@ -170,12 +178,12 @@ class KnownNames:
         self._put(held.names, key, replace(same, resolution=resolution))
         return resolution
 
-    def _known(self, beat: int, found: Resolution, account: Account) -> _Known:
+    def _known(self, beat: int, found: Resolution, account: Account) -> Recalled:
         credentials = self._read(account)
         until = self._clock() + _lasts(account)
-        return _Known(beat, until, found, account, credentials)
+        return Recalled(beat, until, found, account, credentials)
 
-    def _put(self, held: dict[K, _Known], key: K, known: _Known) -> None:
+    def _put(self, held: dict[K, Recalled], key: K, known: Recalled) -> None:
         with self._lock:
             held[key] = known
             if len(held) > self._limit:

@@ -26,6 +26,7 @@ from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.log_line import log_line
 from dirbridge.login.methods import first_to_know
 from dirbridge.login.refusals import LONGEST_NAME, barred_by, refuse
+from dirbridge.login.repeats import Repeats
 from dirbridge.login.stage import Login, Stage, is_swift
 from dirbridge.login.tickets import Tickets, no_tickets
 from dirbridge.login.underway import LoginUnderway
@@ -74,6 +75,7 @@ class LoginService:
         resolver: Finds who is meant.
         methods: Gives the authenticators of an account, in order.
         known: Remembers who is meant; finds it as well, in the resolver's place.
+        repeats: Remembers what was accepted by the octets of a request.
         stages: What stands before the methods, outermost first.
         instant: How many of the outermost stages wait for nobody and ask nobody in
             their `before`, and in their `after` for an acceptance.
@@ -91,6 +93,7 @@ class LoginService:
     resolver: Resolver
     methods: Callable[[Account], tuple[Authenticator, ...]]
     known: KnownNames | None = None
+    repeats: Repeats | None = None
     stages: tuple[Stage, ...] = ()
     instant: int = 0
     tickets: Tickets = no_tickets
@@ -116,6 +119,38 @@ class LoginService:
         if isinstance(request, TicketRequest):
             return self.tickets(request, deadline)
         return self._verdict(request, deadline, begun)
+
+    def again(self, hook: str, octets: bytes) -> Verdict | None:
+        """Accept a request that was accepted a moment ago, and note it as `noted`.
+
+        Args:
+            hook: Where it came.
+            octets: All of it.
+
+        Returns:
+            What `quick` would tell; None where the request has to be read.
+        """
+        if self.repeats is None:
+            return None
+        begun = time.monotonic()
+        found = self.repeats.find(hook, octets)
+        if found is None:
+            return None
+        verdict, took = found.verdict, (time.monotonic() - begun) * 1000
+        who = (verdict, found.name, found.service, hook, None, found.local_ip)
+        self._note(_made_attempt(*who, took, 1))
+        return verdict
+
+    def remember(self, octets: bytes, request: Question, verdict: Verdict) -> None:
+        """Have `again` know what `quick` told, if that may be.
+
+        Args:
+            octets: All of the request.
+            request: What it says.
+            verdict: What it was told.
+        """
+        if self.repeats is not None:
+            self.repeats.keep(octets, request, verdict)
 
     def quick(self, request: Question) -> Verdict | Login | None:
         """Accept what can be accepted without asking anybody.
@@ -177,12 +212,12 @@ class LoginService:
         if refuse(request.name, request.password) is not None:
             return None
         found = self.known.recall(request.name, request.local_ip, request.remote_ip)
-        account = None if found is None else found.account
-        if found is None or account is None or barred_by(account) is not None:
+        if found is None or barred_by(found.account) is not None:
             return None
         begun = time.monotonic()
         deadline = request.deadline or Deadline(begun + self.limit.total_seconds())
-        return _made_login(request, deadline, account, found.domains, begun, {})
+        domains = found.resolution.domains
+        return _made_login(request, deadline, found.account, domains, begun, {})
 
     def _let_pass(self, login: Login) -> bool:
         """Have all stages after the instant ones let a login pass, or none of them."""
@@ -216,7 +251,9 @@ class LoginService:
             verdict: What it was told.
             seconds: How long that took.
         """
-        attempt = _attempt(request, verdict, seconds)
+        self._note(_attempt(request, verdict, seconds))
+
+    def _note(self, attempt: Attempt) -> None:
         self.lines(attempt)
         self.attempted(attempt)
 

@@ -60,6 +60,12 @@ class Table:
         name = request.name.partition("@")[0]
         return Accepted(self.users.get(bound, f"{name}@example.com"), "table", "here")
 
+    def again(self, hook: str, octets: bytes) -> Verdict | None:
+        return None
+
+    def remember(self, octets: bytes, request: LoginRequest, verdict: Verdict) -> None:
+        raise AssertionError("nothing is answered at once here")
+
     def quick(self, request: LoginRequest) -> Verdict | None:
         return None
 

@@ -69,6 +69,9 @@ class Answers:
     def answer(self, _request: LoginRequest) -> Verdict:
         raise AssertionError("it is under way already")
 
+    def again(self, _hook: str, _octets: bytes) -> None:
+        raise AssertionError("no octets are given to the desk here")
+
     def quick(self, request: LoginRequest) -> stage.Login:
         return stage.Login(request, request.deadline)
 

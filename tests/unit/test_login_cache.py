@@ -14,6 +14,7 @@ from dirbridge.login.attempts import LineLog
 from dirbridge.login.cache import PositiveCache
 from dirbridge.login.cache_names import LONGEST, KnownNames
 from dirbridge.login.domains import MailDomain, Resolver
+from dirbridge.login.repeats import Repeats
 from dirbridge.login.service import LoginService
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, AccountState, KeptAddress
@@ -106,6 +107,7 @@ class House:
         self.service = LoginService(
             resolver=resolver,
             known=self.known,
+            repeats=Repeats(self.known, self.cache, limit=2, clock=self.clock),
             stages=(self.cache,),
             instant=1,
             methods=lambda _account: (self.directory,),
@@ -409,8 +411,8 @@ def test_credentials_that_cannot_be_read_keep_nothing(house: House) -> None:
 def test_a_known_name_asks_the_store_no_more(house: House) -> None:
     found = house.known.resolve("anna")
     house.store.named = None
-    assert house.known.resolve("anna") is house.known.recall("anna")
-    assert house.known.recall("anna") == found
+    assert house.known.resolve("anna") is house.known.recall("anna").resolution
+    assert house.known.recall("anna").resolution == found
 
 
 def test_names_are_looked_up_again_after_their_time(house: House) -> None:

@@ -38,12 +38,20 @@ class Desk:
         self.asked: list[LoginRequest] = []
         self.tell: Callable[[Verdict], None]
         self.question = Open()
+        self.known: dict[bytes, Verdict] = {}
 
     def time_to_work(self) -> Deadline:
         return Deadline.after(5)
 
-    def ask(self, request: LoginRequest, tell: Callable[[Verdict], None]) -> Open:
+    def again(self, hook: str, octets: bytes) -> Verdict | None:
+        assert hook == "saslauthd:/x"
+        return self.known.get(octets)
+
+    def ask(
+        self, request: LoginRequest, tell: Callable[[Verdict], None], octets: bytes
+    ) -> Open:
         self.asked.append(request)
+        self.octets = octets
         self.tell = tell
         return self.question
 
@@ -85,9 +93,19 @@ async def whole(talk: Talk) -> None:
     talk.client.send(REQUEST)
     talk.begin()
     assert talk.desk.asked[0].name == "anna"
+    assert talk.desk.octets == REQUEST
     talk.desk.tell(OK)
     assert talk.client.recv(9) == b"\0\2OK"
     assert talk.client.recv(9) == b""
+
+
+async def came_before(talk: Talk) -> None:
+    talk.client.send(REQUEST)
+    talk.desk.known[REQUEST] = OK
+    talk.begin()
+    assert talk.client.recv(9) == b"\0\2OK"
+    assert talk.client.recv(9) == b""
+    assert not talk.desk.asked
 
 
 async def in_pieces(talk: Talk) -> None:
@@ -98,6 +116,8 @@ async def in_pieces(talk: Talk) -> None:
         talk.client.send(REQUEST[at : at + 1])
         await asyncio.sleep(0.002)
     await talk.until(lambda: bool(talk.desk.asked))
+    # Only what came in one piece may be known again.
+    assert talk.desk.octets == b""
     assert len(talk.hook.silent) == 0
     talk.desk.tell(OK)
     assert talk.client.recv(9) == b"\0\2OK"
@@ -163,6 +183,7 @@ async def finishes_its_answer(talk: Talk) -> None:
     "talk",
     [
         whole,
+        came_before,
         in_pieces,
         leaves_at_once,
         leaves_before_its_answer,
