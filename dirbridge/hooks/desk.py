@@ -35,6 +35,7 @@ from dirbridge.authenticators.base import Next
 from dirbridge.hooks.base import Answerer
 from dirbridge.hooks.overdue import Overdue
 from dirbridge.hooks.shield import shielded
+from dirbridge.hooks.watch import Watch
 from dirbridge.login.service import AT_ONCE
 from dirbridge.login.stage import Login
 from dirbridge.login.underway import LoginUnderway
@@ -49,6 +50,9 @@ PATIENCE = 0.1
 """Seconds for which the loop waits for a directory; then a thread does."""
 WORK = 0.98
 """The share of the time in which to find the verdict; the rest is to tell it."""
+
+_BUG: Verdict | Next = Next.FINISH
+"""What becomes of a login whose step on the loop meets a bug."""
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +169,8 @@ class Desk:
         self._resting: list[SimpleQueue[Question | None]] = []
         self._inboxes: list[SimpleQueue[Question | None]] = []
         self._open: set[Question] = set()
-        # Those that the loop goes on with.
+        # Those that the loop goes on with, and for how long.
+        self._watch: Watch[Question] = Watch(self._go_on)
         self._watched: Overdue[Question] = Overdue(PATIENCE, self._give_up)
         self._idle = asyncio.Event()
         self._idle.set()
@@ -253,37 +258,41 @@ class Desk:
         underway = shielded(hook, None, self._answerer.start, login)
         if underway is None:
             return False
-        question.underway, question.watched = underway, underway.fileno()
-        self._loop.add_reader(question.watched, self._go_on, question)
-        self._watched.add(question)
-        # Not before whoever asks has the question in hand.
-        self._loop.call_soon(self._go_on, question)
+        question.underway = underway
+        found = shielded(hook, _BUG, underway.go_on)
+        if found is Next.WAIT:
+            question.watched = underway.fileno()
+            self._watched.add(question)
+            self._watch.add(question.watched, question)
+        else:
+            # Not before whoever asks has the question in hand.
+            self._loop.call_soon(self._end_on_loop, question, found)
         return True
 
     def _go_on(self, question: Question) -> None:
-        underway, hook = question.underway, question.request.hook
-        if underway is None or question not in self._watched:
+        underway = question.underway
+        if underway is None:
             return
-        bug: Verdict | Next = Next.FINISH
-        found = shielded(hook, bug, underway.go_on)
+        found = shielded(question.request.hook, _BUG, underway.go_on)
         if found is Next.WAIT:
-            return
-        self._unwatch(question)
+            self._watch.add(question.watched, question)
+        else:
+            self._watched.remove(question)
+            self._end_on_loop(question, found)
+
+    def _end_on_loop(self, question: Question, found: Verdict | Next) -> None:
+        """Tell a verdict that came on the loop, or leave the rest to a thread."""
         if isinstance(found, Next):
             self._hand_out(question)
         elif question.claim():
-            seconds = question.seconds
+            request, seconds = question.request, question.seconds
             noted = self._answerer.noted
-            shielded(hook, None, noted, question.request, found, seconds)
+            shielded(request.hook, None, noted, request, found, seconds)
             question.settle(found)
-
-    def _unwatch(self, question: Question) -> None:
-        self._watched.remove(question)
-        self._loop.remove_reader(question.watched)
 
     def _give_up(self, question: Question) -> None:
         """Let a thread wait for a directory that did not answer at once."""
-        self._loop.remove_reader(question.watched)
+        self._watch.remove(question.watched)
         self._hand_out(question)
 
     def _hand_out(self, question: Question) -> None:
@@ -332,6 +341,7 @@ class Desk:
 
     def close(self) -> None:
         """Let the threads end, each after what it is doing."""
+        self._watch.close()
         for inbox in self._inboxes:
             inbox.put(None)
 
