@@ -44,6 +44,7 @@ class BindUnderway:
         *,
         ended: Callable[[], None],
         failed: Callable[[DirectoryError], Verdict],
+        followed: Callable[[Verdict], Verdict],
     ) -> None:
         """Begin with the first step to take.
 
@@ -52,11 +53,13 @@ class BindUnderway:
             steps: All of them; raise `DirectoryError`.
             ended: Takes the connection back.
             failed: Gives the verdict where the steps came to no end; may wait.
+            followed: Takes a verdict that is no acceptance further; may wait.
         """
         self._transport = transport
         self._steps = steps
         self._ended = ended
         self._failed = failed
+        self._followed = followed
         self._wait: Wait | None = None
         self._verdict: Verdict | None = None
         self._error: DirectoryError | None = None
@@ -79,9 +82,9 @@ class BindUnderway:
         while self._verdict is None:
             if self._error is not None:
                 self._transport.close()
-                return self._failed(self._error)
+                return self._followed(self._failed(self._error))
             self._stay()
-        return self._verdict
+        return self._followed(self._verdict)
 
     def drop(self) -> None:
         """Give the connection back unused; see `Underway`."""

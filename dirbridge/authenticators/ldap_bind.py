@@ -145,9 +145,20 @@ class LdapBind:
             return self._outage(answer, error)
 
     def start(
-        self, account: Account, password: Secret, deadline: Deadline
+        self,
+        account: Account,
+        password: Secret,
+        deadline: Deadline,
+        followed: Callable[[Verdict], Verdict] = lambda verdict: verdict,
     ) -> BindUnderway | None:
-        """Prepare a bind on a connection that is warm; see `Startable.start`."""
+        """Prepare a bind on a connection that is warm; see `Startable.start`.
+
+        Args:
+            account: As of `Startable.start`, like the next two.
+            password: What the person typed.
+            deadline: When the answer must be there.
+            followed: Takes a verdict that is no acceptance further; may wait.
+        """
         name, way = self._way.name_of(account), self._way
         refused = _refused_at_once(password.reveal(), way.never)
         if refused or not name or not self._may_send or way.prove is not bind_simply:
@@ -166,6 +177,7 @@ class LdapBind:
             self._steps(transport, account, name, password, deadline),
             ended=partial(self._kept.give_back, server, transport),
             failed=partial(self._failed, server, account, password, deadline),
+            followed=followed,
         )
 
     def check(self) -> list[Finding]:

@@ -9,9 +9,10 @@ entry was there to count it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
-from dirbridge.authenticators.base import Next, Underway
+from dirbridge.authenticators.base import Underway
 from dirbridge.authenticators.ldap_bind import LdapBind
 from dirbridge.authenticators.live import Look, Standing
 from dirbridge.directory import dn
@@ -19,7 +20,7 @@ from dirbridge.directory.errors import Undecodable
 from dirbridge.model.account import Account
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Finding
-from dirbridge.model.login import Accepted, Reason, Rejected, Verdict
+from dirbridge.model.login import Reason, Rejected, Verdict
 from dirbridge.model.secret import Secret
 
 LOOK_SECONDS = 3.0
@@ -53,10 +54,10 @@ class FollowingBind:
         self, account: Account, password: Secret, deadline: Deadline
     ) -> Underway | None:
         """Prepare a bind on a connection that is warm; see `Startable.start`."""
-        begun = self._bind.start(account, password, deadline)
-        if begun is None:
-            return None
-        return _FollowingUnderway(self, begun, account, password, deadline)
+        followed = partial(
+            self.followed, account=account, password=password, deadline=deadline
+        )
+        return self._bind.start(account, password, deadline, followed)
 
     def check(self) -> list[Finding]:
         """Say whether binds can be sent."""
@@ -86,34 +87,6 @@ class FollowingBind:
             return verdict
         moved = replace(account, values=replace(account.values, dn=now))
         return self._bind.authenticate(moved, password, deadline)
-
-
-@dataclass(frozen=True, slots=True)
-class _FollowingUnderway:
-    """A bind that an event loop goes on with; see `authenticators.base.Underway`."""
-
-    method: FollowingBind
-    begun: Underway
-    account: Account
-    password: Secret
-    deadline: Deadline
-
-    def fileno(self) -> int:
-        """Return the number of the socket on which the next answer comes."""
-        return self.begun.fileno()
-
-    def go_on(self) -> Accepted | Next:
-        """Go on with what has come; never waits."""
-        return self.begun.go_on()
-
-    def finish(self) -> Verdict:
-        """Do all that is left; may wait."""
-        verdict = self.begun.finish()
-        return self.method.followed(verdict, self.account, self.password, self.deadline)
-
-    def drop(self) -> None:
-        """Leave it; only before the first `go_on`."""
-        self.begun.drop()
 
 
 def _same(one: str, other: str) -> bool:

@@ -9,7 +9,14 @@ from dirbridge.authenticators.bind_underway import BindUnderway, Steps, Wait
 from dirbridge.errors import DirectoryError, Unreachable
 from dirbridge.ldap.transport import Unanswered
 from dirbridge.model.deadline import Deadline
-from dirbridge.model.login import Accepted, Cause, Reason, Rejected, Unavailable
+from dirbridge.model.login import (
+    Accepted,
+    Cause,
+    Reason,
+    Rejected,
+    Unavailable,
+    Verdict,
+)
 
 RIGHT = Accepted("anna@company.com", "ldap-bind", "dc1")
 WRONG = Rejected(Reason.WRONG_PASSWORD, "anna@company.com", "ldap-bind", "dc1")
@@ -49,15 +56,21 @@ class Bind:
         self.line = line
         self.given_back = 0
         self.errors: list[DirectoryError] = []
+        self.followed: list[Verdict] = []
         self.underway = BindUnderway(
             line,
             steps(),
             ended=self._ended,
             failed=self._failed,
+            followed=self._follow,
         )
 
     def _ended(self) -> None:
         self.given_back += 1
+
+    def _follow(self, verdict: Verdict) -> Verdict:
+        self.followed.append(verdict)
+        return verdict
 
     def _failed(self, error: DirectoryError) -> Unavailable:
         self.errors.append(error)
@@ -96,8 +109,10 @@ def test_an_acceptance_comes_step_by_step() -> None:
 def test_a_rejection_is_for_a_thread() -> None:
     bind = Bind(rejected, Line())
     assert [bind.underway.go_on() for _ in range(2)] == [Next.WAIT, Next.FINISH]
+    assert bind.followed == []
     assert bind.underway.finish() == WRONG
     assert bind.given_back == 1
+    assert bind.followed == [WRONG]
 
 
 def test_a_thread_waits_for_what_is_left() -> None:
@@ -133,6 +148,7 @@ def test_what_fails_on_the_loop_is_judged_by_a_thread() -> None:
     assert bind.errors == []
     assert bind.underway.finish() == OUTAGE
     assert bind.errors == [LATE]
+    assert bind.followed == [OUTAGE]
     assert bind.line.closed
 
 

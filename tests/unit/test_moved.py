@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -56,29 +57,31 @@ class Server:
         there = account.values.dn == self.stands
         return RIGHT if there and password.reveal() == "right" else self.refusal
 
-    def start(self, account: Account, password: Secret, deadline: Deadline) -> Begun:
-        return Begun(self.authenticate(account, password, deadline))
+    def start(
+        self,
+        account: Account,
+        password: Secret,
+        deadline: Deadline,
+        followed: Callable[[Verdict], Verdict],
+    ) -> Begun:
+        return Begun(self.authenticate(account, password, deadline), followed)
 
     def check(self) -> list[object]:
         return []
 
 
 class Begun:
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(
+        self, verdict: Verdict, followed: Callable[[Verdict], Verdict]
+    ) -> None:
         self.verdict = verdict
-        self.dropped = False
-
-    def fileno(self) -> int:
-        return 7
+        self.followed = followed
 
     def go_on(self) -> Accepted | Next:
         return self.verdict if isinstance(self.verdict, Accepted) else Next.FINISH
 
     def finish(self) -> Verdict:
-        return self.verdict
-
-    def drop(self) -> None:
-        self.dropped = True
+        return self.followed(self.verdict)
 
 
 class Directory:
@@ -146,7 +149,5 @@ def test_a_bind_on_the_loop_is_followed_by_a_thread() -> None:
     server = Server()
     method = FollowingBind(server, Directory().look)
     begun = method.start(ANNA, Secret("right"), Deadline.after(5))
-    assert (begun.fileno(), begun.go_on()) == (7, Next.FINISH)
+    assert begun.go_on() is Next.FINISH
     assert begun.finish() == RIGHT
-    begun.drop()
-    assert begun.begun.dropped
