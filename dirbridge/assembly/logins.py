@@ -61,7 +61,7 @@ class Logins:
         return LoginService(
             resolver=resolver,
             known=known,
-            repeats=None if known is None else Repeats(known, cache),
+            repeats=Repeats(known, cache) if known and cache.remembers else None,
             stages=(*instant, *self.guards.inner(store, choices)),
             instant=len(instant),
             methods=choices,

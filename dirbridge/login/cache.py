@@ -86,6 +86,11 @@ class PositiveCache:
         self._lock = threading.Lock()
         self._known: dict[int, _Known] = {}
 
+    @property
+    def remembers(self) -> bool:
+        """Whether anybody is ever remembered."""
+        return any(self._lifetimes.values())
+
     def before(self, login: Login) -> Verdict | None:
         """Accept what was accepted a moment ago."""
         account = login.account
