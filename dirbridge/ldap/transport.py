@@ -103,6 +103,7 @@ class Transport:
         self._rest = b""
         # Whether the socket waits for nothing; to ask it, or to tell it, costs.
         self._hurried = False
+        self._poll = _poll_of(sock)
         self._sealed: SealedStream | None = None
         self.endpoint = endpoint
         self.domain = domain
@@ -188,7 +189,7 @@ class Transport:
         pending = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()
         pending = pending or (self._sealed is not None and self._sealed.pending())
         # Octets that nobody asked for are an end or the notice of one.
-        return not (pending or self._rest or _readable(self._socket))
+        return not (pending or self._rest or self._poll.poll(0))
 
     def take_id(self) -> int:
         """Return the number of the next message that its user writes itself."""
@@ -400,6 +401,7 @@ class Transport:
         self._socket = handshake(
             self._socket, self.endpoint.host, access, _remaining(deadline)
         )
+        self._poll = _poll_of(self._socket)
         self._dropped.detach()
         self._dropped = weakref.finalize(self, self._socket.close)
 
@@ -708,11 +710,14 @@ def _ready(secured: ssl.SSLSocket, most: int) -> bytes:
     return b"".join(parts)
 
 
-def _readable(sock: socket.socket) -> bool:
-    """Whether a read would return at once; `select` knows no descriptor above 1023."""
+def _poll_of(sock: socket.socket) -> select.poll:
+    """Return what tells whether a read would return at once.
+
+    `select` knows no descriptor above 1023.
+    """
     poll = select.poll()
     poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+    return poll
 
 
 def _remaining(deadline: Deadline) -> float:
