@@ -536,6 +536,7 @@ def test_directories_of_one_domain_take_turns(store: MemoryStore, start: Start) 
     assert reads.most_at_a_time == 1
 
 
+@pytest.mark.slow
 def test_what_another_one_has_just_done_is_not_done_again(
     connector: CountedConnector, store: MemoryStore, job: SyncJob, start: Start
 ) -> None:

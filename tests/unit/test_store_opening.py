@@ -348,6 +348,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_apply_leaves_all_or_nothing(file: Path) -> None:
     open_store(url(file)).close()
     here = str(Path(__file__).parent)
