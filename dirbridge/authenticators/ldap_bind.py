@@ -266,7 +266,7 @@ class LdapBind:
             return answer.accepted()
         limit, now = Deadline.after(deadline.within(EACH_SERVER)), self._looked_at.now()
         transport.allow(limit)
-        reads = transport.ask_entries(*self._way.identify.wanted(account))
+        reads = transport.ask_entries(*self._way.identify.wanted(transport, account))
         yield (wait := Wait("read", limit))
         while (readings := transport.entries_of(reads)) is None:
             yield wait

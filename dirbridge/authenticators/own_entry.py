@@ -16,7 +16,7 @@ from typing import NamedTuple
 from dirbridge.directory import auth_authority, guid, open_directory_state
 from dirbridge.directory.errors import Undecodable
 from dirbridge.ldap.session import BUSY, NO_SUCH_OBJECT, SUCCESS, UNAVAILABLE
-from dirbridge.ldap.transport import Transport
+from dirbridge.ldap.transport import Endpoint, Transport
 from dirbridge.model import entry as model
 from dirbridge.model.account import Account
 from dirbridge.model.login import Cause, Reason
@@ -45,12 +45,12 @@ class Identify:
     """What is read on the bound connection, and what it says.
 
     Attributes:
-        wanted: Gives the entries to read for an account.
+        wanted: Gives the entries to read for an account, from this server.
         judge: Gives the doubt that follows from them; None: it is the account's
             person. Raises `Unreachable` where the server is away.
     """
 
-    wanted: Callable[[Account], tuple[Wanted, ...]]
+    wanted: Callable[[Transport, Account], tuple[Wanted, ...]]
     judge: Callable[[Transport, Account, tuple[Reading, ...]], Doubt | None]
 
     def __call__(self, transport: Transport, account: Account) -> Doubt | None:
@@ -59,7 +59,7 @@ class Identify:
         Raises:
             Unreachable: No answer came.
         """
-        readings = transport.read_entries(*self.wanted(account))
+        readings = transport.read_entries(*self.wanted(transport, account))
         return self.judge(transport, account, readings)
 
 
@@ -69,7 +69,7 @@ _OWN = (*guid.ID_ATTRIBUTES, "authAuthority")
 _ANOTHER = Doubt(Reason.UNKNOWN, "the name belongs to another entry by now")
 
 
-def _sid_and_groups(account: Account) -> tuple[Wanted, ...]:
+def _sid_and_groups(_transport: Transport, account: Account) -> tuple[Wanted, ...]:
     base = f"<GUID={account.values.directory_id}>"
     # Both at once: each wait for an answer costs as much as the bind.
     return (base, ("objectGUID", "objectSid")), ("", ("tokenGroups",))
@@ -98,7 +98,7 @@ them (MS-ADTS 3.1.1.3.2); Samba does not know whoAmI.
 """
 
 
-def _own_entry(account: Account) -> tuple[Wanted, ...]:
+def _own_entry(_transport: Transport, account: Account) -> tuple[Wanted, ...]:
     return ((account.values.dn, _OWN),)
 
 
@@ -134,18 +134,19 @@ class _WithPolicy:
 
     These cost as much as all else of a login, and most servers have nothing to say. So
     where one said nothing of an account, it is not asked of that one again for a while.
-    A server that makes policies up does so for everybody who has a password there.
+    A server that makes policies up does so for everybody who has a password there; that
+    another one of the list is older, or away from its passwords, says nothing of it.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._silent_until: dict[str, float] = {}
+        self._silent_until: dict[tuple[Endpoint, str], float] = {}
 
-    def wanted(self, account: Account) -> tuple[Wanted, ...]:
+    def wanted(self, transport: Transport, account: Account) -> tuple[Wanted, ...]:
         """Return what to read; see `Identify`."""
-        dn, directory_id = account.values.dn, account.values.directory_id
+        dn, of = account.values.dn, _place_of(transport, account)
         own = (dn, _OWN)
-        if self._clock() < self._silent_until.get(directory_id, 0.0):
+        if self._clock() < self._silent_until.get(of, 0.0):
             return (own,)
         return own, *((dn, (name,)) for name in _POLICY)
 
@@ -159,7 +160,7 @@ class _WithPolicy:
             return doubt
         told = [_judged(transport, policy) for policy in policies]
         if not any(told):
-            self._note_silence(account.values.directory_id)
+            self._note_silence(_place_of(transport, account))
         for values in told:
             if isinstance(values, Doubt) or not values:
                 continue
@@ -169,10 +170,15 @@ class _WithPolicy:
                 return Doubt(reason, f"{sign} of the own entry says so")
         return None
 
-    def _note_silence(self, directory_id: str) -> None:
+    def _note_silence(self, of: tuple[Endpoint, str]) -> None:
         if len(self._silent_until) >= ROOM:
             self._silent_until.clear()
-        self._silent_until[directory_id] = self._clock() + SILENT
+        self._silent_until[of] = self._clock() + SILENT
+
+
+def _place_of(transport: Transport, account: Account) -> tuple[Endpoint, str]:
+    """Return who said nothing, and of whom."""
+    return transport.endpoint, account.values.directory_id
 
 
 def open_directory_identity(clock: Callable[[], float] = time.monotonic) -> Identify:
