@@ -92,6 +92,8 @@ class Transport:
         endpoint: The server.
         domain: The mail domain, for errors.
         failure: Code of the error that ended it, "" as long as it works.
+        waits_for_nobody: Whether `result_of` and `entries_of` are there for it, as
+            only TLS tells what has come without a wait: not in clear, nor sealed.
     """
 
     def __init__(self, sock: socket.socket, endpoint: Endpoint, domain: str) -> None:
@@ -109,6 +111,7 @@ class Transport:
         self.domain = domain
         self.failure = ""
         self.detail = ""
+        self.waits_for_nobody = isinstance(sock, ssl.SSLSocket)
 
     def allow(self, deadline: Deadline) -> None:
         """Let all further sending and receiving take until `deadline`."""
@@ -237,6 +240,7 @@ class Transport:
             self.failure = "seal-broken"
             raise self.error("bind", detail="octets follow the bind's answer")
         self._sealed = SealedStream(self._socket, seal)
+        self.waits_for_nobody = False
 
     def start_tls(self) -> messages.Result:
         """Ask for TLS and return the result.
@@ -269,11 +273,6 @@ class Transport:
         reads = self.ask_entries(*wanted)
         self._collect(reads, self._receive_message)
         return reads.found
-
-    @property
-    def waits_for_nobody(self) -> bool:
-        """Whether `result_of` and `entries_of` are there for it: not where sealed."""
-        return self._sealed is None and isinstance(self._socket, ssl.SSLSocket)
 
     def fileno(self) -> int:
         """Return the socket's number, for whoever waits until something comes."""
@@ -402,6 +401,7 @@ class Transport:
             self._socket, self.endpoint.host, access, _remaining(deadline)
         )
         self._poll = _poll_of(self._socket)
+        self.waits_for_nobody = True
         self._dropped.detach()
         self._dropped = weakref.finalize(self, self._socket.close)
 
@@ -470,13 +470,13 @@ class Transport:
 
         Only TLS is read without waiting. Whoever reads otherwise waits for more.
         """
-        while (message := self._whole()) is None:
-            if not self.waits_for_nobody:
-                return None
+        message = self._whole() if self._rest else None
+        while message is None and self.waits_for_nobody:
             more = self._here()
             if not more:
                 return None
             self._rest += more
+            message = self._whole()
         return message
 
     def _here(self) -> bytes:
