@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from threading import BoundedSemaphore
 
 from dirbridge.authenticators.base import Authenticator, is_startable
 from dirbridge.errors import StoreError
@@ -25,6 +24,7 @@ from dirbridge.login.choices import LOCAL
 from dirbridge.login.domains import Resolution, Resolver
 from dirbridge.login.log_line import log_line
 from dirbridge.login.methods import first_to_know
+from dirbridge.login.places import Places
 from dirbridge.login.refusals import LONGEST_NAME, barred_by, refuse
 from dirbridge.login.repeats import Repeats
 from dirbridge.login.stage import Login, Stage, is_swift
@@ -102,7 +102,7 @@ class LoginService:
     attempted: Callable[[Attempt], None] = lambda _attempt: None
     lines: Callable[[Attempt], None] = log_at_once
     refresh: Refresh = lambda _domains, _deadline: None
-    _places: dict[DomainName, BoundedSemaphore] = field(default_factory=dict)
+    _places: dict[DomainName, Places] = field(default_factory=dict)
 
     def answer(self, request: Question) -> Verdict:
         """Say whether the login is right, wrong, or cannot be told.
@@ -191,18 +191,18 @@ class LoginService:
         if not (methods and is_startable(methods[0])):
             return None
         place = self._place_of(account)
-        if not place.acquire(blocking=False):
+        if not place.take():
             return None
         deadline = self._without_reserve(login.deadline, account)
         check = methods[0].start(account, login.password, deadline)
         if check is not None:
             if self._let_pass(login):
-                stages, ended = self.stages, place.release
+                stages, ended = self.stages, place.give_back
                 return LoginUnderway(
                     login, account, deadline, stages, check, methods, ended
                 )
             check.drop()
-        place.release()
+        place.give_back()
         return None
 
     def _recalled(self, request: Question) -> Login | None:
@@ -328,11 +328,11 @@ class LoginService:
         ]
         return first_to_know(placed, account, login.password, deadline)
 
-    def _place_of(self, account: Account) -> BoundedSemaphore:
+    def _place_of(self, account: Account) -> Places:
         """Return the places to wait for the directories of an account's domain."""
         place = self._places.get(account.domain)
         if place is None:
-            made = BoundedSemaphore(AT_ONCE)
+            made = Places(AT_ONCE)
             place = self._places.setdefault(account.domain, made)
         return place
 
@@ -347,7 +347,7 @@ class LoginService:
 class _Placed:
     """A method that asks a directory, while there is a place to wait for it."""
 
-    def __init__(self, asked: Authenticator, place: BoundedSemaphore) -> None:
+    def __init__(self, asked: Authenticator, place: Places) -> None:
         self.method = asked.method
         self._asked = asked
         self._place = place
@@ -356,13 +356,13 @@ class _Placed:
         self, account: Account, password: Secret, deadline: Deadline
     ) -> Verdict:
         """Check a password; see `Authenticator.authenticate`."""
-        if not self._place.acquire(timeout=deadline.within(_MOMENT)):
+        if not self._place.take(deadline.within(_MOMENT)):
             detail = f"{AT_ONCE} logins of {account.domain} wait for its directory"
             return Unavailable(Cause.OVERLOADED, account.canonical, detail=detail)
         try:
             return self._asked.authenticate(account, password, deadline)
         finally:
-            self._place.release()
+            self._place.give_back()
 
     def check(self) -> list[Finding]:
         """Return what the method says."""
