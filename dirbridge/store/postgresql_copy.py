@@ -10,9 +10,12 @@ thread.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import wait as wait_for
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, cast
 
@@ -42,6 +45,9 @@ BATCH = 16_000
 AHEAD = 40_000
 """Account numbers that are drawn at once, at most."""
 
+_CANCELLED = 3.0
+"""Seconds in which a server is to let go of a COPY that is cancelled."""
+
 _TYPES: Sequence[tuple[type[TypeEngine[Any]], str]] = (
     # Ours, and how PostgreSQL calls it; the first one that fits.
     (BigInteger, "int8"),
@@ -61,9 +67,8 @@ def driver(connection: Connection) -> Iterator[Cursor]:
     Raises:
         DBAPIError: In place of psycopg's.
     """
-    own = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     try:
-        with own.cursor() as cursor:
+        with _own(connection).cursor() as cursor:
             yield cursor
     except psycopg.Error as error:
         raise DBAPIError(
@@ -128,6 +133,7 @@ class InBatches:
             draw: `Database.account_numbers`.
         """
         self._connection = connection
+        self._own = _own(connection)
         self._draw = draw
         self._numbers: list[int] = []
         self._batch: dict[Table, list[tuple[object, ...]]] = {}
@@ -161,17 +167,51 @@ class InBatches:
             _send(self._connection, self._taken())
 
     def close(self) -> None:
-        """Wait for the thread, whatever it says."""
-        self._thread.shutdown()
+        """Let the thread end soon: what it still sends is undone anyhow.
+
+        It may be waiting for a lock, or for a server that says nothing any more.
+        """
+        try:
+            if self._sent is not None and not self._sent.done():
+                _stop(self._own, self._sent)
+        finally:
+            self._thread.shutdown()
+            if self._own.closed:
+                # Else the ROLLBACK that fails would take a Ctrl-C's place, and a
+                # plan whose connection was lost is written anew.
+                self._connection.invalidate()
 
     def _arrive(self) -> None:
-        sent, self._sent = self._sent, None
-        if sent is not None:
-            sent.result()
+        if self._sent is not None:
+            # Kept while it is waited for: a Ctrl-C may end that, and `close` looks.
+            self._sent.result()
+            self._sent = None
 
     def _taken(self) -> Mapping[Table, Rows]:
         batch, self._batch, self._size = self._batch, {}, 0
         return batch
+
+
+def _own(connection: Connection) -> psycopg.Connection[Any]:
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
+def _stop(own: psycopg.Connection[Any], sent: Future[None]) -> None:
+    """Cancel what a thread sends; where that is of no use, cut the connection."""
+    try:
+        with suppress(psycopg.Error):
+            own.cancel_safe(timeout=_CANCELLED)
+        wait_for([sent], _CANCELLED)
+    finally:  # also at a second Ctrl-C
+        if not sent.done():
+            with suppress(OSError, psycopg.Error):
+                _cut(own)
+
+
+def _cut(own: psycopg.Connection[Any]) -> None:
+    """End a connection that another thread is using, which gets an error there."""
+    with socket.socket(fileno=os.dup(own.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
 
 
 def _send(connection: Connection, batch: Mapping[Table, Rows]) -> None:
