@@ -101,6 +101,8 @@ class DovecotAuthConnection(Connection):
         self._codec.receive_data(data)
         while not isinstance(event := self._codec.next_event(), Enum):
             if isinstance(event, Closed):
+                # Nobody reads what is told from here on.
+                self.closed()
                 return
             handle = _HANDLERS.get(type(event))
             if handle is not None:
