@@ -105,6 +105,8 @@ class Transport:
         self._rest = b""
         # Whether the socket waits for nothing; to ask it, or to tell it, costs.
         self._hurried = False
+        # How many more TLS records are read before others have their turn.
+        self._records = 0
         self._poll = _poll_of(sock)
         self._sealed: SealedStream | None = None
         self.endpoint = endpoint
@@ -293,6 +295,7 @@ class Transport:
         Raises:
             Unreachable: None will come.
         """
+        self._records = _AT_ONCE
         try:
             message = self._arrived()
         except (OSError, RemoteProtocolError) as error:
@@ -325,6 +328,7 @@ class Transport:
         Raises:
             Unreachable: It will not come.
         """
+        self._records = _AT_ONCE
         return reads.found if self._collect(reads, self._arrived) else None
 
     def _collect(self, reads: Reads, receive: Callable[[], bytes | None]) -> bool:
@@ -471,10 +475,11 @@ class Transport:
         Only TLS is read without waiting. Whoever reads otherwise waits for more.
         """
         message = self._whole() if self._rest else None
-        while message is None and self.waits_for_nobody:
+        while message is None and self._records and self.waits_for_nobody:
             more = self._here()
             if not more:
                 return None
+            self._records -= 1
             self._rest += more
             message = self._whole()
         return message
@@ -528,6 +533,8 @@ class Transport:
 
 _AT_A_TIME = 16384
 """Octets; no TLS record has more (RFC 8446 section 5.1)."""
+_AT_ONCE = 16
+"""TLS records read without a wait, before others on an event loop have their turn."""
 _NOTICES = {51: "busy", 52: "unavailable"}
 _KEEP_ALIVE = (
     (socket.TCP_KEEPIDLE, 20),

@@ -23,7 +23,7 @@ from dirbridge.ldap.certificate import certificate_of, read_certificate
 from dirbridge.ldap.transport import Access, Endpoint, Transport, open_transport
 from dirbridge.model.deadline import Deadline
 from testbed import ca
-from tests.ldap_responder import Responder, result
+from tests.ldap_responder import Responder, entry, result
 
 # The certificate of `od1` holds this address, and the loopback has it.
 ADDRESS = "127.0.0.20"
@@ -245,6 +245,20 @@ def test_a_connection_with_a_high_number_can_be_kept() -> None:
         for number in filling:
             os.close(number)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_server_that_never_stops_leaves_others_their_turn(
+    authority: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coming = iter([entry(1, {"cn": [b"x"]})] * 100)
+    with Responder(tls=tls(authority), address=ADDRESS) as server:
+        transport = open_at(server.port, access(ca_file=authority / "ca.pem"))
+        transport.allow(Deadline.after(3))
+        reads = transport.ask_entries(("cn=x", ("cn",)))
+        monkeypatch.setattr(transport, "_here", lambda: next(coming))
+        assert [transport.entries_of(reads) for _ in range(2)] == [None, None]
+        transport.close()
+    assert len(list(coming)) == 100 - 2 * 16
 
 
 def test_a_busy_server_at_starttls_is_an_outage() -> None:
