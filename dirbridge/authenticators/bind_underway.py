@@ -8,6 +8,7 @@ those that are left where it does not answer at once, or where something is wron
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
@@ -83,6 +84,10 @@ class BindUnderway:
             if self._error is not None:
                 self._transport.close()
                 return self._followed(self._failed(self._error))
+            if inspect.getgeneratorstate(self._steps) == inspect.GEN_CLOSED:
+                # A step met a bug; nobody knows where the exchange stands.
+                self._transport.close()
+                raise RuntimeError("the steps ended without a verdict")
             self._stay()
         return self._followed(self._verdict)
 

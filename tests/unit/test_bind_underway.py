@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from dirbridge.authenticators.base import Next
 from dirbridge.authenticators.bind_underway import BindUnderway, Steps, Wait
 from dirbridge.errors import DirectoryError, Unreachable
@@ -150,6 +152,22 @@ def test_what_fails_on_the_loop_is_judged_by_a_thread() -> None:
     assert bind.errors == [LATE]
     assert bind.followed == [OUTAGE]
     assert bind.line.closed
+
+
+def test_a_bug_in_a_step_is_told_at_once() -> None:
+    def buggy() -> Steps:
+        yield Wait("bind", UNTIL)
+        raise ZeroDivisionError
+
+    bind = Bind(buggy, Line())
+    assert bind.underway.go_on() is Next.WAIT
+    with pytest.raises(ZeroDivisionError):
+        bind.underway.go_on()
+    with pytest.raises(RuntimeError, match="without a verdict"):
+        bind.underway.finish()
+    assert bind.line.waited == []
+    assert bind.line.closed
+    assert bind.given_back == 0
 
 
 def test_one_that_is_dropped_is_given_back() -> None:
