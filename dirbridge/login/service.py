@@ -188,22 +188,44 @@ class LoginService:
         if account is None or account.origin is Origin.LOCAL:
             return None
         methods = self.methods(account)
-        if not (methods and is_startable(methods[0])):
+        if not methods:
             return None
         place = self._place_of(account)
         if not place.take():
             return None
+        begun: LoginUnderway | None = None
+        try:
+            begun = self._begun(login, account, methods, place)
+        finally:
+            if begun is None:
+                place.give_back()
+        return begun
+
+    def _begun(
+        self,
+        login: Login,
+        account: Account,
+        methods: tuple[Authenticator, ...],
+        place: Places,
+    ) -> LoginUnderway | None:
+        """Begin with the first method, unless that or a stage has to wait."""
+        method = methods[0]
+        if not is_startable(method):
+            return None
         deadline = self._without_reserve(login.deadline, account)
-        check = methods[0].start(account, login.password, deadline)
-        if check is not None:
-            if self._let_pass(login):
-                stages, ended = self.stages, place.give_back
-                return LoginUnderway(
-                    login, account, deadline, stages, check, methods, ended
-                )
-            check.drop()
-        place.give_back()
-        return None
+        check = method.start(account, login.password, deadline)
+        if check is None:
+            return None
+        passes = False
+        try:
+            passes = self._let_pass(login)
+        finally:
+            if not passes:
+                check.drop()
+        if not passes:
+            return None
+        stages, ended = self.stages, place.give_back
+        return LoginUnderway(login, account, deadline, stages, check, methods, ended)
 
     def _recalled(self, request: Question) -> Login | None:
         """Return the login where it is known, without a look, who may log in."""
@@ -221,15 +243,18 @@ class LoginService:
 
     def _let_pass(self, login: Login) -> bool:
         """Have all stages after the instant ones let a login pass, or none of them."""
-        passed: list[Stage] = []
-        for stage in self.stages[self.instant :]:
-            if not (is_swift(stage) and stage.passes(login)):
+        inner, passed = self.stages[self.instant :], list[Stage]()
+        try:
+            for stage in inner:
+                if not (is_swift(stage) and stage.passes(login)):
+                    break
+                passed.append(stage)
+        finally:
+            if len(passed) < len(inner):
                 nobody_asked = Unavailable(Cause.OVERLOADED)
                 for one in reversed(passed):
                     one.after(login, nobody_asked)
-                return False
-            passed.append(stage)
-        return True
+        return len(passed) == len(inner)
 
     def told(self, request: Question, verdict: Verdict, seconds: float) -> None:
         """Log what a mail service was told, and hand it to the attempts log.

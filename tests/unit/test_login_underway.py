@@ -256,6 +256,38 @@ def test_no_more_than_so_many_wait_for_a_domain(house: House) -> None:
     assert started(service, house.request()) is not None
 
 
+def test_a_bug_at_the_start_keeps_no_place(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Directory, "start", broken)
+        for _ in range(AT_ONCE + 1):
+            with pytest.raises(ZeroDivisionError):
+                house.start()
+    assert house.begun().go_on() == RIGHT
+
+
+def test_a_bug_of_a_stage_keeps_nothing_at_all(house: House) -> None:
+    class Broken:
+        def before(self, login: Login) -> None: ...
+
+        def after(self, login: Login, verdict: Verdict) -> Verdict:
+            return verdict
+
+        def passes(self, login: Login) -> bool:
+            raise ZeroDivisionError
+
+    service = replace(house.service, stages=(*house.service.stages, Broken()))
+    for _ in range(AT_ONCE + 1):
+        with pytest.raises(ZeroDivisionError):
+            started(service, house.request())
+        assert house.directory.checks[-1].dropped
+    assert house.begun().go_on() == RIGHT
+
+
 def test_a_stage_that_may_wait_is_for_a_thread(house: House) -> None:
     class Slow:
         def before(self, login: Login) -> None: ...
