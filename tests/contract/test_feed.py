@@ -15,6 +15,7 @@ from dirbridge.errors import StoreError
 from dirbridge.model.login import Attempt, Reason, Rejected
 from dirbridge.model.names import DomainName
 from dirbridge.model.plan import Op
+from dirbridge.store import pulse
 from dirbridge.store.base import RunResult, Store
 from dirbridge.store.feed import followed
 from dirbridge.store.memory import MemoryStore
@@ -119,16 +120,18 @@ class FeedContract:
                 assert pulse.beat() != before
 
     def test_a_pulse_rests_while_logins_are_recorded(
-        self, stores: tuple[Store, Store]
+        self, stores: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        # Else a file would not be looked at again within this test.
+        monkeypatch.setattr(pulse, "_GOOD", 0.0)
         verdict = Rejected(Reason.UNKNOWN)
         attempt = Attempt(verdict, "who", "smtp", "saslauthd:x")
-        with stores[1].pulse() as pulse:
-            wait_until(lambda: pulse.beat() is not None, "it is not heard")
-            before = pulse.beat()
+        with stores[1].pulse() as told:
+            wait_until(lambda: told.beat() is not None, "it is not heard")
+            before = told.beat()
             for store in stores:
                 store.record([attempt], a_run().started_at)
-            assert pulse.beat() == before
+            assert told.beat() == before
 
     def test_it_ends_when_it_is_told_to(self, stores: tuple[Store, Store]) -> None:
         stop = Event()
