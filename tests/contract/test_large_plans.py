@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -173,7 +173,7 @@ LONG = 20
 class Locked:
     """A database in which a COPY has to wait for somebody."""
 
-    url: str
+    url: str = field(repr=False)
     other: psycopg.Connection
     admin: psycopg.Connection
 
