@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 
@@ -188,12 +187,15 @@ def _received(client: socket.socket) -> bytes | None:
         return b""
 
 
-def _reply(hook: Hook, client: socket.socket, verdict: Verdict) -> None:
+def _reply(hook: Hook, client: socket.socket, verdict: Verdict) -> bool:
     """Tell a verdict, which there is always room for, unless the client has left."""
     reply = saslauthd_reply(verdict, hook.settings.temp_failure)
-    if reply is not None:
-        with contextlib.suppress(OSError):
-            client.send(octets_of(reply), socket.MSG_DONTWAIT)
+    if reply is None:
+        return False
+    try:
+        return client.send(octets_of(reply), socket.MSG_DONTWAIT) > 0
+    except OSError:
+        return False
 
 
 def _has_left(client: socket.socket) -> bool:

@@ -58,13 +58,15 @@ class Full:
 
     def __init__(self, listener: socket.socket) -> None:
         self.listener, self.full = listener, True
+        self.family, self.type, self.proto = listener.family, listener.type, 0
         self.close, self.fileno = listener.close, listener.fileno
         self.setblocking = listener.setblocking
 
-    def accept(self) -> tuple[socket.socket, object]:
+    def _accept(self) -> tuple[int, object]:
         if self.full:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return self.listener.accept()
+        taken, address = self.listener.accept()
+        return taken.detach(), address
 
 
 def test_who_finds_no_room_waits_for_it(
