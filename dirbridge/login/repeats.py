@@ -8,6 +8,7 @@ that would come to the same end:
 
 - the store's pulse stands still, so name, account and credentials are what they were;
 - the name would not be looked up anew, since its time is over;
+- the account's own date of expiry is not over, of which no pulse tells;
 - the positive cache still knows that very acceptance.
 
 Only requests without a client's address are known so: limits of addresses look at the
@@ -26,7 +27,8 @@ from hashlib import blake2b
 
 from dirbridge.login.cache import PositiveCache
 from dirbridge.login.cache_names import KnownNames
-from dirbridge.login.refusals import LONGEST_NAME
+from dirbridge.login.refusals import LONGEST_NAME, barred_by
+from dirbridge.model.account import Account
 from dirbridge.model.login import Accepted, IPAddress, LoginRequest, Question, Verdict
 
 LIMIT = 20_000
@@ -54,7 +56,7 @@ class Repeated:
 class _Known:
     beat: int
     until: float
-    account: int
+    account: Account
     told: Repeated
 
 
@@ -121,14 +123,15 @@ class Repeats:
             verdict, request.name[:LONGEST_NAME], request.service, request.local_ip
         )
         until = min(found.until, lasts)
-        known = _Known(found.beat, until, found.account.number, told)
+        known = _Known(found.beat, until, found.account, told)
         self._put(self._keyed(request.hook, octets), known)
 
     def _stands(self, known: _Known) -> bool:
         return (
             self._clock() < known.until
             and self._names.stand(known.beat)
-            and self._cache.stands_by(known.account, known.told.verdict)
+            and self._cache.stands_by(known.account.number, known.told.verdict)
+            and barred_by(known.account) is None
         )
 
     def _put(self, key: tuple[str, bytes], known: _Known) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 import pytest
+from pytest_mock import MockerFixture
 
 from dirbridge.login.attempts import together
 from dirbridge.login.cache_names import LONGEST
@@ -106,6 +108,17 @@ def test_it_is_over_when_the_name_has_to_be_looked_up_anew() -> None:
     assert house.service.again(HOOK, OCTETS) is None
     house.known.resolve("anna")
     assert house.service.quick(anna()) == CACHED
+
+
+def test_it_is_over_when_the_account_expires(mocker: MockerFixture) -> None:
+    house, soon = House(), datetime.now(UTC) + timedelta(seconds=30)
+    house.sync(replace(house.anna, values=replace(house.anna.values, expires_at=soon)))
+    house.log_in()
+    assert ask(house, anna()) == CACHED
+    assert house.service.again(HOOK, OCTETS) == CACHED
+    mocker.patch("dirbridge.login.refusals.datetime").now.return_value = soon
+    assert house.service.quick(anna()) is None
+    assert house.service.again(HOOK, OCTETS) is None
 
 
 def test_it_is_over_for_good(house: House) -> None:
