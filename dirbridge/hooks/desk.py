@@ -347,17 +347,22 @@ class Desk:
 
     def _work(self, inbox: SimpleQueue[Question | None]) -> None:
         while (question := self._next(inbox)) is not None:
-            # What is begun has taken places that it has to give back.
-            if question.settled and question.underway is None:
-                continue
-            verdict = self._verdict(question)
-            if not question.claim():
-                continue
-            # First noted, then told: who asks for the log after a login finds it.
-            self.note(question, verdict)
-            # The loop is gone where the process ends without waiting for us.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(question.settle, verdict)
+            self._finish(question)
+            # Its password must not stay in memory until the next one comes.
+            del question
+
+    def _finish(self, question: Question) -> None:
+        # What is begun has taken places that it has to give back.
+        if question.settled and question.underway is None:
+            return
+        verdict = self._verdict(question)
+        if not question.claim():
+            return
+        # First noted, then told: who asks for the log after a login finds it.
+        self.note(question, verdict)
+        # The loop is gone where the process ends without waiting for us.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(question.settle, verdict)
 
     def _verdict(self, question: Question) -> Verdict:
         bug: Verdict = Unavailable(Cause.INTERNAL)

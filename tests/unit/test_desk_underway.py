@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
 from collections.abc import Awaitable, Callable
@@ -168,3 +169,35 @@ def test_an_outage_beside_it_is_told_as_ever() -> None:
     asyncio.run(main())
     login.close()
     assert told == [Unavailable(Cause.UNREACHABLE)]
+
+
+def test_no_password_waits_for_the_next_login() -> None:
+    class Slow(Answers):
+        def quick(self, request: LoginRequest) -> None:
+            return None
+
+        def answer(self, request: LoginRequest) -> Verdict:
+            return RIGHT
+
+    def kept() -> bool:
+        every = (one for one in gc.get_objects() if isinstance(one, LoginRequest))
+        return any(one.name == "nobody else" for one in every)
+
+    login = Login()
+
+    async def main() -> None:
+        desk = Desk(Slow(login), deadline=5, threads=1)
+        told = asyncio.Event()
+        desk.ask(LoginRequest("nobody else", Secret("x")), lambda _: told.set())
+        assert kept()
+        await told.wait()
+        # The thread has a line left to do.
+        for _ in range(100):
+            if not kept():
+                break
+            await asyncio.sleep(0.02)
+        desk.close()
+
+    asyncio.run(main())
+    login.close()
+    assert not kept()
