@@ -8,6 +8,7 @@ is, the bare socket will do.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -17,6 +18,15 @@ AT_ONCE = 64
 
 PAUSE = 1.0
 """Seconds until the next try where the system has no room for a connection."""
+
+_OF_ONE = frozenset(
+    {
+        *(errno.EINTR, errno.ECONNABORTED, errno.EPROTO, errno.ENOPROTOOPT),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.ENONET, errno.EOPNOTSUPP, errno.EPERM),
+    }
+)
+"""What ended one connection before it was taken (accept(2), "Error handling")."""
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +74,12 @@ class Door:
         for _ in range(AT_ONCE):
             try:
                 number, _ = self._next()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except BlockingIOError:
                 # Another process was faster, or nobody is left.
                 return
             except OSError as error:
+                if error.errno in _OF_ONE:
+                    continue
                 self._pause(error)
                 return
             self._take(socket.socket(*self._kind, fileno=number))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dirbridge.hooks import door
-from dirbridge.hooks.door import Door
+from dirbridge.hooks.door import AT_ONCE, Door
 
 
 @pytest.fixture
@@ -56,15 +56,17 @@ def test_all_that_connect_are_taken_until_it_closes(listener: socket.socket) -> 
 class Full:
     """A listening socket of a process that has no descriptor left."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, error: int = errno.EMFILE) -> None:
         self.listener, self.full = listener, True
+        self.error, self.refused = error, 0
         self.family, self.type, self.proto = listener.family, listener.type, 0
         self.close, self.fileno = listener.close, listener.fileno
         self.setblocking = listener.setblocking
 
     def _accept(self) -> tuple[int, object]:
         if self.full:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            self.refused += 1
+            raise OSError(self.error, os.strerror(self.error))
         taken, address = self.listener.accept()
         return taken.detach(), address
 
@@ -91,6 +93,30 @@ def test_who_finds_no_room_waits_for_it(
     asyncio.run(main())
     assert "Too many open files" in caplog.text
     assert "LimitNOFILE" in caplog.text
+
+
+def test_who_is_gone_before_he_is_taken_stops_nobody(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken: list[socket.socket] = []
+    broken = Full(listener, errno.EHOSTUNREACH)
+
+    async def main() -> None:
+        one = Door(broken, taken.append, "hook")
+        broken.full = False
+        client = connect(listener)
+        await until(lambda: bool(taken))
+        broken.full = True
+        second = connect(listener)
+        await until(lambda: broken.refused >= AT_ONCE)
+        broken.full = False
+        await until(lambda: len(taken) == 2)
+        one.close()
+        for each in (client, second, *taken):
+            each.close()
+
+    asyncio.run(main())
+    assert caplog.messages == []
 
 
 def test_it_may_close_while_it_waits_for_room(listener: socket.socket) -> None:
