@@ -51,12 +51,19 @@ class Overdue(Generic[T]):
 
     def _pass(self) -> None:
         """Tell who is late; the others came later."""
-        self._look = None
-        now = self._loop.time()
-        for one, since in tuple(self._since.items()):
-            left = since + self._seconds - now
-            if left > _TICK:
-                self._look = self._loop.call_later(left, self._pass)
-                return
-            self.remove(one)
-            self._late(one)
+        latest = self._loop.time() - self._seconds + _TICK
+        try:
+            while self._since:
+                one, since = next(iter(self._since.items()))
+                if since > latest:
+                    break
+                self.remove(one)
+                self._late(one)
+        finally:
+            self._look = self._next_look()
+
+    def _next_look(self) -> asyncio.TimerHandle | None:
+        for since in self._since.values():
+            left = since + self._seconds - self._loop.time()
+            return self._loop.call_later(max(left, 0.0), self._pass)
+        return None

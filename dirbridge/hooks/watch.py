@@ -26,7 +26,7 @@ class Watch(Generic[T]):
 
         Args:
             come: Told who waited, when something can be read or has ended. He is not
-                waiting any more.
+                waiting any more. Must not raise.
         """
         self._come = come
         self._waiting: dict[int, T] = {}

@@ -50,6 +50,25 @@ def test_the_timer_starts_again() -> None:
     assert late_of(one_after_all) == ["first", "later"]
 
 
+def test_one_that_raises_keeps_nobody_from_being_told() -> None:
+    late: list[str] = []
+
+    def tell(one: str) -> None:
+        late.append(one)
+        if one == "first":
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        overdue: Overdue[str] = Overdue(0.02, tell)
+        overdue.add("first")
+        overdue.add("second")
+        await empty(overdue)
+
+    asyncio.run(main())
+    assert late == ["first", "second"]
+
+
 async def unknown(overdue: Overdue[str]) -> None:
     overdue.remove("nobody")
 
