@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import time
 
 from dirbridge.model.deadline import Deadline
@@ -23,19 +24,24 @@ _LONGEST_PAUSE = 0.05
 class AccountLocks:
     """Locks of accounts, shared with every process that is forked later.
 
-    One thread of a process at a time asks for those of one account. No process may
-    close the file before its end: that would free all of its locks.
+    One thread of a process at a time asks for those of one account, unless the gate
+    has given one up: then the lock is the next one's, who alone may free it. No process
+    may close the file before its end: that would free all of its locks.
     """
 
     def __init__(self) -> None:
         self._file = os.memfd_create("dirbridge-accounts", os.MFD_CLOEXEC)
+        self._ours = threading.Lock()
+        self._threads: dict[int, int] = {}
 
     def take(self, number: int) -> bool:
         """Take an account's lock, by its number; False where another process has it."""
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
-        except OSError:
-            return False
+        with self._ours:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+            except OSError:
+                return False
+            self._threads[number] = threading.get_ident()
         return True
 
     def wait(self, number: int, deadline: Deadline) -> bool:
@@ -49,5 +55,8 @@ class AccountLocks:
         return True
 
     def give_back(self, number: int) -> None:
-        """Let other processes take it."""
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
+        """Let other processes take it, if it is still this thread's."""
+        with self._ours:
+            if self._threads.get(number) == threading.get_ident():
+                del self._threads[number]
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)

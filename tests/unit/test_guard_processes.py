@@ -5,10 +5,13 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+import pytest
 
 from dirbridge.authenticators.live import Standing
 from dirbridge.login.errands import Errands
@@ -177,6 +180,55 @@ def test_a_process_that_is_killed_holds_nothing() -> None:
     assert locks.wait(7, Deadline.after(5))
     for descriptor in (reader, writer):
         os.close(descriptor)
+
+
+def test_who_was_given_up_does_not_free_the_lock_of_the_next_one() -> None:
+    locks = AccountLocks()
+    late, taken = threading.Event(), threading.Event()
+
+    def given_up() -> None:
+        locks.take(7)
+        taken.set()
+        late.wait(20)
+        locks.give_back(7)
+
+    first = threading.Thread(target=given_up)
+    first.start()
+    assert taken.wait(20)
+    # The gate lets the next one pass though the first one never came back.
+    assert locks.take(7)
+    late.set()
+    first.join()
+    assert ended(forked(lambda: int(locks.take(7)))) == 0
+    locks.give_back(7)
+    assert ended(forked(lambda: int(locks.take(7)))) == 1
+
+
+def test_what_two_have_kept_at_once_is_forgotten_at_once() -> None:
+    wrong = WrongPasswords(room=8)
+    digest = wrong.digest(ANNA, Secret("old"))
+    wrong.keep(digest, "")
+    slot = bytes(wrong._slots[wrong._place(digest) :][:40])
+    # Who looked before the other one wrote takes the next slot of the shelf.
+    wrong._slots[40:80] = slot
+    wrong.forget(digest)
+    assert wrong.find(digest) is None
+
+
+def test_a_slot_that_is_given_away_meanwhile_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = [Secret("one"), Secret("two")]
+    wrong = WrongPasswords(room=8)
+    first, second = (wrong.digest(ANNA, one) for one in given)
+    wrong.keep(first, "")
+    place = wrong._place(first)
+    wrong.forget(first)
+    wrong.keep(second, "")
+    # What the look found, before another process wrote there.
+    monkeypatch.setattr(wrong, "_place", lambda _digest: place)
+    assert wrong.find(first) is None
+    assert wrong.find(second) is not None
 
 
 def test_a_changed_password_is_forgotten_by_all() -> None:
