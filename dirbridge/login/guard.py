@@ -5,8 +5,9 @@ Theory. A phone with an old password tries it all day. Three things keep it from
 * A password that the directory refused is refused here (`guard_memory`), for as long as
   a live look at the account says that nothing changed.
 * Different wrong ones reach the directory only up to a budget (`guard_budget`).
-* One unproven password of an account is on its way at a time (`guard_gate`, among
-  processes `guard_locks`), as a burst would overshoot the budget.
+* One password of an account is on its way at a time (`guard_gate`, among processes
+  `guard_locks`), as a burst would overshoot the budget: even one that was right before
+  may be an old one by now.
 
 Only wrong-password verdicts of a directory are remembered and counted: a lock or an
 outage may be over with the next try, and local accounts lock nobody out.
@@ -23,7 +24,7 @@ from dirbridge.config.settings import DIRECTORY_METHODS
 from dirbridge.login.guard_addresses import UsualAddresses
 from dirbridge.login.guard_budget import Ledger, Passage
 from dirbridge.login.guard_gate import Flight, Gate, crowded
-from dirbridge.login.guard_locks import AccountLocks
+from dirbridge.login.guard_locks import Taken
 from dirbridge.login.guard_memory import RightPasswords, WrongPasswords
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, Origin
@@ -48,7 +49,7 @@ class _Passing:
     digest: bytes
     flight: Flight
     passage: Passage
-    locked: bool = False
+    taken: Taken | None = None
 
 
 class Guard:
@@ -108,41 +109,51 @@ class Guard:
             return self._crowded(account, login, proven=proven)
         if not isinstance(flight, Flight):
             return flight
-        locks = None if proven else self._gate.locks
-        refused = None if locks is None else self._alone(account, login, digest, locks)
-        if refused is not None:
-            self._gate.leave(account.number, flight, refused)
-            return refused
-        locked = locks is not None
-        passage = self._ledger.begin(account, login, proven=proven)
-        if passage is None:
-            spent = self._spent(account, login)
-            self._leave(account, flight, spent, locked=locked)
-            return spent
-        with self._lock:
-            passing = _Passing(digest, flight, passage, locked)
-            self._passing[id(login)] = passing
-        return None
+        taken: Taken | None = None
+        # Stands where somebody raises, a bug: nobody may be left waiting for it.
+        told: Verdict | None = Unavailable(Cause.INTERNAL)
+        try:
+            taken = self._taken(account, login)
+            told = self._alone(account, login, digest, taken)
+            passage = None
+            if told is None:
+                passage = self._ledger.begin(account, login, proven=proven)
+                told = self._spent(account, login) if passage is None else None
+        finally:
+            if told is not None:
+                self._leave(account, flight, told, taken)
+        if passage is not None:
+            with self._lock:
+                passing = _Passing(digest, flight, passage, taken)
+                self._passing[id(login)] = passing
+        return told
+
+    def _taken(self, account: Account, login: Login) -> Taken | None:
+        """Wait for an account's lock; None where there is none, or no time for it."""
+        locks = self._gate.locks
+        return None if locks is None else locks.wait(account.number, login.deadline)
 
     def _alone(
-        self, account: Account, login: Login, digest: bytes, locks: AccountLocks
+        self, account: Account, login: Login, digest: bytes, taken: Taken | None
     ) -> Verdict | None:
-        """Take an account's lock; or say what is told instead, and leave it free."""
-        if not locks.wait(account.number, login.deadline):
-            return crowded()
-        # Another process may have asked since we looked.
-        if not self._is_wrong(account, login, digest):
+        """Say what is told where another process asked since we looked."""
+        if self._gate.locks is None:
             return None
-        locks.give_back(account.number)
-        return _known(account)
+        if taken is None:
+            return crowded()
+        return _known(account) if self._is_wrong(account, login, digest) else None
 
     def _leave(
-        self, account: Account, flight: Flight, verdict: Verdict, *, locked: bool
+        self,
+        account: Account,
+        flight: Flight,
+        verdict: Verdict | None,
+        taken: Taken | None,
     ) -> None:
         """Let the next password of an account pass."""
         # Who has the gate has the lock: so it is free before the gate is.
-        if locked and self._gate.locks is not None:
-            self._gate.locks.give_back(account.number)
+        if taken is not None and self._gate.locks is not None:
+            self._gate.locks.give_back(taken)
         self._gate.leave(account.number, flight, verdict)
 
     def _crowded(self, account: Account, login: Login, *, proven: bool) -> Verdict:
@@ -180,8 +191,14 @@ class Guard:
         flight = self._gate.enter_at_once(account.number, digest, login.deadline)
         if flight is None:
             return False
+        locks = self._gate.locks
+        taken = None if locks is None else locks.take(account.number)
+        # Another process may be asking, or have asked since we looked.
+        if locks and (taken is None or self._wrong.find(digest)):
+            self._leave(account, flight, None, taken)
+            return False
         with self._lock:
-            self._passing[id(login)] = _Passing(digest, flight, passage)
+            self._passing[id(login)] = _Passing(digest, flight, passage, taken)
         return True
 
     def after(self, login: Login, verdict: Verdict) -> Verdict:
@@ -195,8 +212,7 @@ class Guard:
             self._ledger.end(account, login, passing.passage, verdict)
             self._learn(account, login, passing.digest, verdict)
         finally:
-            flight, locked = passing.flight, passing.locked
-            self._leave(account, flight, verdict, locked=locked)
+            self._leave(account, passing.flight, verdict, passing.taken)
         return verdict
 
     def _is_wrong(self, account: Account, login: Login, digest: bytes) -> bool:
