@@ -110,17 +110,18 @@ class Guard:
         if not isinstance(flight, Flight):
             return flight
         taken: Taken | None = None
+        passage: Passage | None = None
         # Stands where somebody raises, a bug: nobody may be left waiting for it.
         told: Verdict | None = Unavailable(Cause.INTERNAL)
         try:
             taken = self._taken(account, login)
-            told = self._alone(account, login, digest, taken)
-            passage = None
-            if told is None:
+            refused = self._alone(account, login, digest, taken)
+            if refused is None:
                 passage = self._ledger.begin(account, login, proven=proven)
-                told = self._spent(account, login) if passage is None else None
+                refused = self._spent(account, login) if passage is None else None
+            told = refused
         finally:
-            if told is not None:
+            if passage is None:
                 self._leave(account, flight, told, taken)
         if passage is not None:
             with self._lock:

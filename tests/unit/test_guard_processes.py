@@ -214,6 +214,21 @@ def test_one_that_another_process_asks_is_for_a_thread() -> None:
         os.close(descriptor)
 
 
+def test_a_bug_of_the_count_keeps_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    shared = Shared()
+    guard = shared.guard()
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "begin", broken)
+        with pytest.raises(ZeroDivisionError):
+            guard.before(login_with("wrong"))
+    # Neither in another process nor in this one.
+    assert ended(forked(lambda: asked(shared.login("other")))) == 1
+    assert asked(shared.login("wrong", 1, guard)) == 1
+
+
 def test_a_bug_keeps_no_lock() -> None:
     shared = Shared()
 
