@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import socket
+import ssl
 import sys
 import threading
 import types
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import gssapi
 import pytest
+from pytest_mock import MockerFixture
 
 from dirbridge.authenticators import gss
 from dirbridge.authenticators.kdc_proofs import ByBind, by_bind
@@ -26,6 +28,8 @@ from dirbridge.authenticators.live import Look, Standing, live_look
 from dirbridge.authenticators.sent_proofs import SentProofs
 from dirbridge.config.settings import DirectoryType
 from dirbridge.config.types import HostPort
+from dirbridge.ldap import gss as ldap_gss
+from dirbridge.ldap.channel_binding import tls_server_end_point
 from dirbridge.ldap.failover import Failover
 from dirbridge.ldap.transport import Endpoint
 from dirbridge.model.account import Account
@@ -230,13 +234,18 @@ class TestProofByBind:
         assert "sealed" in finding.text
 
     def test_inside_tls_with_the_channel_binding(
-        self, bed: Bed, dc1: Dc1, dc2: Dc2, krb5: None
+        self, bed: Bed, dc1: Dc1, dc2: Dc2, krb5: None, mocker: MockerFixture
     ) -> None:
         """DC 2 admits it, DC 1 has Samba's default and does not."""
         anna = cast.ad("anna")
         who, right = ad_account(dc1, anna), bed.password(anna)
         asked = self.asked(bed, bind_to(bed, dc2.host))
+        begun = mocker.spy(ldap_gss, "with_tickets")
         assert isinstance(ask(asked, who, right), Accepted)
+        certificate, _ = bed.certificate("dc2")
+        der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+        binding = tls_server_end_point(der)
+        assert begun.call_args.kwargs == {"seal": False, "binding": binding}
         finding = asked.check()[0]
         assert (finding.code, finding.outcome) == ("by-bind", Outcome.WARNING)
         verdict = ask(self.asked(bed, bind_to(bed, dc1.host)), who, right)
