@@ -251,6 +251,21 @@ class TestProofByBind:
         verdict = ask(self.asked(bed, bind_to(bed, dc1.host)), who, right)
         assert cause_of(verdict) is Cause.CONFIGURATION
 
+    def test_no_ticket_is_shown_without_the_channel_binding(
+        self, bed: Bed, dc1: Dc1, dc2: Dc2, krb5: None, mocker: MockerFixture
+    ) -> None:
+        """Of a certificate signed by Ed25519 nobody says which one it is."""
+        name = "dirbridge.authenticators.kdc_proofs.channel_binding_of"
+        mocker.patch(name, return_value=None)
+        begun = mocker.spy(ldap_gss, "with_tickets")
+        anna = cast.ad("anna")
+        who, right = ad_account(dc1, anna), bed.password(anna)
+        verdict = ask(self.asked(bed, bind_to(bed, dc2.host)), who, right)
+        assert cause_of(verdict) is Cause.CONFIGURATION
+        assert begun.call_count == 0
+        sealed = self.asked(bed, bind_to(bed, security="sealed"))
+        assert isinstance(ask(sealed, who, right), Accepted)
+
     @pytest.mark.parametrize(
         ("security", "server"),
         [("sealed", "dc1.corp.example.com"), ("ldaps", "dc2.corp.example.com")],
