@@ -115,6 +115,8 @@ def sample() -> bytes:
     return certificate(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
 
 
+# Such as a serial number below zero.
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @pytest.mark.fuzz
 @given(st.binary(min_size=3, max_size=7))
 def test_a_damaged_certificate_has_a_binding_or_none(damage: bytes) -> None:
