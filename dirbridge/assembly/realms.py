@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -58,7 +57,6 @@ class Realms:
         run_dir = self.configuration.settings.serve.run_dir
         path = krb5_conf.install(text, run_dir, f"krb5-{os.getpid()}.conf")
         atexit.register(path.unlink, missing_ok=True)
-        remove_left_behind(run_dir)
         return path
 
     @cached_property
@@ -74,36 +72,6 @@ class Realms:
             for realm in self.in_use
             if not realm.kdcs
         }
-
-
-def remove_left_behind(run_dir: Path) -> None:
-    """Remove the krb5.conf of each process that was killed before it could.
-
-    What cannot be removed stays: it is in nobody's way.
-
-    Args:
-        run_dir: The folder that all processes write theirs to.
-    """
-    for path in run_dir.glob("krb5-*.conf"):
-        number = path.stem.removeprefix("krb5-")
-        if number.isdecimal() and _has_ended(int(number)):
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _has_ended(pid: int) -> bool:
-    """Whether there is no such process, or one that only waits for its parent's look.
-
-    One of somebody else counts as running: kill(2) and proc(5).
-    """
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2]
-    except (ProcessLookupError, OverflowError):
-        return True
-    except OSError:
-        return False
-    return state.startswith("Z")
 
 
 def relayed(

@@ -48,7 +48,6 @@ EACH_SERVER = 3.0
 
 _INSIDE_TLS = (Security.LDAPS, Security.STARTTLS)
 _AWAY = {BUSY: "busy", UNAVAILABLE: "unavailable"}
-_NO_BINDING = "the server's certificate has no channel binding (RFC 5929)"
 _NOT_PROVEN = frozenset({"server-not-proven", "not-sealed"})
 
 # What a server says of a ticket that the directory's KDC has just given out only if it
@@ -245,14 +244,12 @@ class ByBind:
         from dirbridge.authenticators import gss  # noqa: PLC0415 - see its first lines
         from dirbridge.ldap.gss import with_tickets  # noqa: PLC0415 - likewise
 
-        binding = None if self._seal else channel_binding_of(transport)
-        if binding is None and not self._seal:
-            # A person's ticket is never shown inside TLS that it is not tied to.
-            return Doubt(Cause.CONFIGURATION, _NO_BINDING)
         try:
-            host = transport.endpoint.host
             initiator = with_tickets(
-                credentials, host, seal=self._seal, binding=binding
+                credentials,
+                transport.endpoint.host,
+                seal=self._seal,
+                binding=None if self._seal else channel_binding_of(transport),
             )
         except gss.GssFailure as error:
             return _unproven(error)

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, TypeVarTuple
 
-LOW = 5
-"""Nice value: a third of an ordinary share, so that a busy machine starves nobody."""
+LOW = 10
+"""Nice value: a ninth of an ordinary share, so that a busy machine starves nobody."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

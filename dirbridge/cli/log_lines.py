@@ -20,7 +20,7 @@ _CUT = "…\n".encode()
 
 
 def write_lines(lines: str) -> None:
-    """Write lines of the log; where standard error was closed there is none.
+    """Write lines of the log.
 
     Args:
         lines: Text; each line ends with a line feed.
@@ -28,9 +28,6 @@ def write_lines(lines: str) -> None:
     Raises:
         OSError: They cannot be written.
     """
-    # Its number may be another file's by now.
-    if sys.stderr is None:
-        return
     for octets in _pieces(lines.encode("utf-8", "backslashreplace")):
         os.write(sys.stderr.fileno(), octets)
 

@@ -39,8 +39,6 @@ FAILED = 1
 """Exit code where a process that was killed has none."""
 
 _ENDING = frozenset({signal.SIGTERM, signal.SIGINT})
-_TOLD_TO_END = frozenset({0, *(-number for number in _ENDING)})
-"""Exit codes of who ended as told; below zero: by a signal, before it listened."""
 _SIGNALS = frozenset({*_ENDING, signal.SIGCHLD})
 _PR_SET_PDEATHSIG = 1
 
@@ -190,8 +188,8 @@ class Family:
 
     def _lost(self, place: _Place, code: int, how: str) -> None:
         if self._stopping:
-            if code not in _TOLD_TO_END and not self._ended.code:
-                self._ended = Ended(max(code, FAILED))
+            if code > 0 and not self._ended.code:
+                self._ended = Ended(code)
         elif self._awaited:
             self._give_up(place, code, how)
         else:

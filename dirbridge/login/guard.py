@@ -5,9 +5,8 @@ Theory. A phone with an old password tries it all day. Three things keep it from
 * A password that the directory refused is refused here (`guard_memory`), for as long as
   a live look at the account says that nothing changed.
 * Different wrong ones reach the directory only up to a budget (`guard_budget`).
-* One password of an account is on its way at a time (`guard_gate`, among processes
-  `guard_locks`), as a burst would overshoot the budget: even one that was right before
-  may be an old one by now.
+* One unproven password of an account is on its way at a time (`guard_gate`, among
+  processes `guard_locks`), as a burst would overshoot the budget.
 
 Only wrong-password verdicts of a directory are remembered and counted: a lock or an
 outage may be over with the next try, and local accounts lock nobody out.
@@ -24,7 +23,7 @@ from dirbridge.config.settings import DIRECTORY_METHODS
 from dirbridge.login.guard_addresses import UsualAddresses
 from dirbridge.login.guard_budget import Ledger, Passage
 from dirbridge.login.guard_gate import Flight, Gate, crowded
-from dirbridge.login.guard_locks import Taken
+from dirbridge.login.guard_locks import AccountLocks
 from dirbridge.login.guard_memory import RightPasswords, WrongPasswords
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, Origin
@@ -49,7 +48,7 @@ class _Passing:
     digest: bytes
     flight: Flight
     passage: Passage
-    taken: Taken | None = None
+    locked: bool = False
 
 
 class Guard:
@@ -109,52 +108,41 @@ class Guard:
             return self._crowded(account, login, proven=proven)
         if not isinstance(flight, Flight):
             return flight
-        taken: Taken | None = None
-        passage: Passage | None = None
-        # Stands where somebody raises, a bug: nobody may be left waiting for it.
-        told: Verdict | None = Unavailable(Cause.INTERNAL)
-        try:
-            taken = self._taken(account, login)
-            refused = self._alone(account, login, digest, taken)
-            if refused is None:
-                passage = self._ledger.begin(account, login, proven=proven)
-                refused = self._spent(account, login) if passage is None else None
-            told = refused
-        finally:
-            if passage is None:
-                self._leave(account, flight, told, taken)
-        if passage is not None:
-            with self._lock:
-                passing = _Passing(digest, flight, passage, taken)
-                self._passing[id(login)] = passing
-        return told
-
-    def _taken(self, account: Account, login: Login) -> Taken | None:
-        """Wait for an account's lock; None where there is none, or no time for it."""
-        locks = self._gate.locks
-        return None if locks is None else locks.wait(account.number, login.deadline)
+        locks = None if proven else self._gate.locks
+        refused = None if locks is None else self._alone(account, login, digest, locks)
+        if refused is not None:
+            self._gate.leave(account.number, flight, refused)
+            return refused
+        locked = locks is not None
+        passage = self._ledger.begin(account, login, proven=proven)
+        if passage is None:
+            spent = self._spent(account, login)
+            self._leave(account, flight, spent, locked=locked)
+            return spent
+        with self._lock:
+            passing = _Passing(digest, flight, passage, locked)
+            self._passing[id(login)] = passing
+        return None
 
     def _alone(
-        self, account: Account, login: Login, digest: bytes, taken: Taken | None
+        self, account: Account, login: Login, digest: bytes, locks: AccountLocks
     ) -> Verdict | None:
-        """Say what is told where another process asked since we looked."""
-        if self._gate.locks is None:
-            return None
-        if taken is None:
+        """Take an account's lock; or say what is told instead, and leave it free."""
+        if not locks.wait(account.number, login.deadline):
             return crowded()
-        return _known(account) if self._is_wrong(account, login, digest) else None
+        # Another process may have asked since we looked.
+        if not self._is_wrong(account, login, digest):
+            return None
+        locks.give_back(account.number)
+        return _known(account)
 
     def _leave(
-        self,
-        account: Account,
-        flight: Flight,
-        verdict: Verdict | None,
-        taken: Taken | None,
+        self, account: Account, flight: Flight, verdict: Verdict, *, locked: bool
     ) -> None:
         """Let the next password of an account pass."""
         # Who has the gate has the lock: so it is free before the gate is.
-        if taken is not None and self._gate.locks is not None:
-            self._gate.locks.give_back(taken)
+        if locked and self._gate.locks is not None:
+            self._gate.locks.give_back(account.number)
         self._gate.leave(account.number, flight, verdict)
 
     def _crowded(self, account: Account, login: Login, *, proven: bool) -> Verdict:
@@ -192,14 +180,8 @@ class Guard:
         flight = self._gate.enter_at_once(account.number, digest, login.deadline)
         if flight is None:
             return False
-        locks = self._gate.locks
-        taken = None if locks is None else locks.take(account.number)
-        # Another process may be asking, or have asked since we looked.
-        if locks and (taken is None or self._wrong.find(digest)):
-            self._leave(account, flight, None, taken)
-            return False
         with self._lock:
-            self._passing[id(login)] = _Passing(digest, flight, passage, taken)
+            self._passing[id(login)] = _Passing(digest, flight, passage)
         return True
 
     def after(self, login: Login, verdict: Verdict) -> Verdict:
@@ -213,7 +195,8 @@ class Guard:
             self._ledger.end(account, login, passing.passage, verdict)
             self._learn(account, login, passing.digest, verdict)
         finally:
-            self._leave(account, passing.flight, verdict, passing.taken)
+            flight, locked = passing.flight, passing.locked
+            self._leave(account, flight, verdict, locked=locked)
         return verdict
 
     def _is_wrong(self, account: Account, login: Login, digest: bytes) -> bool:

@@ -54,8 +54,8 @@ class Gate:
 
         Args:
             clock: The clock of the deadlines.
-            locks: What whoever has passed the gate takes; None where no other process
-                asks.
+            locks: What whoever has passed the gate takes with a password that may be
+                wrong; None where no other process asks.
         """
         self._clock = clock
         self.locks = locks
@@ -102,8 +102,8 @@ class Gate:
                 return None
             return self._begin(number, digest, deadline)
 
-    def leave(self, number: int, flight: Flight, verdict: Verdict | None) -> None:
-        """End a flight with its verdict; None where nobody was asked."""
+    def leave(self, number: int, flight: Flight, verdict: Verdict) -> None:
+        """End a flight with its verdict."""
         with self._changed:
             flight.verdict = verdict
             if self._flights.get(number) is flight:

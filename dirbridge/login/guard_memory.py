@@ -136,10 +136,7 @@ class WrongPasswords:
         place = self._place(digest)
         if place is None:
             return None
-        found, at, mark = self._read(place)
-        # Another process may have given the slot away since we looked.
-        if found != digest:
-            return None
+        _, at, mark = self._read(place)
         mark = b"" if mark == _BLIND else mark
         limit = LONGEST if mark else BLIND
         return Wrong(at, mark) if self._clock() - at < limit else None
@@ -154,10 +151,9 @@ class WrongPasswords:
 
     def forget(self, digest: bytes) -> None:
         """Remember a password no longer."""
-        # Two processes that learnt of it at once may have kept it twice.
-        for place in self._shelf(digest):
-            if self._read(place)[0] == digest:
-                _SLOT.pack_into(self._slots, place, *_NOTHING)
+        place = self._place(digest)
+        if place is not None:
+            _SLOT.pack_into(self._slots, place, *_NOTHING)
 
     def _keyed(self, *parts: str) -> bytes:
         keyed = blake2b(key=self._key, digest_size=16)

@@ -6,7 +6,6 @@ import inspect
 import os
 import re
 import socket
-import ssl
 import sys
 import threading
 import types
@@ -17,7 +16,6 @@ from pathlib import Path
 
 import gssapi
 import pytest
-from pytest_mock import MockerFixture
 
 from dirbridge.authenticators import gss
 from dirbridge.authenticators.kdc_proofs import ByBind, by_bind
@@ -28,8 +26,6 @@ from dirbridge.authenticators.live import Look, Standing, live_look
 from dirbridge.authenticators.sent_proofs import SentProofs
 from dirbridge.config.settings import DirectoryType
 from dirbridge.config.types import HostPort
-from dirbridge.ldap import gss as ldap_gss
-from dirbridge.ldap.channel_binding import tls_server_end_point
 from dirbridge.ldap.failover import Failover
 from dirbridge.ldap.transport import Endpoint
 from dirbridge.model.account import Account
@@ -234,37 +230,17 @@ class TestProofByBind:
         assert "sealed" in finding.text
 
     def test_inside_tls_with_the_channel_binding(
-        self, bed: Bed, dc1: Dc1, dc2: Dc2, krb5: None, mocker: MockerFixture
+        self, bed: Bed, dc1: Dc1, dc2: Dc2, krb5: None
     ) -> None:
         """DC 2 admits it, DC 1 has Samba's default and does not."""
         anna = cast.ad("anna")
         who, right = ad_account(dc1, anna), bed.password(anna)
         asked = self.asked(bed, bind_to(bed, dc2.host))
-        begun = mocker.spy(ldap_gss, "with_tickets")
         assert isinstance(ask(asked, who, right), Accepted)
-        certificate, _ = bed.certificate("dc2")
-        der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
-        binding = tls_server_end_point(der)
-        assert begun.call_args.kwargs == {"seal": False, "binding": binding}
         finding = asked.check()[0]
         assert (finding.code, finding.outcome) == ("by-bind", Outcome.WARNING)
         verdict = ask(self.asked(bed, bind_to(bed, dc1.host)), who, right)
         assert cause_of(verdict) is Cause.CONFIGURATION
-
-    def test_no_ticket_is_shown_without_the_channel_binding(
-        self, bed: Bed, dc1: Dc1, dc2: Dc2, krb5: None, mocker: MockerFixture
-    ) -> None:
-        """Of a certificate signed by Ed25519 nobody says which one it is."""
-        name = "dirbridge.authenticators.kdc_proofs.channel_binding_of"
-        mocker.patch(name, return_value=None)
-        begun = mocker.spy(ldap_gss, "with_tickets")
-        anna = cast.ad("anna")
-        who, right = ad_account(dc1, anna), bed.password(anna)
-        verdict = ask(self.asked(bed, bind_to(bed, dc2.host)), who, right)
-        assert cause_of(verdict) is Cause.CONFIGURATION
-        assert begun.call_count == 0
-        sealed = self.asked(bed, bind_to(bed, security="sealed"))
-        assert isinstance(ask(sealed, who, right), Accepted)
 
     @pytest.mark.parametrize(
         ("security", "server"),

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
-import ssl
 from collections.abc import Iterator
 
 import pytest
-from pytest_mock import MockerFixture
 
 from dirbridge.authenticators.nt_domain import NtDomain, nt_domain
 from dirbridge.config.settings import LoginSettings
 from dirbridge.connectors.active_directory_checks import nt_domain_at
 from dirbridge.connectors.nt_domain import NtDomainName
-from dirbridge.ldap.channel_binding import tls_server_end_point
-from dirbridge.ldap.ntlm import Ntlm
 from dirbridge.model.deadline import Deadline
 from dirbridge.model.finding import Outcome
 from dirbridge.model.login import (
@@ -92,21 +87,6 @@ def test_ntlm_inside_tls(bed: Bed, dc1: Dc1, dc2: Dc2) -> None:
     verdict = asked(method(bed, ntlm=True), bed)
     assert isinstance(verdict, Unavailable)
     assert verdict.cause is Cause.CONFIGURATION
-
-
-def test_inside_tls_ntlm_names_the_certificate(
-    bed: Bed, dc2: Dc2, mocker: MockerFixture
-) -> None:
-    """Samba 4.17 does not look at it; Windows refuses who comes without it."""
-    steps = mocker.spy(Ntlm, "step")
-    assert isinstance(asked(method(bed, server=DC2, ntlm=True), bed), Accepted)
-    certificate, _ = bed.certificate("dc2")
-    der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
-    binding = tls_server_end_point(der)
-    # gss_channel_bindings_struct of MS-NLMP 2.2.2.1: no addresses, then the data.
-    octets = bytes(16) + len(binding).to_bytes(4, "little") + binding
-    pair = b"\x0a\x00\x10\x00" + hashlib.md5(octets).digest()
-    assert pair in steps.spy_return_list[-1]
 
 
 def test_ntlm_switched_off_leaves_a_sealed_connection_without_a_way(bed: Bed) -> None:

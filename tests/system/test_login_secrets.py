@@ -6,7 +6,6 @@ ldap3 tells each message, SQLAlchemy each statement with its values, libkrb5 eac
 
 from __future__ import annotations
 
-import base64
 import secrets
 import sys
 from collections.abc import Iterator
@@ -15,19 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from testbed import cast
 from testbed.bed import Bed
 from testbed.kdc import Kdc
 from testbed.password_server import of_bed
 from testbed.process import wait_until
 from testbed.samba import Dc1
 from testbed.slapd import Od1
-from tests.system.bridge import AD, OD, Done, Serve, Site, use_kerberos
+from tests.system.bridge import AD, OD, Done, Serve, Site
 from tests.system.every_method import LOCAL, Person, with_every_method
-from tests.system.hook_serving import AuthClient
 from tests.system.sasl import ask
 from tests.system.test_secrets import everything_written, found_in
-from tests.system.tickets import Ticket
 
 TALKATIVE = """
 import logging, os, sys
@@ -110,52 +106,6 @@ def test_the_most_talkative_bridge_tells_no_password(talkative: Site, bed: Bed) 
     phone = next(one.password for one in people if one.method == "app-password")
     passwords.add(phone.replace("-", ""))
     assert found_in(written, passwords) == []
-
-
-def test_nor_does_it_tell_what_comes_in_several_steps(
-    talkative: Site, bed: Bed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Passwords in base64 and tickets, well formed and not."""
-    monkeypatch.setenv("KRB5_CONFIG", str(bed.krb5_conf))
-    site, socket = talkative, talkative.folder / "auth"
-    site.config["hooks"] = [{"type": "dovecot-auth", "socket": str(socket)}]
-    use_kerberos(site, AD)
-    site.login_settings(AD)["sso"] = True
-    right, wrong = bed.password("bob"), secrets.token_urlsafe(12)
-    ticket = Ticket(f"bob@{cast.AD_REALM}", right)
-    changed = ticket.first[:-20] + secrets.token_bytes(20)
-    plain = [f"\0bob@{AD}\0{one}".encode() for one in (right, wrong)]
-    with site.serving("--no-sync") as serve:
-        client = AuthClient(socket)
-        said = [exchanged(client, b"PLAIN", one) for one in plain]
-        said.append(exchanged(client, b"PLAIN", f"bob@{AD} {wrong}".encode()))
-        said.append(exchanged(client, b"LOGIN", f"bob@{AD}".encode(), wrong.encode()))
-        said.append(exchanged(client, b"GSSAPI", changed))
-        said.append(exchanged(client, b"GSSAPI", ticket.first, b"", b"no layer"))
-        assert said == [b"OK", b"FAIL", b"FAIL", b"FAIL", b"FAIL", b"FAIL"]
-        for line in (b"AUTH\t9\tPLAIN\tresp=%%%s\n", b"%s\n"):
-            broken = AuthClient(socket)
-            broken.send(line % wrong.encode())
-            assert not broken.line().startswith(b"OK")
-            broken.close()
-        client.close()
-        wait_until(lambda: len(serve.logins) >= len(said), "no line")
-        written = list(everything_written(site, [], serve.log))
-    reasons = {line["reason"] for line in serve.logins}
-    assert reasons >= {"", "wrong-password", "bad-ticket"}
-    assert found_in(written, {right, wrong}) == []
-    for token in (ticket.first, changed):
-        for form in (token[-60:], base64.b64encode(token)[-80:], token.hex().encode()):
-            assert not any(form in each for each in written)
-
-
-def exchanged(client: AuthClient, mechanism: bytes, *responses: bytes) -> bytes:
-    """Send responses as they are asked for; gives the word of the answer."""
-    client.send(b"AUTH\t7\t%s\tservice=smtp\n" % mechanism)
-    for response in responses:
-        assert client.line().startswith(b"CONT\t7\t")
-        client.send(b"CONT\t7\t%s\n" % base64.b64encode(response))
-    return client.line().split(b"\t")[0]
 
 
 def credentials(person: Person) -> tuple[str, str]:

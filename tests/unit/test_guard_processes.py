@@ -5,22 +5,19 @@ from __future__ import annotations
 import mmap
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import pytest
-
-from dirbridge.authenticators.live import Look, Standing
+from dirbridge.authenticators.live import Standing
 from dirbridge.login.errands import Errands
 from dirbridge.login.guard import Guard
 from dirbridge.login.guard_addresses import UsualAddresses
 from dirbridge.login.guard_budget import Budget, Ledger
 from dirbridge.login.guard_gate import Gate
 from dirbridge.login.guard_locks import AccountLocks
-from dirbridge.login.guard_memory import LONGEST, Wrong, WrongPasswords
+from dirbridge.login.guard_memory import LONGEST, WrongPasswords
 from dirbridge.login.stage import Login
 from dirbridge.model.account import Account, AccountValues, Origin
 from dirbridge.model.deadline import Deadline
@@ -46,7 +43,6 @@ ANNA = Account(
     state_since=datetime(2026, 3, 1, tzinfo=UTC),
     values=AccountValues(directory_id=DirectoryId("id-anna")),
 )
-RIGHT = Accepted(ANNA.canonical, "ldap-bind", "dc1:636")
 SECONDS = 0.05
 """How long the directory thinks."""
 
@@ -66,7 +62,7 @@ class Directory:
         time.sleep(SECONDS)
         self.figures[place or 1] = 0
         if typed == "right":
-            return RIGHT
+            return Accepted(ANNA.canonical, "ldap-bind", "dc1:636")
         return Rejected(Reason.WRONG_PASSWORD, ANNA.canonical, "ldap-bind", "dc1:636")
 
     @property
@@ -86,12 +82,12 @@ class Shared:
         self.wrong = WrongPasswords()
         self.locks = AccountLocks()
 
-    def guard(self, look: Look = look) -> Guard:
-        """Make the guard of a process."""
+    def login(self, typed: str, seconds: float = 20) -> Verdict:
+        """Log in through a guard of this process."""
         store = MemoryStore()
         usual = UsualAddresses(store, Errands("test"))
         ledger = Ledger(store, lambda _a, _d: Budget(4), usual)
-        return Guard(
+        guard = Guard(
             look,
             ledger,
             usual,
@@ -99,22 +95,12 @@ class Shared:
             wrong=self.wrong,
             gate=Gate(locks=self.locks),
         )
-
-    def login(
-        self, typed: str, seconds: float = 20, guard: Guard | None = None
-    ) -> Verdict:
-        """Log in through a guard of this process."""
-        guard = guard or self.guard()
-        login = login_with(typed, seconds)
+        request = LoginRequest("anna", Secret(typed))
+        login = Login(request, Deadline.after(seconds), ANNA)
         told = guard.before(login)
         if told is not None:
             return told
         return guard.after(login, self.directory.ask(typed))
-
-
-def login_with(typed: str, seconds: float = 20) -> Login:
-    request = LoginRequest("anna", Secret(typed))
-    return Login(request, Deadline.after(seconds), ANNA)
 
 
 def forked(work: Callable[[], int]) -> int:
@@ -156,101 +142,22 @@ def test_a_burst_of_different_passwords_asks_one_by_one() -> None:
 
 def test_who_waits_too_long_is_told_an_outage() -> None:
     shared = Shared()
-    taken = shared.locks.take(ANNA.number)
+    assert shared.locks.take(ANNA.number)
 
     def other() -> int:
         told = shared.login("wrong", seconds=0.1)
         return int(isinstance(told, Unavailable) and told.cause is Cause.OVERLOADED)
 
     assert ended(forked(other)) == 1
-    shared.locks.give_back(taken)
-    assert ended(forked(lambda: asked(shared.login("wrong")))) == 1
-
-
-def test_a_password_that_was_right_before_is_asked_once_as_well() -> None:
-    shared = Shared()
-    reader, writer = os.pipe()
-
-    def child() -> int:
-        guard = shared.guard()
-        guard._right.add(guard._wrong.digest(ANNA, Secret("old"), ("ldap-bind",)))
-        os.read(reader, 1)
-        return asked(shared.login("old", guard=guard))
-
-    pids = [forked(child) for _ in range(4)]
-    os.write(writer, b"xxxx")
-    assert sorted(ended(pid) for pid in pids) == [0, 0, 0, 1]
-    for descriptor in (reader, writer):
-        os.close(descriptor)
-
-
-def test_one_that_another_process_asks_is_for_a_thread() -> None:
-    shared = Shared()
-    guard = shared.guard()
-    guard._right.add(guard._wrong.digest(ANNA, Secret("right"), ("ldap-bind",)))
-    assert shared.login("right", guard=guard) == RIGHT
-    ready, go = os.pipe(), os.pipe()
-
-    def other() -> int:
-        shared.locks.take(ANNA.number)
-        os.write(ready[1], b"x")
-        os.read(go[0], 1)
-        return 0
-
-    pid = forked(other)
-    os.read(ready[0], 1)
-    login = login_with("right")
-    assert not guard.passes(login)
-    # It is the lock that is in its way.
-    assert guard._ledger.begin_at_once(ANNA) is not None
-    os.write(go[1], b"x")
-    assert ended(pid) == 0
-    assert guard.passes(login)
-    # Nobody else can have it before the verdict is there.
-    assert ended(forked(lambda: int(shared.locks.take(ANNA.number) is not None))) == 0
-    guard.after(login, RIGHT)
-    assert ended(forked(lambda: int(shared.locks.take(ANNA.number) is not None))) == 1
-    for descriptor in (*ready, *go):
-        os.close(descriptor)
-
-
-def test_a_bug_of_the_count_keeps_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise ZeroDivisionError
-
-    shared = Shared()
-    guard = shared.guard()
-    with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "begin", broken)
-        with pytest.raises(ZeroDivisionError):
-            guard.before(login_with("wrong"))
-    # Neither in another process nor in this one.
-    assert ended(forked(lambda: asked(shared.login("other")))) == 1
-    assert asked(shared.login("wrong", 1, guard)) == 1
-
-
-def test_a_bug_keeps_no_lock() -> None:
-    shared = Shared()
-
-    def broken(_account: Account, _deadline: Deadline) -> Standing | Reason | Cause:
-        raise ZeroDivisionError
-
-    guard = shared.guard(broken)
-    digest = guard._wrong.digest(ANNA, Secret("wrong"), ("ldap-bind",))
-    found = iter([None, Wrong(0.0, b"mark")])
-    guard._wrong.find = lambda _digest: next(found)
-    with pytest.raises(ZeroDivisionError):
-        guard.before(login_with("wrong"))
-    del guard._wrong.find
-    assert guard._wrong.find(digest) is None
+    shared.locks.give_back(ANNA.number)
     assert ended(forked(lambda: asked(shared.login("wrong")))) == 1
 
 
 def test_an_account_waits_for_no_other_one() -> None:
     locks = AccountLocks()
     assert locks.take(7)
-    assert ended(forked(lambda: int(locks.take(8) is not None))) == 1
-    assert ended(forked(lambda: int(locks.take(7) is not None))) == 0
+    assert ended(forked(lambda: int(locks.take(8)))) == 1
+    assert ended(forked(lambda: int(locks.take(7)))) == 0
 
 
 def test_a_process_that_is_killed_holds_nothing() -> None:
@@ -258,7 +165,7 @@ def test_a_process_that_is_killed_holds_nothing() -> None:
     reader, writer = os.pipe()
 
     def holder() -> int:
-        os.write(writer, b"%d" % (locks.take(7) is not None))
+        os.write(writer, b"%d" % locks.take(7))
         signal.pause()
         return 0
 
@@ -270,56 +177,6 @@ def test_a_process_that_is_killed_holds_nothing() -> None:
     assert locks.wait(7, Deadline.after(5))
     for descriptor in (reader, writer):
         os.close(descriptor)
-
-
-def test_who_was_given_up_does_not_free_the_lock_of_the_next_one() -> None:
-    locks = AccountLocks()
-    late, taken = threading.Event(), threading.Event()
-
-    def given_up() -> None:
-        one = locks.take(7)
-        taken.set()
-        late.wait(20)
-        locks.give_back(one)
-
-    first = threading.Thread(target=given_up)
-    first.start()
-    assert taken.wait(20)
-    # The gate lets the next one pass though the first one never came back.
-    mine = locks.take(7)
-    assert mine is not None
-    late.set()
-    first.join()
-    assert ended(forked(lambda: int(locks.take(7) is not None))) == 0
-    locks.give_back(mine)
-    assert ended(forked(lambda: int(locks.take(7) is not None))) == 1
-
-
-def test_what_two_have_kept_at_once_is_forgotten_at_once() -> None:
-    wrong = WrongPasswords(room=8)
-    digest = wrong.digest(ANNA, Secret("old"))
-    wrong.keep(digest, "")
-    slot = bytes(wrong._slots[wrong._place(digest) :][:40])
-    # Who looked before the other one wrote takes the next slot of the shelf.
-    wrong._slots[40:80] = slot
-    wrong.forget(digest)
-    assert wrong.find(digest) is None
-
-
-def test_a_slot_that_is_given_away_meanwhile_tells_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    given = [Secret("one"), Secret("two")]
-    wrong = WrongPasswords(room=8)
-    first, second = (wrong.digest(ANNA, one) for one in given)
-    wrong.keep(first, "")
-    place = wrong._place(first)
-    wrong.forget(first)
-    wrong.keep(second, "")
-    # What the look found, before another process wrote there.
-    monkeypatch.setattr(wrong, "_place", lambda _digest: place)
-    assert wrong.find(first) is None
-    assert wrong.find(second) is not None
 
 
 def test_a_changed_password_is_forgotten_by_all() -> None:

@@ -70,11 +70,3 @@ def test_a_log_that_nobody_can_write_ends_nothing(
         with pytest.raises(BrokenPipeError):
             write_lines("lost\n")
         LogLines().emit(logging.makeLogRecord({"msg": "lost"}))
-
-
-def test_where_standard_error_is_closed_nothing_is_written(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.stderr", None)
-    LogLines().emit(logging.makeLogRecord({"msg": "lost"}))
-    assert capfd.readouterr() == ("", "")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from dirbridge.assembly.realms import Realms, remove_left_behind
 from dirbridge.config.krb5_conf import (
     install,
     needs_tickets,
@@ -326,33 +325,3 @@ def test_single_sign_on_uses_the_realm_whatever_the_methods_are(
     assert realms_in_use(configured(tmp_path, AD + BY_BIND)) == ()
     (realm,) = realms_in_use(configured(tmp_path, AD + BY_BIND + "sso = true\n"))
     assert (realm.name, realm.domains) == ("COMPANY.COM", ("company.com",))
-
-
-def test_what_killed_processes_left_behind_is_removed(tmp_path: Path) -> None:
-    gone = os.fork()
-    if gone == 0:
-        os._exit(0)
-    # It stays known to the system until somebody has looked how it ended.
-    os.waitid(os.P_PID, gone, os.WEXITED | os.WNOWAIT)
-    # Number 1 runs, and is another user's where the tests are nobody's.
-    kept = {f"krb5-{os.getpid()}.conf", "krb5-1.conf", "krb5-mine.conf", "krb5.conf"}
-    for name in (*kept, f"krb5-{gone}.conf", f"krb5-{10**30}.conf"):
-        (tmp_path / name).touch()
-    (tmp_path / f"krb5-{gone + 10**9}.conf").mkdir()
-    remove_left_behind(tmp_path)
-    os.waitpid(gone, 0)
-    left = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    assert left == kept
-
-
-def test_each_process_removes_what_others_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KRB5_CONFIG", "")
-    configuration = configured(tmp_path, f'[serve]\nrun_dir = "{tmp_path}"\n' + AD)
-    left = tmp_path / f"krb5-{10**9}.conf"
-    left.touch()
-    path = Realms(configuration).krb5_conf
-    assert path == tmp_path / f"krb5-{os.getpid()}.conf"
-    assert path.exists()
-    assert not left.exists()
